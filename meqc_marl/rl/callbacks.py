@@ -1,0 +1,145 @@
+"""The Lyapunov callback: advances the virtual queues, shapes the rewards, fills in the backlog, logs both."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from ray.rllib.callbacks.callbacks import RLlibCallback
+from ray.rllib.utils.annotations import override
+
+from meqc_marl.lyapunov import VirtualQueues, scaled_backlog
+from meqc_marl.lyapunov.wrapper import BACKLOG_COLUMN
+from meqc_marl.physics.cost import Mode, Outcome
+from meqc_marl.rl.batched_env import BatchedStep
+from meqc_marl.rl.offloading_env import OffloadingBatchedEnv
+
+LYAPUNOV = "lyapunov"
+
+
+class LyapunovCallback(RLlibCallback):
+    """Drives :class:`~meqc_marl.lyapunov.VirtualQueues` inside RLlib.
+
+    With the batched EnvRunner it is called once for all rows, in ``on_episode_step``, before anything is stored. With
+    RLlib's ``MultiAgentEnvRunner`` it does the same on each ``MultiAgentEpisode``. A new episode needs no call: its
+    backlog is zero, which is what the environment already shows.
+
+    Logged under ``env_runners/lyapunov/``: means over the fragment, and running means over the episode for the fraction.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._queues: dict[int, VirtualQueues] = {}
+        self._fraction_sum: dict[int, np.ndarray] = {}
+        self._slots: dict[int, int] = {}
+        self._totals: dict[str, float] = {}
+        self._num_steps = 0
+        self._scenario: Any = None
+
+    @override(RLlibCallback)
+    def on_environment_created(self, *, env: Any, **kwargs: Any) -> None:
+        if isinstance(env, OffloadingBatchedEnv):
+            self._scenario = env.scenario
+        else:
+            self._scenario = env.unwrapped.envs[0].unwrapped.scenario
+
+    @override(RLlibCallback)
+    def on_episode_step(self, *, episode: Any, env_index: int = 0, **kwargs: Any) -> None:
+        if isinstance(episode, BatchedStep):
+            assert episode.outcome is not None
+            reward, backlog = self._advance(episode.outcome, 0)
+            episode.reward[...] = reward
+            episode.next_observation[..., BACKLOG_COLUMN] = backlog
+        else:
+            self._shape_episode(episode, env_index)
+
+    def _shape_episode(self, episode: Any, index: int) -> None:
+        """The same for RLlib's own MultiAgentEpisode: one row, agents in order of their names."""
+        infos = episode.get_infos(-1)
+        agents = sorted(infos, key=_device_number)
+        fields = ("mode", "fraction", "latency_s", "energy_j", "cost", "deadline_missed", "deadline_feasible")
+        values = {name: np.array([[infos[a][name] for a in agents]]) for name in (*fields, "qpu_rejected")}
+        reward, backlog = self._advance(Outcome(**values), index)
+        for column, agent in enumerate(agents):
+            single = episode.agent_episodes[agent]
+            observation = np.array(single.get_observations(-1))
+            observation[BACKLOG_COLUMN] = backlog[0, column]
+            single.set_observations(new_data=observation, at_indices=-1)
+            single.set_rewards(new_data=float(reward[0, column]), at_indices=-1)
+
+    def _advance(self, outcome: Outcome, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Advance the queues of a row (or of all rows); returns shaped reward and backlog column [E, M]."""
+        if index not in self._queues:
+            rows, devices = outcome.cost.shape
+            self._queues[index] = VirtualQueues(
+                self._scenario.lyapunov, self._scenario.cost.deadline_penalty, rows, devices
+            )
+            self._fraction_sum[index], self._slots[index] = np.zeros((rows, devices)), 0
+        step = self._queues[index].advance(outcome.cost, outcome.fraction, outcome.deadline_missed)
+        self._fraction_sum[index] += outcome.fraction
+        self._slots[index] += 1
+        self._tally(outcome, step)
+        return step.reward, scaled_backlog(self._scenario.lyapunov, step.backlog)
+
+    def _tally(self, outcome: Outcome, step: Any) -> None:
+        remote, full = outcome.mode != Mode.LOCAL, outcome.fraction >= 1.0
+        feasible = max(float(outcome.deadline_feasible.mean()), 1e-12)
+        for name, value in {
+            "cost": outcome.cost,
+            "latency_s": outcome.latency_s,
+            "energy_j": outcome.energy_j,
+            "fraction_mean": outcome.fraction,
+            "backlog_mean": step.backlog,
+            "drift": step.drift,
+            "penalty": self._scenario.lyapunov.v * outcome.cost,
+            "objective": step.objective,
+            "deadline_miss_share": (outcome.deadline_missed & outcome.deadline_feasible) / feasible,
+            "qpu_rejected_share": outcome.qpu_rejected,
+            "mode_local": ~remote,
+            "mode_cpu": (outcome.mode == Mode.CPU) & full,
+            "mode_qpu": (outcome.mode == Mode.QPU) & full,
+            "mode_cpu_partial": (outcome.mode == Mode.CPU) & ~full,
+            "mode_qpu_partial": (outcome.mode == Mode.QPU) & ~full,
+        }.items():
+            self._totals[name] = self._totals.get(name, 0.0) + float(value.mean())
+        self._totals["backlog_max"] = max(self._totals.get("backlog_max", 0.0), float(step.backlog.max()))
+        self._num_steps += 1
+
+    @override(RLlibCallback)
+    def on_episode_end(self, *, env_index: int = 0, metrics_logger: Any = None, **kwargs: Any) -> None:
+        mean = self._fraction_sum[env_index] / self._slots[env_index]
+        metrics_logger.log_value((LYAPUNOV, "episode_fraction_mean"), float(mean.mean()), window=20)
+        metrics_logger.log_value((LYAPUNOV, "episode_fraction_worst"), float(mean.min(-1).mean()), window=20)
+        self._queues[env_index].reset()
+        self._fraction_sum[env_index][...] = 0.0
+        self._slots[env_index] = 0
+
+    @override(RLlibCallback)
+    def on_sample_end(self, *, metrics_logger: Any, **kwargs: Any) -> None:
+        for name, total in self._totals.items():
+            value = total if name == "backlog_max" else total / self._num_steps
+            metrics_logger.log_value((LYAPUNOV, name), value, window=20)
+        self._totals, self._num_steps = {}, 0
+
+    def get_state(self) -> dict[str, Any]:
+        """Queues and running sums, for exact resumption."""
+        return {
+            "queues": {index: queues.get_state() for index, queues in self._queues.items()},
+            "fraction_sum": {index: value.copy() for index, value in self._fraction_sum.items()},
+            "slots": dict(self._slots),
+        }
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Inverse of :meth:`get_state`."""
+        self._fraction_sum = {index: np.array(value) for index, value in state["fraction_sum"].items()}
+        self._slots = dict(state["slots"])
+        self._queues = {}
+        for index, saved in state["queues"].items():
+            rows, devices = self._fraction_sum[index].shape
+            queues = VirtualQueues(self._scenario.lyapunov, self._scenario.cost.deadline_penalty, rows, devices)
+            queues.set_state(saved)
+            self._queues[index] = queues
+
+
+def _device_number(agent: str) -> int:
+    return int(agent.rsplit("_", 1)[1])

@@ -1,0 +1,64 @@
+"""Checkpoints that are whole or absent: written aside, then renamed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from meqc_marl.errors import InputError
+
+if TYPE_CHECKING:
+    from meqc_marl.rl.algorithm import DQNDDPG
+
+_PREFIX = "checkpoint_"
+
+
+def save_checkpoint(algorithm: DQNDDPG, run_folder: Path, keep: int = 2) -> Path:
+    """Write ``checkpoint_<iteration>`` into a run's folder and remove all but the newest few.
+
+    Args:
+        algorithm: What to save: weights, optimizers, targets, replay buffer, random state, environments, queues.
+        run_folder: The run's folder.
+        keep: Number of checkpoints kept.
+
+    Raises:
+        InputError: If the folder cannot be written.
+    """
+    final = run_folder / f"{_PREFIX}{algorithm.iteration:06d}"
+    try:
+        aside = Path(tempfile.mkdtemp(prefix=".incomplete-", dir=run_folder))
+        try:
+            algorithm.save_to_path(str(aside))
+            if final.exists():
+                shutil.rmtree(final)
+            aside.chmod(0o755)
+            os.replace(aside, final)
+        except BaseException:
+            shutil.rmtree(aside, ignore_errors=True)
+            raise
+    except OSError as error:
+        raise InputError(f"checkpoint '{final}' cannot be written: {error.strerror or error}.") from error
+    for old in list_checkpoints(run_folder)[:-keep]:
+        shutil.rmtree(old)
+    return final
+
+
+def list_checkpoints(run_folder: Path) -> list[Path]:
+    """Complete checkpoints of a run, oldest first."""
+    found = [p for p in run_folder.glob(f"{_PREFIX}*") if p.is_dir()]
+    return sorted(found, key=lambda p: int(p.name.removeprefix(_PREFIX)))
+
+
+def latest_checkpoint(run_folder: Path) -> Path:
+    """The newest complete checkpoint.
+
+    Raises:
+        InputError: If there is none.
+    """
+    found = list_checkpoints(run_folder)
+    if not found:
+        raise InputError(f"run folder '{run_folder}' holds no checkpoint to resume from.")
+    return found[-1]

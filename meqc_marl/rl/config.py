@@ -1,0 +1,106 @@
+"""The learner's configuration for a scenario: what the measured defaults are and why."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from ray.tune.registry import register_env
+
+from meqc_marl.config import Scenario
+from meqc_marl.env.observation import OBSERVATION_COLUMNS
+from meqc_marl.env.parallel import OffloadingParallelEnv
+from meqc_marl.physics.cost import Mode
+from meqc_marl.rl.algorithm import DQNDDPGConfig
+from meqc_marl.rl.callbacks import LyapunovCallback
+from meqc_marl.rl.env_runner import BatchedEnvRunner
+from meqc_marl.rl.multi_agent import ParallelEnvAdapter
+from meqc_marl.rl.offloading_env import OffloadingBatchedEnv
+
+BATCHED_ENV = "meqc_offloading_batched"
+PARALLEL_ENV = "meqc_offloading_parallel"
+SHARED_MODULE = "default_policy"
+
+#: Device-steps of the default budget, about three minutes on two cores.
+DEFAULT_DEVICE_STEPS = 2_400_000
+#: Cost of a device in a slot at the defaults is about 15; this brings rewards to about 1.
+TYPICAL_COST = 15.0
+
+
+def _batched(context: Any) -> OffloadingBatchedEnv:
+    return OffloadingBatchedEnv(Scenario.model_validate(context["scenario"]), context["num_envs"])
+
+
+def _parallel(context: Any) -> ParallelEnvAdapter:
+    return ParallelEnvAdapter(OffloadingParallelEnv(Scenario.model_validate(context["scenario"])))
+
+
+register_env(BATCHED_ENV, _batched)
+register_env(PARALLEL_ENV, _parallel)
+
+
+def default_env_steps(scenario: Scenario) -> int:
+    """Environment steps of the default budget, in whole episodes."""
+    steps = max(DEFAULT_DEVICE_STEPS // scenario.num_devices, scenario.horizon)
+    return -(-steps // scenario.horizon) * scenario.horizon
+
+
+def offloading_config(
+    scenario: Scenario,
+    *,
+    env_steps: int | None = None,
+    seed: int | None = 0,
+    num_env_runners: int = 0,
+    env_runner: Literal["batched", "stock"] = "batched",
+) -> DQNDDPGConfig:
+    """Build the configuration that ``meqc-marl train`` uses.
+
+    The discount is 0: nature does not depend on the actions, and drift-plus-penalty asks for the least objective of each
+    slot given the backlogs, so looking further ahead only adds noise to the target. Rewards are divided by V and by a
+    typical cost, which makes the learner's problem the same size at every V.
+
+    Args:
+        scenario: The system.
+        env_steps: Environment steps of the whole run, for the schedules.
+        seed: Seed of networks, exploration, replay and nature.
+        num_env_runners: Remote samplers; 0 samples in the main process.
+        env_runner: ``batched``, or RLlib's ``MultiAgentEnvRunner`` over the PettingZoo environment (``stock``).
+    """
+    env_steps = env_steps or default_env_steps(scenario)
+    # About 240 devices a slot, whatever their number in a row.
+    rows = max(1, round(240 / scenario.num_devices))
+    fragment = 4
+    config = DQNDDPGConfig()
+    config.environment(
+        BATCHED_ENV if env_runner == "batched" else PARALLEL_ENV,
+        env_config={"scenario": scenario.model_dump(mode="json")},
+    )
+    config.env_runners(
+        num_env_runners=num_env_runners,
+        num_envs_per_env_runner=rows if env_runner == "batched" else 1,
+        rollout_fragment_length=fragment if env_runner == "batched" else fragment * rows,
+    )
+    config.callbacks(LyapunovCallback)
+    config.training(
+        gamma=0.0,
+        critic_lr=[[0, 1e-3], [env_steps // 2, 1e-3], [env_steps, 2e-5]],
+        actor_lr=[[0, 1e-3], [env_steps // 2, 1e-3], [env_steps, 2e-5]],
+        epsilon=[[0, 1.0], [env_steps // 10, 0.1], [env_steps, 0.05]],
+        exploration_noise=0.1,
+        parameterless_modes=(int(Mode.LOCAL),),
+        mask_columns=((int(Mode.QPU), OBSERVATION_COLUMNS.index("qpu_admitted")),),
+        reward_scale=1.0 / (TYPICAL_COST * scenario.lyapunov.v),
+        train_batch_size_per_learner=512,
+        updates_per_training_step=8,
+        replay_capacity=500_000,
+        num_steps_before_learning=min(env_steps // 20, 4_000),
+    )
+    config.reporting(min_sample_timesteps_per_iteration=scenario.horizon * rows)
+    config.debugging(seed=seed, log_level="ERROR")
+    if env_runner == "batched":
+        config.env_runners(env_runner_cls=BatchedEnvRunner)
+    else:
+        from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
+
+        config.env_runners(env_runner_cls=MultiAgentEnvRunner)
+        config.multi_agent(policies={SHARED_MODULE}, policy_mapping_fn=lambda agent, episode: SHARED_MODULE)
+    return config

@@ -1,0 +1,59 @@
+"""Evaluation during training: the greedy policy beside the exact oracle, on held-out traces."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from ray.rllib.algorithms.algorithm import Algorithm
+
+from meqc_marl.config import Scenario
+from meqc_marl.evaluation.metrics import summarize
+from meqc_marl.evaluation.rollout import rollout
+from meqc_marl.policies import make_policy
+from meqc_marl.policies.learned import LearnedPolicy
+from meqc_marl.trace import generate_trace
+
+#: Seeds from here on are kept for evaluation; training draws its own from all 32-bit numbers.
+HELD_OUT_SEED = 1_000_000
+NUM_TRACES = 4
+
+
+def policy_of(algorithm: Algorithm) -> LearnedPolicy:
+    """A copy of the current greedy policy."""
+    module = algorithm.get_module()
+    scenario = Scenario.model_validate(algorithm.config.env_config["scenario"])
+    return LearnedPolicy(
+        module.spec, copy.deepcopy(module.actor).eval(), copy.deepcopy(module.critic).eval(), scenario=scenario
+    )
+
+
+def evaluate_against_oracle(algorithm: Algorithm, _runners: Any = None) -> tuple[dict[str, float], int, int]:
+    """RLlib's ``custom_evaluation_function``: cost, constraint and gap to the oracle on common held-out traces.
+
+    Returns:
+        Metrics, environment steps and agent steps.
+    """
+    policy = policy_of(algorithm)
+    scenario = policy.scenario
+    assert scenario is not None
+    trace = generate_trace(scenario, range(HELD_OUT_SEED, HELD_OUT_SEED + NUM_TRACES))
+    learned = summarize(rollout(policy, scenario, trace))
+    # Nature is the same at every evaluation, and so is the oracle's result.
+    if not hasattr(algorithm, "oracle_summary"):
+        algorithm.oracle_summary = summarize(rollout(make_policy("oracle", scenario), scenario, trace))
+    oracle = algorithm.oracle_summary
+    steps = trace.num_slots * trace.num_envs
+    return (
+        {
+            "cost": float(learned["cost"].mean()),
+            "latency_s": float(learned["latency_s"].mean()),
+            "energy_j": float(learned["energy_j"].mean()),
+            "gap_to_oracle": float((learned["cost"] / oracle["cost"]).mean() - 1.0),
+            "fraction_mean": float(learned["fraction_mean"].mean()),
+            "fraction_worst": float(learned["fraction_worst"].mean()),
+            "deadline_miss_share": float(learned["deadline_miss_share"].mean()),
+        },
+        steps,
+        steps * trace.num_devices,
+    )

@@ -1,0 +1,53 @@
+"""The simulator as the batched EnvRunner steps it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from meqc_marl.config import Scenario, load_scenario
+from meqc_marl.env.parallel import action_space, observation_space
+from meqc_marl.env.simulator import OffloadingSimulator
+from meqc_marl.rl.batched_env import BatchedStep
+from meqc_marl.trace import Trace
+
+
+class OffloadingBatchedEnv:
+    """The simulator as a :class:`BatchedEnv`; the reward is minus the cost, shaping is the Lyapunov callback's."""
+
+    def __init__(self, scenario: Scenario | str, num_envs: int = 1, trace: Trace | None = None) -> None:
+        self.scenario = load_scenario(scenario) if isinstance(scenario, str) else scenario
+        self.simulator = OffloadingSimulator(self.scenario, num_envs, trace)
+        self.num_envs, self.num_agents = self.simulator.num_envs, self.simulator.num_devices
+        self.observation_space, self.action_space = observation_space(), action_space()
+
+    def reset(self, seeds: Sequence[int]) -> np.ndarray:
+        """Start all rows; returns observations [E, M, D]."""
+        return self.simulator.reset(list(seeds))
+
+    def step(self, action: Any) -> BatchedStep:
+        """Step all rows."""
+        outcome = self.simulator.step(action["mode"], action["fraction"][..., 0])
+        rows = np.full(self.num_envs, self.simulator.truncated)
+        return BatchedStep(
+            reward=-outcome.cost.astype(np.float32),
+            next_observation=self.simulator.observation,
+            terminated=np.zeros(self.num_envs, bool),
+            truncated=rows,
+            outcome=outcome,
+        )
+
+    def reset_rows(self, rows: np.ndarray) -> np.ndarray:
+        """All rows have the same horizon and so start together."""
+        return self.simulator.reset()
+
+    def get_state(self) -> dict[str, Any]:
+        """Row seeds, episode and slot; nature is drawn again from them."""
+        return self.simulator.get_state()
+
+    def set_state(self, state: dict[str, Any]) -> np.ndarray:
+        """Restore; returns the observation with an empty backlog column."""
+        self.simulator.set_state(state)
+        return self.simulator.observation

@@ -1,0 +1,123 @@
+"""The RLModule: DQN head and DDPG head, their targets, and exploration."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from ray.rllib.core.columns import Columns
+from ray.rllib.core.learner.utils import make_target_network
+from ray.rllib.core.rl_module.apis import InferenceOnlyAPI, TargetNetworkAPI
+from ray.rllib.core.rl_module.torch.torch_rl_module import TorchRLModule
+from ray.rllib.utils.annotations import override
+from ray.rllib.utils.schedules.scheduler import Scheduler
+from torch import Tensor
+
+from meqc_marl.rl.networks import Actor, Critic, NetworkSpec, allowed_modes, greedy_action
+from meqc_marl.rl.spaces import HybridActionSpace, parse_action_space
+
+MODE = "mode"
+PARAMETERS = "parameters"
+Q_TAKEN = "q_taken"
+RAW_PARAMETERS = "raw_parameters"
+ACTOR_GRADIENT = "actor_gradient"
+NEXT_VALUE = "next_value"
+
+
+class DQNDDPGModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
+    """Chooses a mode by Q and its parameters by the actor.
+
+    ``model_config`` keys: ``hidden``, ``critic``, ``parameterless_modes``, ``mask_columns``, ``epsilon``,
+    ``exploration_noise`` (the last two are numbers or RLlib schedules over environment steps).
+
+    In exploration a row acts at random with probability epsilon: an allowed mode and parameters, both uniform. Otherwise
+    it takes the greedy mode, with Gaussian noise on the parameters.
+    """
+
+    @override(TorchRLModule)
+    def setup(self) -> None:
+        self.layout: HybridActionSpace = parse_action_space(
+            self.action_space, self.model_config.get("parameterless_modes", ())
+        )
+        self.spec = NetworkSpec(
+            observation_size=int(self.observation_space.shape[0]),
+            parameter_slots=tuple((slot.start, slot.stop) for slot in self.layout.slots),
+            hidden=tuple(self.model_config["hidden"]),
+            critic=self.model_config["critic"],
+            mask_columns=tuple(tuple(pair) for pair in self.model_config.get("mask_columns", ())),
+        )
+        self.actor = Actor(self.spec)
+        self.critic = Critic(self.spec)
+        self.register_buffer("parameter_low", torch.from_numpy(self.layout.lows), persistent=False)
+        self.register_buffer("parameter_high", torch.from_numpy(self.layout.highs), persistent=False)
+        self.epsilon = Scheduler(self.model_config["epsilon"], framework="torch")
+        self.exploration_noise = Scheduler(self.model_config["exploration_noise"], framework="torch")
+        # A generator of its own, so that a checkpoint can hold the state of exploration alone.
+        self.generator = torch.Generator().manual_seed(torch.initial_seed() % 2**63)
+
+    @override(TargetNetworkAPI)
+    def make_target_networks(self) -> None:
+        self.target_actor = make_target_network(self.actor)
+        self.target_critic = make_target_network(self.critic)
+
+    @override(TargetNetworkAPI)
+    def get_target_network_pairs(self) -> list[tuple[Any, Any]]:
+        return [(self.actor, self.target_actor), (self.critic, self.target_critic)]
+
+    @override(InferenceOnlyAPI)
+    def get_non_inference_attributes(self) -> list[str]:
+        return ["target_actor", "target_critic"]
+
+    @override(TargetNetworkAPI)
+    def forward_target(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Value of the next observation [B] under the target networks."""
+        with torch.no_grad():
+            _, _, q = greedy_action(self.spec, self.target_actor, self.target_critic, batch[Columns.NEXT_OBS])
+        return {NEXT_VALUE: q.max(-1).values}
+
+    @override(TorchRLModule)
+    def _forward_inference(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        with torch.no_grad():
+            mode, parameters, _ = greedy_action(self.spec, self.actor, self.critic, batch[Columns.OBS])
+        return self._actions(mode, parameters)
+
+    @override(TorchRLModule)
+    def _forward_exploration(self, batch: dict[str, Any], t: int = 0, **kwargs: Any) -> dict[str, Any]:
+        observation = batch[Columns.OBS]
+        epsilon = float(self.epsilon.update(t))
+        with torch.no_grad():
+            if epsilon < 1.0:
+                mode, parameters, _ = greedy_action(self.spec, self.actor, self.critic, observation)
+                noise = torch.empty_like(parameters).normal_(generator=self.generator)
+                parameters = (parameters + float(self.exploration_noise.update(t)) * noise).clamp_(0.0, 1.0)
+            else:
+                mode = torch.zeros(len(observation), dtype=torch.long)
+                parameters = torch.zeros(len(observation), self.spec.num_parameters)
+            weights = allowed_modes(self.spec, observation).float()
+            random_mode = torch.multinomial(weights, 1, generator=self.generator).squeeze(-1)
+            random_parameters = torch.rand(parameters.shape, generator=self.generator)
+            is_random = torch.rand(len(observation), generator=self.generator) < epsilon
+            mode = torch.where(is_random, random_mode, mode)
+            parameters = torch.where(is_random.unsqueeze(-1), random_parameters, parameters)
+        return self._actions(mode, parameters)
+
+    def _actions(self, mode: Tensor, parameters: Tensor) -> dict[str, Any]:
+        """Flat actions for the batched runner and, under ``Columns.ACTIONS``, the environment's own structure."""
+        scaled = self.parameter_low + parameters * (self.parameter_high - self.parameter_low)
+        return {MODE: mode, PARAMETERS: parameters, Columns.ACTIONS: self.layout.build(mode, scaled)}
+
+    @override(TorchRLModule)
+    def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        """Q of the modes taken, raw parameters, and dQ/dparameters with inverted gradients (no gradient to the critic)."""
+        observation = batch[Columns.OBS]
+        raw = self.actor(observation)
+        leaf = raw.detach().clamp(0.0, 1.0).requires_grad_()
+        modes = self.spec.parametric_modes
+        q = self.critic(observation, leaf, modes)
+        (gradient,) = torch.autograd.grad((q * allowed_modes(self.spec, observation)[:, modes]).sum(), leaf)
+        room = torch.where(gradient > 0, 1.0 - raw.detach(), raw.detach())
+        return {
+            Q_TAKEN: self.critic.taken(observation, batch[MODE].long(), batch[PARAMETERS]),
+            RAW_PARAMETERS: raw,
+            ACTOR_GRADIENT: gradient * room,
+        }

@@ -1,0 +1,61 @@
+"""From an RLlib result to a bounded number of scalars under clear names."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+_LYAPUNOV = ("env_runners", "lyapunov")
+
+#: TensorBoard tag -> where it stands in RLlib's result.
+SCALARS: dict[str, tuple[str, ...]] = {
+    "system/cost": (*_LYAPUNOV, "cost"),
+    "system/latency_s": (*_LYAPUNOV, "latency_s"),
+    "system/energy_j": (*_LYAPUNOV, "energy_j"),
+    "offloading/mean_fraction": (*_LYAPUNOV, "fraction_mean"),
+    "offloading/episode_mean_fraction": (*_LYAPUNOV, "episode_fraction_mean"),
+    "offloading/episode_worst_device_fraction": (*_LYAPUNOV, "episode_fraction_worst"),
+    "queue/backlog_mean": (*_LYAPUNOV, "backlog_mean"),
+    "queue/backlog_max": (*_LYAPUNOV, "backlog_max"),
+    "queue/drift": (*_LYAPUNOV, "drift"),
+    "queue/penalty": (*_LYAPUNOV, "penalty"),
+    "queue/objective": (*_LYAPUNOV, "objective"),
+    "mode/local": (*_LYAPUNOV, "mode_local"),
+    "mode/cpu": (*_LYAPUNOV, "mode_cpu"),
+    "mode/qpu": (*_LYAPUNOV, "mode_qpu"),
+    "mode/partial_cpu": (*_LYAPUNOV, "mode_cpu_partial"),
+    "mode/partial_qpu": (*_LYAPUNOV, "mode_qpu_partial"),
+    "constraint/deadline_miss_share": (*_LYAPUNOV, "deadline_miss_share"),
+    "constraint/qpu_rejected_share": (*_LYAPUNOV, "qpu_rejected_share"),
+    "learner/critic_loss": ("learners", "default_policy", "critic_loss"),
+    "learner/actor_loss": ("learners", "default_policy", "actor_loss"),
+    "learner/td_error": ("learners", "default_policy", "td_error_mean"),
+    "learner/q_mean": ("learners", "default_policy", "q_mean"),
+    "learner/critic_learning_rate": ("learners", "default_policy", "critic_learning_rate"),
+    "exploration/epsilon": ("env_runners", "epsilon"),
+    "speed/env_steps_per_s": ("env_runners", "num_env_steps_sampled_lifetime_throughput", "throughput_since_last_reduce"),
+    "speed/replay_rows": ("replay_buffer", "size"),
+    "evaluation/cost": ("evaluation", "cost"),
+    "evaluation/gap_to_oracle": ("evaluation", "gap_to_oracle"),
+    "evaluation/mean_fraction": ("evaluation", "fraction_mean"),
+    "evaluation/worst_device_fraction": ("evaluation", "fraction_worst"),
+    "evaluation/deadline_miss_share": ("evaluation", "deadline_miss_share"),
+}
+
+
+def scalars(result: Mapping[str, Any]) -> dict[str, float]:
+    """The scalars that a result holds; their number does not grow with the devices."""
+    found = {}
+    for tag, path in SCALARS.items():
+        value: Any = result
+        for key in path:
+            value = value.get(key) if isinstance(value, Mapping) else None
+        if value is not None and math.isfinite(float(value)):
+            found[tag] = float(value)
+    return found
+
+
+def env_steps(result: Mapping[str, Any]) -> int:
+    """Environment steps sampled so far: the x axis."""
+    return int(result["env_runners"]["num_env_steps_sampled_lifetime"])

@@ -1,0 +1,31 @@
+"""Small hybrid environments with a known best action."""
+
+import gymnasium as gym
+import numpy as np
+
+
+class HybridIdentity(gym.Env):
+    """Do what the observation says: obs = (a, b); mode 1 if a > 0 else 0, fraction = (b + 1) / 2; the best reward is 1."""
+
+    def __init__(self, own_boxes: bool = False, horizon: int = 20) -> None:
+        box = gym.spaces.Box(0.0, 1.0, (1,), np.float32)
+        self.observation_space = gym.spaces.Box(-1.0, 1.0, (2,), np.float32)
+        mode = gym.spaces.Discrete(2)
+        self.action_space = gym.spaces.Tuple((mode, box, box)) if own_boxes else gym.spaces.Dict(mode=mode, fraction=box)
+        self.own_boxes, self.horizon = own_boxes, horizon
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.t = 0
+        return self._observe(), {}
+
+    def _observe(self):
+        self.obs = self.np_random.uniform(-1, 1, 2).astype(np.float32)
+        return self.obs
+
+    def step(self, action):
+        mode, fraction = (action[0], action[1 + action[0]]) if self.own_boxes else (action["mode"], action["fraction"])
+        assert fraction.shape == (1,)
+        reward = float(int(mode) == int(self.obs[0] > 0)) - abs(float(fraction[0]) - (self.obs[1] + 1) / 2)
+        self.t += 1
+        return self._observe(), reward, False, self.t >= self.horizon, {}
