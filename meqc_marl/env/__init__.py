@@ -1,0 +1,1 @@
+"""The environment: the batched simulator and the PettingZoo view of one row."""

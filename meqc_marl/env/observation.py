@@ -1,0 +1,98 @@
+"""What a device sees: named columns on a fixed scale, about [-1, 1] at the defaults.
+
+The scale does not follow the scenario, so that a policy learnt in one scenario reads another one rightly.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from meqc_marl.config.scenario import Scenario
+from meqc_marl.physics.allocation import Allocation, allocate
+from meqc_marl.physics.channel import achievable_rate
+from meqc_marl.physics.quantum import success_probability
+from meqc_marl.physics.slot import Slot
+
+LIMIT = 10.0
+"""No column but the backlog leaves [-LIMIT, LIMIT]."""
+
+LOG_SCALE: dict[str, tuple[float, float]] = {
+    "data": (1.8e9, 2.0),
+    "cycles_per_bit": (4.0, 6.0),
+    "deadline": (18.0, 2.5),
+    "qubits": (670.0, 3.0),
+    "rate": (3e8, 5.0),
+    "cpu": (1.75e9, 2.0),
+    "server_cpu": (5e9, 1.5),
+    "leased_qubits": (2250.0, 2.5),
+    "tx_power": (0.045, 5.0),
+}
+"""Column: the value (bit, cycle/bit, s, qubit, bit/s, Hz, Hz, qubit, W) shown as 0, and the factor shown as 1."""
+
+OBSERVATION_COLUMNS: tuple[str, ...] = (
+    "data",
+    "cycles_per_bit",
+    "deadline",
+    "qubits",
+    "success",
+    "rate",
+    "cpu",
+    "server_cpu",
+    "leased_qubits",
+    "tx_power",
+    "lambda_t",
+    "qpu_admitted",
+    "backlog",
+)
+_COLUMN = {name: index for index, name in enumerate(OBSERVATION_COLUMNS)}
+
+
+def log_scaled(name: str, value: np.ndarray) -> np.ndarray:
+    """ln(value / reference) / ln(factor) of a column, float32, within the limit."""
+    reference, factor = LOG_SCALE[name]
+    scaled = np.asarray(value, np.float32) * np.float32(1.0 / reference)
+    with np.errstate(divide="ignore"):
+        np.log(scaled, out=scaled)
+    scaled *= np.float32(1.0 / math.log(factor))
+    return np.clip(scaled, -LIMIT, LIMIT, out=scaled)
+
+
+def observe(
+    scenario: Scenario, slot: Slot, out: np.ndarray | None = None, allocation: Allocation | None = None
+) -> np.ndarray:
+    """Observations of one slot or several, with an empty backlog column.
+
+    Args:
+        scenario: Parameters.
+        slot: Nature [..., M].
+        out: Array to fill, float32 [..., M, K].
+        allocation: What each device would get on its own, if known already.
+
+    Returns:
+        Float32 [..., M, K], columns ``OBSERVATION_COLUMNS``.
+    """
+    if out is None:
+        out = np.empty((*slot.data_bits.shape, len(OBSERVATION_COLUMNS)), np.float32)
+    if allocation is None:
+        allocation = allocate(scenario, slot)
+    equipment = slot.equipment
+    rate = achievable_rate(scenario.channel, allocation.bandwidth_hz, equipment.tx_power_w, slot.gain)
+    for name, value in {
+        "data": slot.data_bits,
+        "cycles_per_bit": slot.cycles_per_bit,
+        "deadline": slot.deadline_s,
+        "qubits": slot.qubits,
+        "rate": rate,
+        "cpu": equipment.cpu_hz,
+        "server_cpu": allocation.server_cpu_hz,
+        "leased_qubits": equipment.leased_qubits,
+        "tx_power": equipment.tx_power_w,
+    }.items():
+        out[..., _COLUMN[name]] = log_scaled(name, value)
+    out[..., _COLUMN["success"]] = 2.0 * success_probability(scenario.quantum, slot.qubits, slot.depth) - 1.0
+    out[..., _COLUMN["lambda_t"]] = 2.0 * equipment.lambda_t - 1.0
+    out[..., _COLUMN["qpu_admitted"]] = allocation.qpu_admitted
+    out[..., _COLUMN["backlog"]] = 0.0
+    return out

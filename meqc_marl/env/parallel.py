@@ -1,0 +1,248 @@
+"""The PettingZoo view: one row of the simulator, with an agent for each device."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from pettingzoo import ParallelEnv
+
+from meqc_marl.config import Scenario, load_scenario
+from meqc_marl.env.observation import LIMIT, OBSERVATION_COLUMNS
+from meqc_marl.env.render import draw_disc, slot_table
+from meqc_marl.env.simulator import OffloadingSimulator
+from meqc_marl.errors import InputError, did_you_mean
+from meqc_marl.physics.cost import Mode, Outcome
+from meqc_marl.trace import Trace, load_trace
+
+BACKLOG_LIMIT = 100.0
+"""Upper bound of the backlog column, log1p(z / V): no run reaches it."""
+
+_OUTCOME = ("mode", "fraction", "latency_s", "energy_j", "cost", "deadline_missed", "deadline_feasible", "qpu_rejected")
+
+
+def observation_space() -> spaces.Box:
+    """Space of one device's observation, columns ``OBSERVATION_COLUMNS``."""
+    low = np.full(len(OBSERVATION_COLUMNS), -LIMIT, np.float32)
+    high = np.full(len(OBSERVATION_COLUMNS), LIMIT, np.float32)
+    low[-1], high[-1] = 0.0, BACKLOG_LIMIT
+    return spaces.Box(low, high, dtype=np.float32)
+
+
+def action_space() -> spaces.Dict:
+    """Space of one device's action."""
+    return spaces.Dict(
+        mode=spaces.Discrete(len(Mode)),
+        fraction=spaces.Box(0.0, 1.0, (1,), np.float32),
+    )
+
+
+class OffloadingParallelEnv(ParallelEnv):
+    """Task offloading in mobile edge-quantum computing, one agent for each mobile device.
+
+    ## Description
+    M devices move round an access point. In every slot each has a protein-folding task and decides how much of it to
+    send away, and to where: the server's CPU or its quantum processor (QPU). The rest runs on the device. The model is
+    that of Ye et al., arXiv 2306.14588, with the corrections of the scenario.
+
+    ## Action Space
+    ``Dict(mode=Discrete(3), fraction=Box(0, 1, (1,), float32))``
+
+    | Mode | Name  | Where the share ``fraction`` of the task runs |
+    |------|-------|-----------------------------------------------|
+    | 0    | LOCAL | nothing is sent away, ``fraction`` has no effect |
+    | 1    | CPU   | on the server CPU; at least ``cost.min_fraction`` is sent |
+    | 2    | QPU   | on the QPU if it admits the task (``action_mask``), else on the server CPU |
+
+    ## Observation Space
+    ``Box`` of float32. A column "log" is ln(value / zero) / ln(factor), within [-10, 10].
+
+    | Num | Column         | Observation                            | Scale, zero, factor   | Min | Max |
+    |-----|----------------|----------------------------------------|-----------------------|-----|-----|
+    | 0   | data           | task data d                            | log, 1.8e9 bit, 2     | -10 | 10  |
+    | 1   | cycles_per_bit | CPU cycles per bit q                   | log, 4 cycle/bit, 6   | -10 | 10  |
+    | 2   | deadline       | deadline t_max                         | log, 18 s, 2.5        | -10 | 10  |
+    | 3   | qubits         | logical qubits o                       | log, 670 qubit, 3     | -10 | 10  |
+    | 4   | success        | success probability S on the QPU       | 2 S - 1               | -1  | 1   |
+    | 5   | rate           | uplink rate R in this slot             | log, 3e8 bit/s, 5     | -10 | 10  |
+    | 6   | cpu            | device CPU frequency f                 | log, 1.75e9 Hz, 2     | -10 | 10  |
+    | 7   | server_cpu     | leased server CPU frequency f0         | log, 5e9 Hz, 1.5      | -10 | 10  |
+    | 8   | leased_qubits  | leased qubits o^C                      | log, 2250 qubit, 2.5  | -10 | 10  |
+    | 9   | tx_power       | transmit power p                       | log, 0.045 W, 5       | -10 | 10  |
+    | 10  | lambda_t       | weight of latency in the cost          | 2 lambda_t - 1        | -1  | 1   |
+    | 11  | qpu_admitted   | whether the QPU admits the task        | 0 or 1                | 0   | 1   |
+    | 12  | backlog        | virtual queue, filled by the Lyapunov wrapper; 0 without | log1p(z / V) | 0 | 100 |
+
+    ## Rewards
+    Minus the cost of the device in the slot, -(lambda_t t + lambda_e e). A missed deadline is told in the infos.
+
+    ## Infos
+    ``action_mask`` (int8 [3]) of the coming slot, also from ``reset``. Of the slot just carried out: ``cost``,
+    ``latency_s``, ``energy_j``, executed ``fraction`` and ``mode``, ``deadline_missed``, ``deadline_feasible`` (some
+    action would have met it), ``qpu_rejected``.
+
+    ## Starting State
+    Equipment, places and tasks are drawn from the seed. ``reset()`` without a seed goes on with the next episode of the
+    last seed; a given trace is replayed.
+
+    ## Episode End
+    All agents are truncated together after ``horizon`` slots, with a final reward and observation. Nothing terminates.
+
+    ## Arguments
+    - ``scenario``: a :class:`~meqc_marl.config.Scenario`.
+    - ``trace``: nature to replay, of one row.
+    - ``render_mode``: ``"ansi"``, a table of the last slot; ``"rgb_array"``, a map of the devices; or None.
+    """
+
+    metadata = {  # noqa: RUF012 (PettingZoo's declaration)
+        "name": "meqc_offloading_v0",
+        "render_modes": ["ansi", "rgb_array"],
+        "render_fps": 2,
+        "is_parallelizable": True,
+    }
+
+    def __init__(self, scenario: Scenario, trace: Trace | None = None, render_mode: str | None = None) -> None:
+        if render_mode not in (None, "ansi", "rgb_array"):
+            raise InputError(f"render_mode is {render_mode!r}; it must be 'ansi', 'rgb_array' or None")
+        if trace is not None and trace.num_envs != 1:
+            raise InputError(f"the trace has {trace.num_envs} rows; it must have 1, take one with trace.row(i)")
+        self.scenario = scenario
+        self.render_mode = render_mode
+        self.simulator = OffloadingSimulator(scenario, 1, trace)
+        self.possible_agents = [f"device_{m}" for m in range(scenario.num_devices)]
+        self.agents: list[str] = []
+        self.observation_spaces = {agent: observation_space() for agent in self.possible_agents}
+        self.action_spaces = {agent: action_space() for agent in self.possible_agents}
+        self._outcome: Outcome | None = None
+        self._masks = (np.array([1, 1, 0], np.int8), np.array([1, 1, 1], np.int8))
+        self._never = dict.fromkeys(self.possible_agents, False)
+
+    def observation_space(self, agent: str) -> spaces.Box:
+        """The same object at every call."""
+        return self.observation_spaces[agent]
+
+    def action_space(self, agent: str) -> spaces.Dict:
+        """The same object at every call."""
+        return self.action_spaces[agent]
+
+    def reset(
+        self, seed: int | None = None, options: dict | None = None
+    ) -> tuple[dict[str, np.ndarray], dict[str, dict[str, Any]]]:
+        """Start an episode; see *Starting State*. There are no options."""
+        self.simulator.reset(seed)
+        self.agents = list(self.possible_agents)
+        self._outcome = None
+        return self._observations(), {agent: {"action_mask": mask} for agent, mask in self._action_masks()}
+
+    def step(
+        self, actions: Mapping[str, Mapping[str, Any]]
+    ) -> tuple[
+        dict[str, np.ndarray], dict[str, float], dict[str, bool], dict[str, bool], dict[str, dict[str, Any]]
+    ]:
+        """Carry out one slot with an action of every device."""
+        mode, fraction = self._read(actions)
+        outcome = self._outcome = self.simulator.step(mode, fraction)
+        ended = self.simulator.truncated
+        columns = [getattr(outcome, name)[0].tolist() for name in _OUTCOME]
+        infos = {}
+        for (agent, mask), *values in zip(self._action_masks(), *columns, strict=True):
+            infos[agent] = info = dict(zip(_OUTCOME, values, strict=True))
+            info["action_mask"] = mask
+        rewards = dict(zip(self.possible_agents, (-outcome.cost[0]).tolist(), strict=True))
+        if ended:
+            self.agents = []
+        truncated = dict.fromkeys(self.possible_agents, ended)
+        return self._observations(), rewards, self._never.copy(), truncated, infos
+
+    def render(self) -> str | np.ndarray | None:
+        """The last slot, or the start, as ``render_mode`` says; None without a mode."""
+        if self.render_mode is None:
+            return None
+        shown = self.simulator.slot_index - (self._outcome is not None)
+        slot = self.simulator.trace.slot(shown)
+        if self.render_mode == "ansi":
+            return slot_table(shown, slot, self._outcome)
+        return draw_disc(self.scenario.mobility.radius_m, shown, slot, self._outcome)
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+    def _observations(self) -> dict[str, np.ndarray]:
+        return dict(zip(self.possible_agents, self.simulator.observation[0], strict=True))
+
+    def _action_masks(self) -> list[tuple[str, np.ndarray]]:
+        admitted = self.simulator.places.qpu_admitted[0].tolist()
+        return [(agent, self._masks[qpu].copy()) for agent, qpu in zip(self.possible_agents, admitted, strict=True)]
+
+    def _read(self, actions: Mapping[str, Mapping[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
+        """Actions as arrays [1, M]; anything wrong is looked for agent by agent, which is slow, only then."""
+        try:
+            chosen = [actions[agent] for agent in self.agents]
+            mode = np.array([action["mode"] for action in chosen])
+            fraction = np.array([action["fraction"] for action in chosen], np.float64).reshape(len(self.agents))
+        except (KeyError, TypeError, ValueError, IndexError):
+            _find_mistake(self.agents, actions)
+            raise
+        sound = (
+            len(actions) == mode.size > 0
+            and mode.ndim == 1
+            and mode.dtype.kind in "iu"
+            and mode.min() >= Mode.LOCAL
+            and mode.max() <= Mode.QPU
+            and fraction.min() >= 0.0
+            and fraction.max() <= 1.0
+        )
+        if not sound:
+            _find_mistake(self.agents, actions)
+        return mode.reshape(1, -1), fraction.reshape(1, -1)
+
+
+def _find_mistake(agents: Sequence[str], actions: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raise the sentence for the first mistake in the actions."""
+    if not agents:
+        raise InputError("there is no running episode; call reset() first")
+    if not isinstance(actions, Mapping):
+        raise InputError(f"actions is a {type(actions).__name__}; it must be a dict with an action for each agent")
+    for agent in agents:
+        if agent not in actions:
+            raise InputError(f"actions lacks {agent}; it must hold an action for each of the {len(agents)} agents")
+        action = actions[agent]
+        if not isinstance(action, Mapping):
+            raise InputError(f"action of {agent} is {action!r}; it must be a dict with mode and fraction")
+        for key in ("mode", "fraction"):
+            if key not in action:
+                raise InputError(f"action of {agent} lacks {key}; it must hold mode and fraction")
+        mode, fraction = np.asarray(action["mode"]), np.asarray(action["fraction"])
+        if mode.ndim or mode.dtype.kind not in "iu" or not Mode.LOCAL <= int(mode) <= Mode.QPU:
+            raise InputError(f"mode of {agent} is {action['mode']!r}; it must be 0 (local), 1 (CPU) or 2 (QPU)")
+        if fraction.size != 1 or fraction.dtype.kind not in "iuf" or not 0.0 <= float(fraction.item()) <= 1.0:
+            raise InputError(f"fraction of {agent} is {action['fraction']!r}; it must be one number within [0, 1]")
+    for agent in actions:
+        if agent not in agents:
+            raise InputError(f"actions holds '{agent}', which is no agent{did_you_mean(str(agent), agents)}")
+
+
+def parallel_env(
+    scenario: Scenario | str | Path = "paper",
+    overrides: Sequence[str] = (),
+    trace: Trace | str | Path | None = None,
+    render_mode: str | None = None,
+) -> OffloadingParallelEnv:
+    """Make the environment.
+
+    Args:
+        scenario: A scenario, a preset's name or the path of a YAML file.
+        overrides: ``"dotted.field=value"`` each, for a preset or a file.
+        trace: Nature to replay, or the path of its npz file.
+        render_mode: ``"ansi"``, ``"rgb_array"`` or None.
+    """
+    if not isinstance(scenario, Scenario):
+        scenario = load_scenario(scenario, overrides)
+    elif overrides:
+        raise InputError("overrides apply to a preset or a file, not to a Scenario; load it with load_scenario")
+    if isinstance(trace, (str, Path)):
+        trace = load_trace(trace, scenario)
+    return OffloadingParallelEnv(scenario, trace, render_mode)

@@ -1,0 +1,171 @@
+"""The batched simulator: E rows of M devices stepped at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from meqc_marl.config import Scenario
+from meqc_marl.env.observation import observe
+from meqc_marl.errors import InputError
+from meqc_marl.physics.allocation import allocate, depends_on_actions
+from meqc_marl.physics.cost import Mode, Outcome, PlaceCosts, settle
+from meqc_marl.physics.places import place_costs
+from meqc_marl.trace import Trace, generate_trace
+
+_BLOCK_ELEMENTS = 8192
+"""Device-slots worked out ahead at once: enough to drown numpy's overhead, few enough to stay in the cache."""
+
+
+class OffloadingSimulator:
+    """Rows of devices that offload tasks for the slots of an episode.
+
+    All rows start and end together. Everything that does not depend on the actions (what each place would cost, the
+    observation) is worked out ahead in blocks of slots.
+
+    Args:
+        scenario: Parameters.
+        num_envs: Rows E; a given trace sets it.
+        trace: Nature to replay at every reset, instead of drawing it from seeds.
+
+    Attributes:
+        observation: Of the current slot, float32 [E, M, K]; each slot has an array of its own, which may be changed.
+        places: What each place would cost in the current slot.
+        truncated: Whether the episode has ended.
+    """
+
+    observation: np.ndarray
+    places: PlaceCosts
+
+    def __init__(self, scenario: Scenario, num_envs: int = 1, trace: Trace | None = None) -> None:
+        if trace is not None:
+            if trace.num_devices != scenario.num_devices:
+                raise InputError(
+                    f"the trace has {trace.num_devices} devices; it must have {scenario.num_devices} as the scenario"
+                )
+            if num_envs not in (1, trace.num_envs):
+                raise InputError(f"num_envs is {num_envs}; it must be {trace.num_envs}, the rows of the trace")
+            num_envs = trace.num_envs
+        if num_envs < 1:
+            raise InputError(f"num_envs is {num_envs}; it must be at least 1")
+        self.scenario = scenario
+        self.num_envs, self.num_devices = num_envs, scenario.num_devices
+        self.horizon = scenario.horizon if trace is None else trace.num_slots
+        self.slot_index = 0
+        self.truncated = False
+        self._replayed = trace
+        self._trace = trace
+        self._seeds: list[int] | None = None
+        self._episode = 0
+        self._block_start = self._block_stop = 0
+
+    @property
+    def trace(self) -> Trace:
+        """Nature of the current episode."""
+        if self._trace is None:
+            raise InputError("the simulator has no episode yet; call reset() first")
+        return self._trace
+
+    def reset(self, seed: int | Sequence[int] | None = None) -> np.ndarray:
+        """Start an episode in all rows.
+
+        Args:
+            seed: Of the first episode: one for each row, or an integer of which row i takes ``seed + i``. None starts
+                the next episode of the same seeds. A given trace is replayed in any case.
+
+        Returns:
+            Observation [E, M, K].
+        """
+        if seed is not None or self._seeds is None:
+            self._seeds, self._episode = self._row_seeds(seed), 0
+        else:
+            self._episode += 1
+        self._begin()
+        return self.observation
+
+    def step(self, mode: np.ndarray, fraction: np.ndarray) -> Outcome:
+        """Carry out one slot.
+
+        Args:
+            mode: ``Mode`` of every device, integers [E, M].
+            fraction: Share sent away in [0, 1] [E, M]; a remote mode sends at least ``cost.min_fraction``.
+        """
+        mode, fraction = np.asarray(mode), np.asarray(fraction)
+        self._check(mode, fraction)
+        if depends_on_actions(self.scenario):
+            slot = self.trace.slot(self.slot_index)
+            places = place_costs(self.scenario, slot, allocate(self.scenario, slot, mode, fraction))
+        else:
+            places = self.places
+        outcome = settle(self.scenario.cost, places, mode, fraction)
+        self._seek(self.slot_index + 1)
+        return outcome
+
+    def get_state(self) -> dict[str, Any]:
+        """All that is needed to go on exactly: seeds, episode and slot; nature is drawn again from them."""
+        return {"seeds": self._seeds, "episode": self._episode, "slot": self.slot_index}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go on where ``get_state`` was called; a replayed trace must be given to this simulator as well."""
+        seeds = state["seeds"]
+        if seeds is None:
+            raise InputError("the state is of a simulator without an episode; call reset() instead")
+        same = seeds == self._seeds and state["episode"] == self._episode and self._trace is not None
+        self._seeds, self._episode = self._row_seeds(seeds), int(state["episode"])
+        self._begin(redraw=not same)
+        self._seek(int(state["slot"]))
+
+    def _row_seeds(self, seed: int | Sequence[int] | None) -> list[int]:
+        if seed is None:
+            return [int(word) for word in np.random.SeedSequence().generate_state(self.num_envs, np.uint64)]
+        if isinstance(seed, (int, np.integer)):
+            return [int(seed) + row for row in range(self.num_envs)]
+        seeds = list(seed)
+        if len(seeds) != self.num_envs:
+            raise InputError(f"seed has {len(seeds)} values; it must be one integer or one for each of {self.num_envs} rows")
+        return seeds
+
+    def _begin(self, redraw: bool = True) -> None:
+        if self._replayed is None and redraw:
+            assert self._seeds is not None
+            self._trace = generate_trace(self.scenario, self._seeds, self._episode)
+        self._block_start = self._block_stop = 0
+        self._seek(0)
+
+    def _seek(self, index: int) -> None:
+        """Make a slot the current one. After the last slot, the last one's nature is shown again."""
+        self.slot_index, self.truncated = index, index >= self.horizon
+        shown = min(index, self.horizon - 1)
+        if not self._block_start <= shown < self._block_stop:
+            self._work_ahead(shown)
+        self.observation = self._observations[shown - self._block_start]
+        self.places = self._places.slot(shown - self._block_start)
+        if self.truncated:
+            self.observation = self.observation.copy()
+            self.observation[..., -1] = 0.0
+
+    def _work_ahead(self, start: int) -> None:
+        slots = max(1, _BLOCK_ELEMENTS // (self.num_envs * self.num_devices))
+        self._block_start, self._block_stop = start, min(start + slots, self.horizon)
+        block = self.trace.slots(self._block_start, self._block_stop)
+        allocation = allocate(self.scenario, block)
+        self._places = place_costs(self.scenario, block, allocation)
+        self._observations = observe(self.scenario, block, allocation=allocation)
+
+    def _check(self, mode: np.ndarray, fraction: np.ndarray) -> None:
+        if self._trace is None or self._block_stop == 0:
+            raise InputError("the simulator has no episode yet; call reset() first")
+        if self.truncated:
+            raise InputError(f"the episode has ended after {self.horizon} slots; call reset()")
+        shape = (self.num_envs, self.num_devices)
+        for name, array in (("mode", mode), ("fraction", fraction)):
+            if array.shape != shape:
+                raise InputError(f"{name} has shape {array.shape}; it must be {shape}, rows by devices")
+        if mode.dtype.kind not in "iu":
+            raise InputError(f"mode has type {mode.dtype}; it must be an integer type")
+        if mode.min() < Mode.LOCAL or mode.max() > Mode.QPU:
+            raise InputError(f"mode has values from {mode.min()} to {mode.max()}; it must be 0, 1 or 2")
+        if not (fraction.min() >= 0.0 and fraction.max() <= 1.0):  # false for NaN as well
+            raise InputError(f"fraction has values from {fraction.min()} to {fraction.max()}; it must be within [0, 1]")

@@ -1,0 +1,75 @@
+"""The uplink: path loss, shadowing, Rician fading, the achievable rate (2) and the acknowledgement (3)."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from meqc_marl.config.scenario import Channel
+from meqc_marl.physics.variates import TWO_PI, standard_exponential
+
+SPEED_OF_LIGHT_M_S = 299_792_458.0
+
+
+def path_gain(channel: Channel, position_m: np.ndarray) -> np.ndarray:
+    """Free-space reference at 1 m with exponent a: (c / 4 pi fc)^2 d^-a, d at least ``min_distance_m``.
+
+    Args:
+        channel: Parameters.
+        position_m: Positions relative to the access point [..., 2].
+    """
+    square = np.square(position_m[..., 0]) + np.square(position_m[..., 1])
+    square = np.maximum(square, channel.min_distance_m**2)
+    reference = (SPEED_OF_LIGHT_M_S / (4.0 * math.pi * channel.carrier_hz)) ** 2
+    if channel.path_loss_exponent == 2.0:  # a division instead of a power: the default, and ten times faster
+        return reference / square
+    gain: np.ndarray = reference * square ** (-0.5 * channel.path_loss_exponent)
+    return gain
+
+
+def shadowing(channel: Channel, normal: np.ndarray) -> np.ndarray:
+    """Log-normal shadowing factor from standard normals; ``shadowing_db`` is the standard deviation in dB."""
+    return np.exp(channel.shadowing_db * (math.log(10.0) / 10.0) * normal)
+
+
+def rician_power(channel: Channel, power: np.ndarray, phase: np.ndarray) -> np.ndarray:
+    """Rician power fading of mean 1 from two uniforms.
+
+    |sqrt(K / (K+1)) + sqrt(X / (K+1)) e^(i theta)|^2, line of sight plus a scattered wave whose power X is exponential
+    and whose phase theta is uniform.
+    """
+    k = channel.rician_k
+    scattered = standard_exponential(power)
+    return (k + scattered + 2.0 * math.sqrt(k) * np.sqrt(scattered) * np.cos(TWO_PI * phase)) / (k + 1.0)
+
+
+def noise_w(channel: Channel, bandwidth_hz: np.ndarray | float) -> np.ndarray | float:
+    """Noise power of a band: density times bandwidth, raised by the noise figure."""
+    return 10.0 ** ((channel.noise_dbm_hz + channel.noise_figure_db - 30.0) / 10.0) * bandwidth_hz
+
+
+def achievable_rate(
+    channel: Channel, bandwidth_hz: np.ndarray | float, tx_power_w: np.ndarray, gain: np.ndarray
+) -> np.ndarray:
+    """Rate in bit/s (2): R = B log2(1 + p g / noise); log1p keeps it above 0 for the weakest channel."""
+    snr = tx_power_w * gain
+    snr /= noise_w(channel, bandwidth_hz)
+    rate = np.log1p(snr, out=snr)
+    rate *= bandwidth_hz / math.log(2.0)
+    return rate
+
+
+def acknowledgement(
+    channel: Channel, tx_power_w: np.ndarray, rate_bit_s: np.ndarray
+) -> tuple[np.ndarray | float, np.ndarray | float]:
+    """Latency in s and energy in J of receiving the result.
+
+    The text after (3) says at a constant rate, and a device receives with receive power. As printed, (3)-(6) use the
+    uplink rate and charge transmit power.
+    """
+    if channel.ack == "literal":
+        latency_s = channel.ack_bits / rate_bit_s
+        return latency_s, tx_power_w * latency_s
+    latency = channel.ack_bits / channel.ack_rate_bit_s
+    return latency, channel.rx_power_w * latency

@@ -1,0 +1,18 @@
+"""Computing on the device (1)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from meqc_marl.config.scenario import Local
+
+
+def local_latency(data_bits: np.ndarray, cycles_per_bit: np.ndarray, cpu_hz: np.ndarray) -> np.ndarray:
+    """Time in s of the whole task on the device: T_L = d q / f."""
+    return data_bits * cycles_per_bit / cpu_hz
+
+
+def local_power(local: Local, cpu_hz: np.ndarray) -> np.ndarray:
+    """Power in W of the computing device: rho f^zeta."""
+    power_w: np.ndarray = local.rho * cpu_hz**local.zeta
+    return power_w

@@ -1,0 +1,123 @@
+"""Where devices are: Gauss-Markov mobility (20)-(21) in a disc round the access point, or none.
+
+A new model is one function with the signature of ``gauss_markov`` and one line in ``MOBILITY``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from meqc_marl.config.scenario import Mobility
+from meqc_marl.physics.variates import TWO_PI, standard_normal_pair, uniform_between
+
+NUM_UNIFORMS = 6
+"""Uniforms of a device at the start of an episode."""
+
+_JUST_INSIDE = 1.0 - 1e-6
+"""A clipped radius, so that rounding to float32 cannot put a device outside the disc."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """State of the devices at the first slot; float32 [E, M]."""
+
+    x_m: np.ndarray
+    y_m: np.ndarray
+    mean_speed_m_s: np.ndarray
+    mean_direction_rad: np.ndarray
+    speed_m_s: np.ndarray
+    direction_rad: np.ndarray
+
+
+def draw_start(mobility: Mobility, uniform: np.ndarray) -> Start:
+    """Position uniform in the disc, speed and direction from their stationary laws; from uniforms [6, E, M]."""
+    radius, angle = mobility.radius_m * _JUST_INSIDE * np.sqrt(uniform[0]), TWO_PI * uniform[1]
+    mean_speed = uniform_between(*mobility.mean_speed_m_s, uniform[2])
+    mean_direction = TWO_PI * (uniform[3] - 0.5)
+    speed_normal, direction_normal = standard_normal_pair(uniform[4], uniform[5])
+    spread = stationary_factor(mobility)
+    speed = np.maximum(mean_speed + mobility.speed_std_m_s * spread * speed_normal, 0.0)
+    direction = mean_direction + mobility.direction_std_rad * spread * direction_normal
+    parts = (radius * np.cos(angle), radius * np.sin(angle), mean_speed, mean_direction, speed, direction)
+    return Start(*(part.astype(np.float32) for part in parts))
+
+
+def innovation_factor(mobility: Mobility) -> float:
+    """Factor of the innovation in (20).
+
+    sqrt(1 - delta^2) makes the configured standard deviation the stationary one (Camp et al. 2002). The paper prints
+    1 - delta^2, with which the stationary deviation shrinks to sqrt(1 - delta^2) of it and motion freezes as delta
+    goes to 1.
+    """
+    square = 1.0 - mobility.memory**2
+    return math.sqrt(square) if mobility.innovation == "corrected" else square
+
+
+def stationary_factor(mobility: Mobility) -> float:
+    """Stationary standard deviation of the recursion (20) as a share of the configured one."""
+    return 1.0 if mobility.innovation == "corrected" else math.sqrt(1.0 - mobility.memory**2)
+
+
+def gauss_markov(
+    mobility: Mobility,
+    slot_s: float,
+    start: Start,
+    speed_normal: np.ndarray,
+    direction_normal: np.ndarray,
+    turn: np.ndarray,
+    position_m: np.ndarray,
+) -> None:
+    """Gauss-Markov mobility (20)-(21), in float32.
+
+    A device that would leave the disc is put on its edge, and both its direction and its mean direction turn to the
+    centre, give or take ``turn_rad``.
+
+    Args:
+        mobility: Parameters.
+        slot_s: Duration of a slot.
+        start: State at slot 0, [E, M].
+        speed_normal, direction_normal: Standard normal innovations, float32 [T, E, M].
+        turn: Uniforms for the turns, float32 [T, E, M].
+        position_m: Output [T, E, M, 2].
+    """
+    x, y = start.x_m.copy(), start.y_m.copy()
+    speed, direction, mean_direction = start.speed_m_s, start.direction_rad, start.mean_direction_rad.copy()
+    memory, factor, radius = mobility.memory, innovation_factor(mobility), mobility.radius_m
+    speed_pull = (1.0 - memory) * start.mean_speed_m_s
+    speed_step, direction_step = factor * mobility.speed_std_m_s, factor * mobility.direction_std_rad
+    position_m[0, ..., 0], position_m[0, ..., 1] = x, y
+    for t in range(1, len(position_m)):
+        travelled = speed * slot_s
+        x += travelled * np.cos(direction)
+        y += travelled * np.sin(direction)
+        speed = np.maximum(memory * speed + speed_pull + speed_step * speed_normal[t], 0.0)
+        direction = memory * direction + (1.0 - memory) * mean_direction + direction_step * direction_normal[t]
+        square = x * x + y * y
+        left = np.nonzero(square > (radius * _JUST_INSIDE) ** 2)
+        if left[0].size:
+            inward = np.arctan2(-y[left], -x[left]) + mobility.turn_rad * (2.0 * turn[t][left] - 1.0)
+            direction[left] = mean_direction[left] = inward
+            shrink = radius * _JUST_INSIDE / np.sqrt(square[left])
+            x[left] *= shrink
+            y[left] *= shrink
+        position_m[t, ..., 0], position_m[t, ..., 1] = x, y
+
+
+def static(
+    mobility: Mobility,
+    slot_s: float,
+    start: Start,
+    speed_normal: np.ndarray,
+    direction_normal: np.ndarray,
+    turn: np.ndarray,
+    position_m: np.ndarray,
+) -> None:
+    """Devices stay where they start; arguments as for :func:`gauss_markov`."""
+    position_m[..., 0], position_m[..., 1] = start.x_m, start.y_m
+
+
+MOBILITY: dict[str, Callable[..., None]] = {"gauss-markov": gauss_markov, "static": static}

@@ -1,0 +1,74 @@
+"""Computing on the server's QPU (5)-(6), its success probability (7) and its admission (12c)-(12d)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from meqc_marl.config.scenario import Quantum
+
+BITS_PER_CIRCUIT = 1e6
+"""The formulas (5)-(6) count task data in megabits."""
+
+
+def layer_time(quantum: Quantum) -> float:
+    """Time in s of one logical layer: tau1 N1 + tau2 N2 + tauM NM."""
+    return (
+        quantum.tau_1_s * quantum.steps_1 + quantum.tau_2_s * quantum.steps_2 + quantum.tau_m_s * quantum.steps_m
+    )
+
+
+def qubit_power(quantum: Quantum) -> float:
+    """Power in W of one logical qubit: P1 N1 + P2 N2 + PM NM + PQ Q."""
+    return (
+        quantum.power_1_w * quantum.steps_1
+        + quantum.power_2_w * quantum.steps_2
+        + quantum.power_m_w * quantum.steps_m
+        + quantum.power_qubit_w * quantum.physical_per_logical
+    )
+
+
+def quantum_latency(quantum: Quantum, data_bits: np.ndarray, qubits: np.ndarray, depth: np.ndarray) -> np.ndarray:
+    """Time in s of the whole task on the QPU (5): data times depth times the time of a layer.
+
+    As printed, (5) has the number of qubits where the depth belongs: qubits work side by side, layers in turn.
+    """
+    layers = depth if quantum.circuit == "corrected" else qubits
+    return data_bits * layers * (layer_time(quantum) / BITS_PER_CIRCUIT)
+
+
+def quantum_energy(
+    quantum: Quantum,
+    data_bits: np.ndarray,
+    qubits: np.ndarray,
+    compute_latency_s: np.ndarray,
+    upload_latency_s: np.ndarray,
+    tx_power_w: np.ndarray,
+) -> np.ndarray:
+    """Energy in J of the whole task uploaded to and computed on the QPU (6).
+
+    Corrected: power of the qubits times compute time, plus transmit power times upload time. As printed, the compute
+    part has no time in it, and the device pays transmit power while the QPU computes, not while it uploads.
+    """
+    if quantum.circuit == "literal":
+        return data_bits * qubits * (qubit_power(quantum) / BITS_PER_CIRCUIT) + tx_power_w * compute_latency_s
+    return compute_latency_s * qubits * qubit_power(quantum) + tx_power_w * upload_latency_s
+
+
+def success_probability(quantum: Quantum, qubits: np.ndarray, depth: np.ndarray) -> np.ndarray:
+    """Success probability S (7): 1 - o l eps_thr (eps_err / eps_thr)^(2^k0), within [0, 1].
+
+    The printed prefactor eps_err, a tenth of eps_thr, makes S at least 2/3 for every task.
+    """
+    ratio = quantum.error_rate / quantum.error_threshold
+    prefactor = quantum.error_threshold if quantum.success == "corrected" else quantum.error_rate
+    success = np.asarray(qubits * depth * -(prefactor * ratio ** (2**quantum.concatenation)), np.float64)
+    success += 1.0
+    np.maximum(success, 0.0, out=success)
+    return np.minimum(success, 1.0, out=success)
+
+
+def qpu_admitted(quantum: Quantum, qubits: np.ndarray, depth: np.ndarray, leased_qubits: np.ndarray) -> np.ndarray:
+    """Whether the access point lets a task on the QPU: S high enough (12c) and qubits enough (12d)."""
+    admitted: np.ndarray = success_probability(quantum, qubits, depth) >= quantum.min_success
+    admitted &= quantum.qubits_counted * qubits <= leased_qubits
+    return admitted

@@ -1,0 +1,18 @@
+"""Computing on the server's CPU (3)-(4)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from meqc_marl.config.scenario import Server
+
+
+def server_latency(data_bits: np.ndarray, cycles_per_bit: np.ndarray, server_cpu_hz: np.ndarray) -> np.ndarray:
+    """Time in s of the whole task on the leased share of the server CPU: t_C = d q / f0."""
+    return data_bits * cycles_per_bit / server_cpu_hz
+
+
+def server_power(server: Server, server_cpu_hz: np.ndarray) -> np.ndarray:
+    """Power in W of the leased share of the server CPU: rho_s f0^zeta."""
+    power_w: np.ndarray = server.rho * server_cpu_hz**server.zeta
+    return power_w
