@@ -1,0 +1,64 @@
+"""The Lyapunov shaping for frameworks other than RLlib: a PettingZoo wrapper."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from pettingzoo.utils import BaseParallelWrapper
+
+from meqc_marl.env.observation import OBSERVATION_COLUMNS
+from meqc_marl.env.parallel import OffloadingParallelEnv
+from meqc_marl.lyapunov.queues import VirtualQueues, scaled_backlog
+
+BACKLOG_COLUMN = OBSERVATION_COLUMNS.index("backlog")
+
+
+class LyapunovParallelEnv(BaseParallelWrapper):
+    """:class:`OffloadingParallelEnv` with virtual queues.
+
+    The reward becomes the shaped one (18), the observation's backlog column is filled in, and ``infos`` gain
+    ``backlog`` (after the slot), ``drift`` and ``objective``.
+    """
+
+    def __init__(self, env: OffloadingParallelEnv) -> None:
+        super().__init__(env)
+        scenario = env.scenario
+        self.queues = VirtualQueues(scenario.lyapunov, scenario.cost.deadline_penalty, 1, scenario.num_devices)
+
+    def reset(
+        self, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+        """Start an episode with empty queues."""
+        observations, infos = self.env.reset(seed=seed, options=options)
+        self.queues.reset()
+        for info in infos.values():
+            info.update(backlog=0.0, drift=0.0, objective=0.0)
+        return self._with_backlog(observations), infos
+
+    def step(
+        self, actions: dict[str, Any]
+    ) -> tuple[dict[str, Any], dict[str, float], dict[str, bool], dict[str, bool], dict[str, dict[str, Any]]]:
+        """Step the environment, then the queues."""
+        observations, rewards, terminations, truncations, infos = self.env.step(actions)
+        agents = self.env.possible_agents
+        cost, fraction, missed = (
+            np.array([[infos[agent][field] for agent in agents]]) for field in ("cost", "fraction", "deadline_missed")
+        )
+        step = self.queues.advance(cost, fraction, missed)
+        for column, agent in enumerate(agents):
+            rewards[agent] = float(step.reward[0, column])
+            infos[agent].update(
+                backlog=float(step.backlog[0, column]),
+                drift=float(step.drift[0, column]),
+                objective=float(step.objective[0, column]),
+            )
+        return self._with_backlog(observations), rewards, terminations, truncations, infos
+
+    def _with_backlog(self, observations: dict[str, Any]) -> dict[str, Any]:
+        backlog = scaled_backlog(self.queues.config, self.queues.backlog[0])
+        filled = {}
+        for column, agent in enumerate(self.env.possible_agents):
+            filled[agent] = observations[agent].copy()
+            filled[agent][BACKLOG_COLUMN] = backlog[column]
+        return filled
