@@ -1,0 +1,42 @@
+"""Decision rules behind one interface. A new rule is one file here and one line in :data:`POLICIES`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from meqc_marl.config import Scenario
+from meqc_marl.errors import InputError, did_you_mean
+from meqc_marl.policies.base import Policy, Situation
+from meqc_marl.policies.greedy import greedy
+from meqc_marl.policies.local_only import LocalOnly
+from meqc_marl.policies.oracle import OraclePolicy, drift_plus_penalty
+from meqc_marl.policies.random_mode import RandomMode
+from meqc_marl.policies.restricted import (
+    cpu_continuous,
+    cpu_discrete,
+    hybrid_discrete,
+    qpu_continuous,
+    qpu_discrete,
+)
+
+POLICIES: dict[str, Callable[[Scenario], Policy]] = {
+    "oracle": OraclePolicy,
+    "greedy": greedy,
+    "hybrid-discrete": hybrid_discrete,
+    "cpu-continuous": cpu_continuous,
+    "cpu-discrete": cpu_discrete,
+    "qpu-continuous": qpu_continuous,
+    "qpu-discrete": qpu_discrete,
+    "local-only": LocalOnly,
+    "random": RandomMode,
+}
+"""Name to factory, in the order in which reports show them."""
+
+__all__ = ["POLICIES", "OraclePolicy", "Policy", "Situation", "drift_plus_penalty", "make_policy"]
+
+
+def make_policy(name: str, scenario: Scenario) -> Policy:
+    """Make a policy by name."""
+    if name not in POLICIES:
+        raise InputError(f"policy: '{name}' is not known{did_you_mean(name, POLICIES)}")
+    return POLICIES[name](scenario)

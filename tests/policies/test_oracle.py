@@ -1,0 +1,101 @@
+"""The oracle is never beaten by a fine grid over all allowed actions, settled by the physics itself."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from meqc_marl.config.scenario import Cost, Lyapunov
+from meqc_marl.lyapunov import growth, objective
+from meqc_marl.physics.cost import Mode, settle
+from meqc_marl.policies import drift_plus_penalty
+from tests.policies.places import random_places
+
+pytestmark = pytest.mark.filterwarnings("error")
+MODES = [tuple(Mode), (Mode.LOCAL, Mode.CPU), (Mode.LOCAL, Mode.QPU), (Mode.LOCAL,)]
+
+
+def grid_actions(cost, modes, discrete):
+    """All allowed (mode, fraction) on a grid of 201 fractions."""
+    fractions = [1.0] if discrete else np.linspace(cost.min_fraction, 1.0, 201)
+    yield Mode.LOCAL, 0.0
+    for mode in modes:
+        if mode != Mode.LOCAL:
+            yield from ((mode, fraction) for fraction in fractions)
+
+
+def evaluate(places, cost, lyapunov, backlog, mode, fraction):
+    """Objective, latency and deadline miss of an action, by the physics."""
+    outcome = settle(cost, places, np.broadcast_to(mode, backlog.shape), np.broadcast_to(fraction, backlog.shape))
+    value = objective(lyapunov, outcome.cost, backlog, growth(lyapunov, outcome.fraction))
+    return value, outcome.latency_s, outcome.deadline_missed
+
+
+@settings(max_examples=120, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    latency=st.sampled_from(["parallel", "sequential", "literal"]),
+    queue=st.sampled_from(["neely", "literal"]),
+    sign=st.sampled_from(["corrected", "literal"]),
+    v=st.sampled_from([0.1, 1.0, 10.0]),
+    delta=st.floats(0, 1),
+    modes=st.sampled_from(MODES),
+    discrete=st.booleans(),
+)
+def test_no_grid_action_is_better(seed, latency, queue, sign, v, delta, modes, discrete):
+    rng = np.random.default_rng(seed)
+    places = random_places(rng, (40,))
+    backlog = rng.choice([0.0, 0.1, 1.0, 30.0, 1e3], 40) * rng.random(40)
+    cost, lyapunov = Cost(latency=latency), Lyapunov(v=v, delta=delta, queue=queue, sign=sign)
+    mode, fraction = drift_plus_penalty(places, backlog, cost, lyapunov, modes, discrete)
+    value, latency_s, missed = evaluate(places, cost, lyapunov, backlog, mode, fraction)
+
+    assert np.isin(mode, modes).all()
+    assert (places.qpu_admitted | (mode != Mode.QPU)).all()
+    assert ((fraction == 0.0) == (mode == Mode.LOCAL)).all()
+    tolerance = 1e-9 * (1.0 + np.abs(value))
+    for other_mode, other_fraction in grid_actions(cost, modes, discrete):
+        other_value, other_latency, other_missed = evaluate(places, cost, lyapunov, backlog, other_mode, other_fraction)
+        allowed = places.qpu_admitted | (other_mode != Mode.QPU)
+        assert not (allowed & missed & ~other_missed).any(), "a deadline was missed that could be met"
+        assert not (allowed & ~missed & ~other_missed & (other_value < value - tolerance)).any()
+        assert not (allowed & missed & (other_latency < latency_s * (1 - 1e-9))).any()
+
+
+def test_hand_computed_parallel_task():
+    """T_L = 10, T_CPU = 5, no ack, energy free: with z = 0 the parts end together, at phi = 10 / 15."""
+    places = random_places(np.random.default_rng(0), (1,))
+    places = type(places)(
+        latency_s=np.array([[10.0], [5.0], [50.0]]),
+        energy_j=np.ones((3, 1)),
+        ack_latency_s=np.zeros(1),
+        ack_energy_j=np.zeros(1),
+        deadline_s=np.array([20.0]),
+        qpu_admitted=np.array([True]),
+        latency_weight=np.ones(1),
+        energy_weight=np.zeros(1),
+    )
+    mode, fraction = drift_plus_penalty(places, np.zeros(1), Cost(), Lyapunov())
+    assert mode[0] == Mode.CPU
+    assert fraction[0] == pytest.approx(2 / 3)
+    # A full unit of phi more costs 5 - 10/3 on a slope of 5: worth it once z V^-1 > 5.
+    assert drift_plus_penalty(places, np.array([4.9]), Cost(), Lyapunov())[1][0] == pytest.approx(2 / 3)
+    assert drift_plus_penalty(places, np.array([5.1]), Cost(), Lyapunov())[1][0] == 1.0
+
+
+def test_whole_traces_equal_slots():
+    rng = np.random.default_rng(5)
+    places = random_places(rng, (7, 2, 3))
+    backlog = rng.random((2, 3))
+    mode, fraction = drift_plus_penalty(places, backlog, Cost(), Lyapunov())
+    for slot in range(7):
+        one = drift_plus_penalty(places.slot(slot), backlog, Cost(), Lyapunov())
+        np.testing.assert_array_equal(one[0], mode[slot])
+        np.testing.assert_array_equal(one[1], fraction[slot])
+
+
+def test_local_must_be_allowed():
+    with pytest.raises(ValueError, match="LOCAL"):
+        drift_plus_penalty(
+            random_places(np.random.default_rng(0), (1,)), np.zeros(1), Cost(), Lyapunov(), modes=(Mode.CPU,)
+        )
