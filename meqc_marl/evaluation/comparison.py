@@ -1,0 +1,92 @@
+"""Several policies on the same traces."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from meqc_marl.config import Scenario
+from meqc_marl.errors import InputError
+from meqc_marl.evaluation.metrics import measure
+from meqc_marl.evaluation.optimum import Optimum, constrained_optimum
+from meqc_marl.evaluation.rollout import rollout
+from meqc_marl.physics.allocation import allocate
+from meqc_marl.policies import Policy, make_policy
+from meqc_marl.trace import Trace
+
+Progress = Callable[[str, int], Callable[[], object]]
+"""Called with a label and the number of steps (0: unknown) of a piece of work; returns what to call at each step."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Metrics of every policy on the same traces.
+
+    Attributes:
+        scenario: The scenario.
+        num_slots, num_traces: T and E.
+        seeds: Seeds of the traces; empty for a trace from a file.
+        policy_seed: Seed of the policies' own randomness.
+        optimum: C_opt(Delta) of every device and row.
+        qpu_admitted: Share of device-slots in which the QPU admits the task.
+        metrics: By policy and metric (:data:`~meqc_marl.evaluation.metrics.METRICS`), arrays [E].
+        trace_file: Where the trace came from, if not from seeds.
+    """
+
+    scenario: Scenario
+    num_slots: int
+    num_traces: int
+    seeds: tuple[int, ...]
+    policy_seed: int
+    optimum: Optimum
+    qpu_admitted: float
+    metrics: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
+    trace_file: str | None = None
+
+
+def compare(
+    policies: Sequence[Policy],
+    scenario: Scenario,
+    trace: Trace,
+    seeds: Sequence[int] = (),
+    policy_seed: int = 0,
+    trace_file: str | None = None,
+    progress: Progress | None = None,
+) -> Comparison:
+    """Roll every policy over ``trace`` and measure it against the oracle and C_opt."""
+    names = [policy.name for policy in policies]
+    if len(set(names)) < len(names):
+        raise InputError(f"policies: each may be given once, and {', '.join(names)} holds one twice.")
+
+    def step(label: str, total: int) -> Callable[[], object] | None:
+        return progress(label, total) if progress else None
+
+    optimum = constrained_optimum(scenario, trace, on_step=step("C_opt", 0))
+    # The oracle is the reference of every gap; it comes first, and does not depend on who else is compared.
+    oracle = next((policy for policy in policies if policy.name == "oracle"), make_policy("oracle", scenario))
+    record = rollout(oracle, scenario, trace, policy_seed, step("oracle", trace.num_slots))
+    metrics = {"oracle": measure(record, scenario, optimum)}
+    oracle_cost = metrics["oracle"]["cost"]
+    metrics["oracle"]["gap_to_oracle"] = np.zeros_like(oracle_cost)
+    for policy in policies:
+        if policy.name != "oracle":
+            record = rollout(policy, scenario, trace, policy_seed, step(policy.name, trace.num_slots))
+            metrics[policy.name] = measure(record, scenario, optimum, oracle_cost)
+    return Comparison(
+        scenario=scenario,
+        num_slots=trace.num_slots,
+        num_traces=trace.num_envs,
+        seeds=tuple(int(seed) for seed in seeds),
+        policy_seed=policy_seed,
+        optimum=optimum,
+        qpu_admitted=_qpu_admitted(scenario, trace),
+        metrics={name: metrics[name] for name in names},
+        trace_file=trace_file,
+    )
+
+
+def _qpu_admitted(scenario: Scenario, trace: Trace) -> float:
+    block = trace.slots()
+    return float(np.broadcast_to(allocate(scenario, block).qpu_admitted, block.data_bits.shape).mean())

@@ -1,0 +1,98 @@
+"""What a rollout is judged by: one number per row for each metric."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from meqc_marl.config import Scenario
+from meqc_marl.evaluation.optimum import Optimum
+from meqc_marl.evaluation.rollout import Rollout
+from meqc_marl.physics.cost import Mode
+
+
+class Metric(NamedTuple):
+    """Unit and meaning of a metric, for reports."""
+
+    unit: str
+    meaning: str
+
+
+METRICS: dict[str, Metric] = {
+    "cost": Metric("cost", "mean cost (11) of a device in a slot"),
+    "latency_s": Metric("s", "mean latency"),
+    "energy_j": Metric("J", "mean energy"),
+    "fraction": Metric("", "mean offloading fraction"),
+    "fraction_worst": Metric("", "least time-average offloading fraction of a device; (10) asks for Delta"),
+    "backlog_mean": Metric("", "virtual queue, mean over slots and devices"),
+    "backlog_final": Metric("", "virtual queue after the last slot, mean over devices"),
+    "backlog_max": Metric("", "virtual queue, largest of all slots and devices"),
+    "shortfall_bound": Metric("", "final backlog over slots, largest of all devices: bounds Delta - mean fraction"),
+    "deadline_missed": Metric("share", "device-slots that missed the deadline (12b)"),
+    "deadline_missed_feasible": Metric("share", "the same among those in which some action meets it"),
+    "qpu_rejected": Metric("share", "device-slots that asked for a QPU which did not admit the task (12c)-(12d)"),
+    "mode_local": Metric("share", "device-slots computed on the device, where the deadline can be met"),
+    "mode_cpu": Metric("share", "whole task on the server's CPU, where the deadline can be met"),
+    "mode_qpu": Metric("share", "whole task on the QPU, where the deadline can be met"),
+    "mode_cpu_partial": Metric("share", "part of the task on the server's CPU, where the deadline can be met"),
+    "mode_qpu_partial": Metric("share", "part of the task on the QPU, where the deadline can be met"),
+    "deadline_infeasible": Metric("share", "device-slots in which no action meets the deadline"),
+    "objective": Metric("", "drift-plus-penalty (18) of a device in a slot, mean"),
+    "reward": Metric("", "shaped reward of a device in a slot, mean"),
+    "gap_to_optimum": Metric("relative", "cost above C_opt(Delta)"),
+    "gap_to_oracle": Metric("relative", "cost above the oracle's on the same trace"),
+}
+
+
+def measure(
+    record: Rollout, scenario: Scenario, optimum: Optimum | None = None, oracle_cost: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
+    """Compute all metrics of a rollout.
+
+    Args:
+        record: The rollout.
+        scenario: Its scenario.
+        optimum: For ``gap_to_optimum``, over the same trace.
+        oracle_cost: The oracle's ``cost`` on the same trace [E], for ``gap_to_oracle``.
+
+    Returns:
+        Arrays [E] by name of :data:`METRICS`; the gaps only where their reference is given.
+    """
+
+    def average(values: np.ndarray) -> np.ndarray:
+        return np.asarray(values.mean((0, 2), dtype=np.float64))
+
+    def share(chosen: np.ndarray) -> np.ndarray:
+        return average(chosen & record.deadline_feasible)
+
+    cpu, qpu, whole = record.mode == Mode.CPU, record.mode == Mode.QPU, record.fraction >= 1.0
+    feasible_share = average(record.deadline_feasible)
+    cost = average(record.cost)
+    metrics = {
+        "cost": cost,
+        "latency_s": average(record.latency_s),
+        "energy_j": average(record.energy_j),
+        "fraction": average(record.fraction),
+        "fraction_worst": record.fraction.mean(0).min(-1),
+        "backlog_mean": average(record.backlog[1:]),
+        "backlog_final": record.backlog[-1].mean(-1),
+        "backlog_max": record.backlog.max((0, 2)),
+        "shortfall_bound": record.backlog[-1].max(-1) / len(record.cost),
+        "deadline_missed": average(record.deadline_missed),
+        "deadline_missed_feasible": share(record.deadline_missed) / np.maximum(feasible_share, 1e-300),
+        "qpu_rejected": average(record.qpu_rejected),
+        "mode_local": share(record.mode == Mode.LOCAL),
+        "mode_cpu": share(cpu & whole),
+        "mode_qpu": share(qpu & whole),
+        "mode_cpu_partial": share(cpu & ~whole),
+        "mode_qpu_partial": share(qpu & ~whole),
+        "deadline_infeasible": 1.0 - feasible_share,
+        "objective": average(record.objective),
+        "reward": average(record.reward),
+    }
+    if optimum is not None:
+        metrics["gap_to_optimum"] = cost / optimum.cost.mean(-1) - 1.0
+    if oracle_cost is not None:
+        metrics["gap_to_oracle"] = cost / oracle_cost - 1.0
+    return metrics

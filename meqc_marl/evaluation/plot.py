@@ -1,0 +1,75 @@
+"""Plot a comparison. Every policy has one colour and one hatch everywhere, told apart in grey as well."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from meqc_marl.errors import InputError
+from meqc_marl.evaluation.comparison import Comparison
+from meqc_marl.evaluation.report import write_aside
+from meqc_marl.evaluation.statistics import mean
+from meqc_marl.policies import POLICIES
+
+# Okabe and Ito's colours, safe for colour-blind readers, ordered here from light to dark within each pair.
+_COLOURS = ("#0072B2", "#56B4E9", "#009E73", "#E69F00", "#F5C710", "#CC79A7", "#E7B8D4", "#999999", "#D55E00")
+_HATCHES = ("", "//", "xx", "", "\\\\", "", "..", "--", "++")
+_LEARNED = ("#000000", "#444444", "#777777")
+
+
+def policy_style(name: str, learned: int = 0) -> dict[str, str]:
+    """Colour and hatch of a policy; ``learned`` counts those that are not in the registry."""
+    if name in POLICIES:
+        index = list(POLICIES).index(name)
+        return {"facecolor": _COLOURS[index % len(_COLOURS)], "hatch": _HATCHES[index % len(_HATCHES)]}
+    return {"facecolor": _LEARNED[learned % len(_LEARNED)], "hatch": "oo"}
+
+
+def save_comparison_plot(result: Comparison, path: str | Path) -> None:
+    """Bars of cost with 95 % intervals and C_opt, and of the worst device's mean fraction against Delta."""
+    check_plot_path(path)
+    names = list(result.metrics)
+    unknown = [name for name in names if name not in POLICIES]
+    styles = [policy_style(name, unknown.index(name) if name in unknown else 0) for name in names]
+    # A bare Figure draws with Agg and touches no global state: it needs no display and nothing to close.
+    figure = Figure(figsize=(11, 0.42 * len(names) + 2.0), layout="constrained")
+    axes = figure.subplots(1, 2, sharey=True)
+    references = (
+        (axes[0], "cost", "mean cost of a device in a slot (11)", float(result.optimum.cost.mean()), "C_opt"),
+        (axes[1], "fraction_worst", "mean offloading fraction of the worst device", result.optimum.delta, "Delta"),
+    )
+    for axis, metric, label, reference, reference_name in references:
+        for position, (name, style) in enumerate(zip(names, styles, strict=True)):
+            estimate = mean(result.metrics[name][metric])
+            spread = np.nan_to_num([[estimate.value - estimate.low], [estimate.high - estimate.value]])
+            axis.barh(
+                position,
+                estimate.value,
+                xerr=np.maximum(spread, 0.0),
+                edgecolor="black",
+                linewidth=0.6,
+                capsize=3,
+                error_kw={"ecolor": "black", "linewidth": 1.0},
+                **style,
+            )
+        axis.axvline(
+            reference, color="black", linestyle="--", linewidth=1.0, label=f"{reference_name} = {reference:.3g}"
+        )
+        axis.set_xlabel(label)
+        axis.legend(loc="lower right", frameon=True)
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0].set_yticks(range(len(names)), names)
+    axes[0].invert_yaxis()
+    figure.suptitle(
+        f"{result.scenario.name}: {result.num_traces} trace(s) of {result.num_slots} slots, "
+        f"V = {result.scenario.lyapunov.v:g} (bars: mean and 95 % interval)"
+    )
+    write_aside(path, lambda file: figure.savefig(file, format=Path(path).suffix[1:].lower(), dpi=150))
+
+
+def check_plot_path(path: str | Path) -> None:
+    """Refuse what matplotlib cannot draw, before any work is done."""
+    if Path(path).suffix.lower() not in (".png", ".pdf", ".svg"):
+        raise InputError(f"plot: '{path}' must end in .png, .pdf or .svg.")

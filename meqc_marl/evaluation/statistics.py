@@ -1,0 +1,59 @@
+"""Means and interquartile means over traces, with bootstrap confidence intervals.
+
+The interquartile mean (the mean of the middle half) and the percentile bootstrap are those of Agarwal et al., "Deep
+Reinforcement Learning at the Edge of the Statistical Precipice", NeurIPS 2021 (package rliable).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import stats
+
+CONFIDENCE = 0.95
+NUM_RESAMPLES = 10_000
+
+
+class Estimate(NamedTuple):
+    """A statistic with its confidence interval; the ends are NaN where a single trace allows none."""
+
+    value: float
+    low: float
+    high: float
+
+
+def mean(values: np.ndarray, seed: int = 0) -> Estimate:
+    """Mean over traces [E] with a 95 % bootstrap interval."""
+    return _estimate(values, np.mean, seed)
+
+
+def interquartile_mean(values: np.ndarray, seed: int = 0) -> Estimate:
+    """Mean of the middle half of the traces [E] with a 95 % bootstrap interval."""
+    return _estimate(values, _trimmed, seed)
+
+
+def paired_difference(values: np.ndarray, reference: np.ndarray, seed: int = 0) -> Estimate:
+    """Mean of ``values - reference`` over traces [E]: entry i of both comes from the same trace.
+
+    What is common to a trace cancels, so this interval is much tighter than those of the two means suggest.
+    """
+    return _estimate(np.asarray(values) - np.asarray(reference), np.mean, seed)
+
+
+def _trimmed(values: np.ndarray, axis: int = -1) -> Any:
+    return stats.trim_mean(values, 0.25, axis=axis)
+
+
+def _estimate(values: np.ndarray, statistic: Callable[..., Any], seed: int) -> Estimate:
+    values = np.asarray(values, dtype=np.float64)
+    value = float(statistic(values, axis=-1))
+    if len(values) < 2:
+        return Estimate(value, np.nan, np.nan)
+    if np.ptp(values) == 0.0:
+        return Estimate(value, value, value)
+    resamples = np.random.default_rng(seed).integers(0, len(values), (NUM_RESAMPLES, len(values)))
+    tail = 50.0 * (1.0 - CONFIDENCE)
+    low, high = np.percentile(statistic(values[resamples], axis=-1), (tail, 100.0 - tail))
+    return Estimate(value, float(low), float(high))

@@ -1,0 +1,76 @@
+"""Metrics against plain counting on a hand-made rollout."""
+
+import numpy as np
+import pytest
+
+from meqc_marl.config import load_scenario
+from meqc_marl.evaluation.metrics import METRICS, measure
+from meqc_marl.evaluation.optimum import Optimum
+from meqc_marl.evaluation.rollout import Rollout, rollout
+from meqc_marl.policies import make_policy
+from meqc_marl.trace import generate_trace
+
+
+def hand_made():
+    """One row, two slots, three devices."""
+
+    def array(*rows):
+        return np.array(rows)[:, None, :]
+
+    return Rollout(
+        mode=array([0, 1, 2], [0, 1, 2]),
+        fraction=array([0.0, 1.0, 0.5], [0.0, 0.5, 1.0]),
+        latency_s=array([1.0, 2.0, 3.0], [4.0, 5.0, 6.0]),
+        energy_j=array([1.0, 1.0, 1.0], [2.0, 2.0, 2.0]),
+        cost=array([1.0, 2.0, 3.0], [4.0, 5.0, 9.0]),
+        deadline_missed=array([True, True, False], [False, False, False]),
+        deadline_feasible=array([False, True, True], [True, True, True]),
+        qpu_rejected=array([False, True, False], [False, False, False]),
+        objective=array([1.0, 2.0, 3.0], [4.0, 5.0, 9.0]),
+        reward=-array([1.0, 2.0, 3.0], [4.0, 5.0, 9.0]),
+        backlog=array([0.0, 0.0, 0.0], [0.7, 0.0, 0.2], [1.4, 0.2, 0.0]),
+    )
+
+
+def test_hand_made_rollout():
+    ones = np.ones((1, 3))
+    optimum = Optimum(3.0 * ones, ones, ones, ones > 0, ones, 0.7)
+    got = measure(hand_made(), load_scenario("paper"), optimum, np.array([2.0]))
+    assert set(got) == set(METRICS)
+    expected = {
+        "cost": 4.0,
+        "latency_s": 3.5,
+        "energy_j": 1.5,
+        "fraction": 0.5,
+        "fraction_worst": 0.0,
+        "backlog_mean": 2.5 / 6,
+        "backlog_final": 1.6 / 3,
+        "backlog_max": 1.4,
+        "shortfall_bound": 0.7,
+        "deadline_missed": 2 / 6,
+        "deadline_missed_feasible": 1 / 5,
+        "qpu_rejected": 1 / 6,
+        "mode_local": 1 / 6,
+        "mode_cpu": 1 / 6,
+        "mode_qpu": 1 / 6,
+        "mode_cpu_partial": 1 / 6,
+        "mode_qpu_partial": 1 / 6,
+        "deadline_infeasible": 1 / 6,
+        "objective": 4.0,
+        "reward": -4.0,
+        "gap_to_optimum": 1 / 3,
+        "gap_to_oracle": 1.0,
+    }
+    for name, value in expected.items():
+        assert got[name] == pytest.approx([value]), name
+
+
+@pytest.mark.parametrize("name", ["oracle", "random"])
+def test_mode_shares_sum_to_one(name):
+    scenario = load_scenario("paper", ("num_devices=6",))
+    record = rollout(make_policy(name, scenario), scenario, generate_trace(scenario, [1, 2], num_slots=50))
+    got = measure(record, scenario)
+    assert "gap_to_oracle" not in got
+    shares = [values for key, values in got.items() if key.startswith("mode_")]
+    np.testing.assert_allclose(np.sum(shares, axis=0) + got["deadline_infeasible"], 1.0)
+    assert (got["shortfall_bound"] + got["fraction_worst"] >= scenario.lyapunov.delta - 1e-9).all()

@@ -1,0 +1,121 @@
+"""C_opt against linear programming, and the theory of drift-plus-penalty against both."""
+
+import numpy as np
+import pytest
+from scipy.optimize import linprog
+
+from meqc_marl.config import load_scenario
+from meqc_marl.evaluation.optimum import constrained_optimum
+from meqc_marl.evaluation.rollout import rollout
+from meqc_marl.lyapunov import drift_bound
+from meqc_marl.physics.allocation import allocate
+from meqc_marl.physics.cost import Mode, settle
+from meqc_marl.physics.places import place_costs
+from meqc_marl.policies import make_policy
+from meqc_marl.trace import generate_trace
+
+SLOTS, DEVICES = 8, 3
+
+
+def action_table(scenario, trace, fractions):
+    """Cost, fraction and permission of every (mode, fraction) in every slot: [A, T, M]."""
+    cost, share, allowed, latency = [], [], [], []
+    for mode, phi in [(Mode.LOCAL, 0.0)] + [(mode, phi) for mode in (Mode.CPU, Mode.QPU) for phi in fractions]:
+        slots = []
+        for t in range(trace.num_slots):
+            places = place_costs(scenario, trace.slot(t), allocate(scenario, trace.slot(t), None, None))
+            shape = (1, trace.num_devices)
+            outcome = settle(scenario.cost, places, np.full(shape, mode), np.full(shape, phi))
+            admitted = places.qpu_admitted if mode == Mode.QPU else np.ones(shape, bool)
+            slots.append(
+                (
+                    outcome.cost[0],
+                    outcome.fraction[0],
+                    (admitted & ~outcome.deadline_missed)[0],
+                    np.where(admitted, outcome.latency_s, np.inf)[0],
+                )
+            )
+        for rows, values in zip((cost, share, allowed, latency), zip(*slots, strict=True), strict=True):
+            rows.append(np.stack(values))
+    cost, share, allowed, latency = map(np.stack, (cost, share, allowed, latency))
+    hopeless = ~allowed.any(0)
+    allowed |= hopeless & (latency == latency.min(0))
+    return cost, share, allowed
+
+
+def by_linear_programming(cost, share, allowed, delta):
+    """Least mean cost of one device [A, T] over randomised actions with mean share >= delta."""
+    actions, slots = cost.shape
+    result = linprog(
+        np.where(allowed, cost, 0.0).T.ravel() / slots,
+        A_ub=-share.T.reshape(1, -1) / slots,
+        b_ub=[-delta],
+        A_eq=np.kron(np.eye(slots), np.ones((1, actions))),
+        b_eq=np.ones(slots),
+        bounds=[(0, float(ok)) for ok in allowed.T.ravel()],
+    )
+    return result.fun if result.success else None
+
+
+@pytest.mark.parametrize("delta", [0.0, 0.5, 0.8, 1.0])
+def test_discrete_optimum_is_the_linear_programme(delta):
+    scenario = load_scenario("paper", (f"num_devices={DEVICES}", "tasks.deadline_s=[15, 40]"))
+    trace = generate_trace(scenario, [5], num_slots=SLOTS)
+    found = constrained_optimum(scenario, trace, delta, discrete=True)
+    cost, share, allowed = action_table(scenario, trace, [1.0])
+    for device in range(DEVICES):
+        pick = np.s_[:, :, device]
+        exact = by_linear_programming(cost[pick], share[pick], allowed[pick], delta)
+        assert found.feasible[0, device] == (exact is not None)
+        if exact is not None:
+            assert found.cost[0, device] == pytest.approx(exact, rel=1e-5)
+            assert found.fraction[0, device] >= delta - 1e-9
+        reachable = np.where(allowed, share, 0.0).max(0).mean(0)
+        assert found.reachable[0, device] == pytest.approx(reachable[device])
+
+
+@pytest.mark.parametrize("latency", ["parallel", "sequential", "literal"])
+def test_continuous_optimum_is_at_most_the_linear_programme_on_a_grid(latency):
+    scenario = load_scenario(
+        "paper", (f"num_devices={DEVICES}", f"cost.latency={latency}", "tasks.deadline_s=[20, 40]")
+    )
+    trace = generate_trace(scenario, [5], num_slots=SLOTS)
+    found = constrained_optimum(scenario, trace, 0.7)
+    assert found.feasible.any()
+    cost, share, allowed = action_table(scenario, trace, np.linspace(0.01, 1.0, 397))
+    for device in range(DEVICES):
+        pick = np.s_[:, :, device]
+        grid = by_linear_programming(cost[pick], share[pick], allowed[pick], 0.7)
+        assert found.feasible[0, device] == (grid is not None)
+        if grid is None:
+            continue
+        assert grid * (1 - 0.003) <= found.cost[0, device] <= grid * (1 + 1e-6)
+
+
+def test_unreachable_delta_is_told():
+    """Deadlines of half a second: no upload ends in time, and what is left is the least latency."""
+    scenario = load_scenario("paper", ("num_devices=2", "tasks.deadline_s=[0.5, 0.6]"))
+    trace = generate_trace(scenario, [1], num_slots=20)
+    found = constrained_optimum(scenario, trace, 0.99)
+    assert not found.feasible.any()
+    assert (found.fraction == found.reachable).all()
+    assert np.isinf(found.multiplier).all()
+    assert (found.reachable < 0.99).all()
+
+
+def test_cost_falls_as_v_grows_and_keeps_the_bound():
+    """Cost <= C_opt + B / V, and Delta - mean phi <= z(T) / T for every device, on real traces."""
+    scenario = load_scenario("paper", ("num_devices=8",))
+    trace = generate_trace(scenario, [1, 2], num_slots=1000)
+    found = constrained_optimum(scenario, trace)
+    assert found.feasible.all()
+    costs = []
+    for v in (0.1, 1.0, 10.0):
+        at_v = load_scenario("paper", ("num_devices=8", f"lyapunov.v={v}"))
+        record = rollout(make_policy("oracle", at_v), at_v, trace)
+        costs.append(record.cost.mean())
+        # 1 % for the finite horizon: the bound is about expectations.
+        assert costs[-1] <= 1.01 * found.cost.mean() + drift_bound(at_v.lyapunov) / v
+        shortfall = scenario.lyapunov.delta - record.fraction.mean(0)
+        assert (shortfall <= record.backlog[-1] / len(record.cost) + 1e-9).all()
+    assert costs == sorted(costs, reverse=True)
