@@ -1,0 +1,62 @@
+"""The command line, ``meqc-marl``. A new command is one module here and one line in :data:`COMMANDS`.
+
+A command is a dataclass: its fields are the options, its docstring is the help, and ``run`` does the work. Its module
+imports what is heavy (ray, torch) inside ``run``, so that every other command stays quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any, Union
+
+import tyro
+
+from meqc_marl.errors import InputError
+
+COMMANDS: dict[str, str] = {
+    "compare": "meqc_marl.cli.compare:Compare",
+    "scenario": "meqc_marl.cli.scenario:ScenarioCommand",
+}
+"""Name to ``module:class``."""
+
+__all__ = ["COMMANDS", "main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code.
+
+    0: done. 2: bad input, told in one sentence on stderr (or by tyro, where options are wrong). 130: interrupted.
+    """
+    try:
+        command: Any = tyro.cli(
+            _command_type(),
+            prog="meqc-marl",
+            description="Task offloading in hybrid mobile edge-quantum computing.",
+            args=arguments,
+            config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes),
+        )
+        command.run()
+        sys.stdout.flush()
+    except InputError as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader (head, less) went away: no fault of ours. Python would complain again at exit: give it a sink.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    return 0
+
+
+def _command_type() -> Any:
+    commands = []
+    for name, location in COMMANDS.items():
+        module, _, attribute = location.partition(":")
+        command = getattr(importlib.import_module(module), attribute)
+        commands.append(Annotated[command, tyro.conf.subcommand(name)])
+    return Union[tuple(commands)]  # noqa: UP007 (their number is not known here)

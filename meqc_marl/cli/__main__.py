@@ -1,0 +1,7 @@
+"""``python -m meqc_marl.cli``."""
+
+import sys
+
+from meqc_marl.cli import main
+
+sys.exit(main())

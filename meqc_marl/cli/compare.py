@@ -1,0 +1,99 @@
+"""``meqc-marl compare``: policies and trained checkpoints on the same traces."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from meqc_marl.cli.options import Overrides, ScenarioSource, at_least
+from meqc_marl.cli.progress import show_progress
+from meqc_marl.config import Scenario, load_scenario
+from meqc_marl.evaluation.comparison import compare
+from meqc_marl.evaluation.plot import check_plot_path, save_comparison_plot
+from meqc_marl.evaluation.report import (
+    check_output,
+    comparison_json,
+    comparison_notes,
+    comparison_table,
+    save_json,
+)
+from meqc_marl.policies import POLICIES, Policy, make_policy
+from meqc_marl.trace import Trace, generate_trace, load_trace
+
+
+@dataclass(frozen=True)
+class Compare:
+    """Compare policies on the same traces: cost, constraint, deadlines and modes, with intervals and C_opt."""
+
+    scenario: ScenarioSource = "paper"
+    """Preset or YAML file; `meqc-marl scenario show` lists its fields."""
+    overrides: Overrides = ()
+    """Change a field of the scenario, such as cost.latency=sequential; may be repeated."""
+    policies: tuple[str, ...] = tuple(POLICIES)
+    """Names of policies."""
+    checkpoints: tuple[Path, ...] = ()
+    """Folders of trained policies, compared under their folder's name."""
+    num_traces: int = 10
+    """Traces E, one seed each."""
+    num_slots: int | None = None
+    """Slots T of a trace; the scenario's horizon by default."""
+    trace_seed: int = 1_000_000
+    """Seed of the first trace; the others follow on. Keep it away from training seeds."""
+    policy_seed: int = 0
+    """Seed of the policies' own randomness."""
+    trace: Path | None = None
+    """Read the traces from a file (.npz) rather than generating them."""
+    json: Path | None = None
+    """Write all numbers here."""
+    plot: Path | None = None
+    """Draw cost and constraint here (.png, .pdf or .svg)."""
+
+    def run(self) -> None:
+        """Compare and print."""
+        scenario = load_scenario(self.scenario, self.overrides)
+        for path in (self.json, self.plot):
+            if path is not None:
+                check_output(path)
+        if self.plot is not None:
+            check_plot_path(self.plot)
+        policies = [make_policy(name, scenario) for name in self.policies]
+        trace, seeds = self._trace(scenario)
+        policies += _load_checkpoints(self.checkpoints, scenario)
+        with show_progress() as progress:
+            result = compare(
+                policies,
+                scenario,
+                trace,
+                seeds,
+                self.policy_seed,
+                None if self.trace is None else str(self.trace),
+                progress,
+            )
+        console = Console()
+        console.print(comparison_table(result))
+        for note in comparison_notes(result):
+            console.print(note, highlight=False)
+        if self.json is not None:
+            save_json(comparison_json(result), self.json)
+        if self.plot is not None:
+            save_comparison_plot(result, self.plot)
+
+    def _trace(self, scenario: Scenario) -> tuple[Trace, list[int]]:
+        if self.trace is not None:
+            return load_trace(self.trace, scenario), []
+        at_least("num-traces", self.num_traces, 1)
+        at_least("trace-seed", self.trace_seed, 0)
+        if self.num_slots is not None:
+            at_least("num-slots", self.num_slots, 1)
+        seeds = [self.trace_seed + row for row in range(self.num_traces)]
+        return generate_trace(scenario, seeds, num_slots=self.num_slots), seeds
+
+
+def _load_checkpoints(paths: tuple[Path, ...], scenario: Scenario) -> list[Policy]:
+    if not paths:
+        return []
+    from meqc_marl.policies.learned import load_policy  # torch: only who has checkpoints pays for it
+
+    return [load_policy(path, scenario) for path in paths]

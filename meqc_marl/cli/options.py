@@ -1,0 +1,22 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import tyro
+
+from meqc_marl.errors import InputError
+
+Overrides = Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(name="set", metavar="FIELD=VALUE")]
+"""``--set cost.latency=sequential``, as often as needed."""
+
+ScenarioSource = Annotated[str, tyro.conf.arg(metavar="PRESET|FILE")]
+"""A preset's name or a YAML file."""
+
+
+def at_least(option: str, value: int, least: int) -> int:
+    """Check a number from the command line."""
+    if value < least:
+        raise InputError(f"{option}: {value} is not allowed; it must be at least {least}.")
+    return value

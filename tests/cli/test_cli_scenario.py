@@ -1,0 +1,77 @@
+"""``meqc-marl scenario`` from the outside."""
+
+import subprocess
+import sys
+
+import pytest
+
+from meqc_marl.cli import main
+from meqc_marl.cli.scenario import scenario_rows
+from meqc_marl.config import PRESETS, Scenario, load_scenario
+
+
+@pytest.fixture(autouse=True)
+def _wide_terminal(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "250")
+
+
+def test_rows_cover_every_field_with_meaning():
+    rows = list(scenario_rows(Scenario()))
+    names = [row.name for row in rows]
+    assert len(set(names)) == len(names)
+    assert {"num_devices", "cost.latency", "lyapunov.v", "quantum.tau_2_s"} <= set(names)
+    assert all(row.meaning for row in rows)
+    power = next(row for row in rows if row.name == "devices.tx_power")
+    assert power.unit == "W"
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_show_prints_every_field(preset, capsys):
+    assert main(["scenario", "show", preset]) == 0
+    out = capsys.readouterr().out
+    for row in scenario_rows(load_scenario(preset)):
+        assert row.name in out
+
+
+def test_written_yaml_is_checked_and_the_difference_told(tmp_path, capsys):
+    path = tmp_path / "mine.yaml"
+    assert main(["scenario", "show", "paper", "--set", "lyapunov.v=2.5", "--yaml", str(path)]) == 0
+    assert load_scenario(path) == load_scenario("paper", ("lyapunov.v=2.5",))
+    capsys.readouterr()
+    assert main(["scenario", "check", str(path)]) == 0
+    out = capsys.readouterr().out
+    assert "valid" in out
+    assert "lyapunov.v = 2.5 (paper: 1)" in out
+    assert "num_devices" not in out
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("lyapunov: {delt: 0.5}", "delta"),
+        ("lyapunov: {delta: -1}", "-1"),
+        ("num_devices: [", "mine.yaml"),
+        ("- 1", "mine.yaml"),
+    ],
+)
+def test_bad_file_is_one_sentence_and_code_2(text, words, tmp_path, capsys):
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    assert main(["scenario", "check", str(path)]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("error: ")
+    assert words in err
+    assert len(err.strip().splitlines()) == 1
+
+
+def test_missing_file_and_unwritable_yaml(capsys):
+    assert main(["scenario", "check", "no-such.yaml"]) == 2
+    assert main(["scenario", "show", "--yaml", "/no/such/folder/x.yaml"]) == 2
+    assert all(line.startswith("error: ") for line in capsys.readouterr().err.strip().splitlines())
+
+
+def test_reader_that_goes_away_is_no_crash():
+    command = f"{sys.executable} -m meqc_marl.cli scenario show paper | head -n 1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert "Traceback" not in done.stderr
+    assert "Exception" not in done.stderr
