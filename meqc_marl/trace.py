@@ -16,11 +16,8 @@ import numpy as np
 from meqc_marl.config import Scenario
 from meqc_marl.config.io import replacing
 from meqc_marl.errors import InputError
-from meqc_marl.physics import channel as uplink
-from meqc_marl.physics import equipment as devices
-from meqc_marl.physics import mobility, tasks
+from meqc_marl.physics.nature import draw_nature
 from meqc_marl.physics.slot import Equipment, Slot
-from meqc_marl.physics.variates import standard_normal, standard_normal_pair, uniform_between
 
 __all__ = ["Equipment", "Slot", "Trace", "generate_trace", "load_trace", "save_trace"]
 
@@ -98,7 +95,13 @@ class Trace:
         return Trace(**nature, equipment=Equipment(**equipment))
 
 
-def generate_trace(scenario: Scenario, seeds: Sequence[int], episode: int = 0, num_slots: int | None = None) -> Trace:
+def generate_trace(
+    scenario: Scenario,
+    seeds: Sequence[int],
+    episode: int = 0,
+    num_slots: int | None = None,
+    out: Trace | None = None,
+) -> Trace:
     """Draw the nature of one episode of every row.
 
     Row i depends on ``seeds[i]``, the episode, the scenario and the number of slots, and on nothing else: it has the
@@ -109,41 +112,19 @@ def generate_trace(scenario: Scenario, seeds: Sequence[int], episode: int = 0, n
         seeds: Of the rows, non-negative integers.
         episode: Number of the episode; each has its own random stream.
         num_slots: T; the scenario's horizon if None.
+        out: A trace of the same shape that is no longer needed; its memory is used again.
     """
     num_slots = scenario.horizon if num_slots is None else num_slots
+    seeds = [_checked_seed(seed) for seed in seeds]
     shape = (num_slots, len(seeds), scenario.num_devices)
-    nature = {name: np.empty(shape, dtype) for name, dtype in _NATURE.items()}
-    speed_normal, direction_normal, turn = (np.empty(shape, np.float32) for _ in range(3))
-    start = np.empty((devices.NUM_UNIFORMS + mobility.NUM_UNIFORMS, *shape[1:]))
-    block = np.empty((num_slots, scenario.num_devices), np.float32)
-
-    for row, seed in enumerate(seeds):
-        rng = np.random.default_rng(np.random.SeedSequence(_checked_seed(seed), spawn_key=(episode,)))
-        start[:, row] = rng.random((len(start), scenario.num_devices))
-
-        def draw(rng: np.random.Generator = rng) -> np.ndarray:
-            return rng.random(block.shape, dtype=np.float32)
-
-        speed_normal[:, row], direction_normal[:, row] = standard_normal_pair(draw(), draw())
-        turn[:, row] = draw()
-        nature["gain"][:, row] = uplink.shadowing(scenario.channel, standard_normal(draw(), draw()))
-        nature["gain"][:, row] *= uplink.rician_power(scenario.channel, draw(), draw())
-        residues, time_s = tasks.TASK_SOURCES[scenario.tasks.source](scenario.tasks, draw(), draw())
-        nature["cycles_per_bit"][:, row] = tasks.cycles_per_bit(scenario.tasks, residues, time_s)
-        qubits = tasks.logical_qubits(residues)
-        nature["qubits"][:, row] = qubits
-        nature["depth"][:, row] = tasks.circuit_depth(scenario.tasks, qubits)
-        nature["data_bits"][:, row] = uniform_between(*scenario.tasks.data_bits, draw())
-        nature["deadline_s"][:, row] = uniform_between(*scenario.tasks.deadline_s, draw())
-
-    position_m = np.empty((*shape, 2), np.float32)
-    first = mobility.draw_start(scenario.mobility, start[devices.NUM_UNIFORMS :])
-    move = mobility.MOBILITY[scenario.mobility.kind]
-    move(scenario.mobility, scenario.slot_s, first, speed_normal, direction_normal, turn, position_m)
-    for t in range(num_slots):
-        nature["gain"][t] *= uplink.path_gain(scenario.channel, position_m[t])
-    equipment = devices.draw_equipment(scenario.devices, start[: devices.NUM_UNIFORMS])
-    return Trace(**nature, position_m=position_m, equipment=equipment)
+    if 0 in shape:
+        raise InputError(f"a trace of {num_slots} slots and {len(seeds)} rows was asked for; both must be at least 1")
+    if out is not None and out.gain.shape == shape:
+        nature = {name: getattr(out, name) for name in (*_NATURE, "position_m")}
+    else:
+        nature = {name: np.empty(shape, dtype) for name, dtype in _NATURE.items()}
+        nature["position_m"] = np.empty((*shape, 2), np.float32)
+    return Trace(**nature, equipment=draw_nature(scenario, seeds, episode, nature))
 
 
 def _checked_seed(seed: int) -> int:

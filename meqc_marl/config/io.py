@@ -160,6 +160,8 @@ def _sentence(error: ErrorDetails | Mapping[str, Any]) -> str:
         return f"{'.'.join(map(str, location))} is not a field{did_you_mean(str(location[-1]), _field_names(location[:-1]))}"
     if kind == "value_error":
         message = message.removeprefix("Value error, ")
-        return f"{field}: {message}" if location else message
-    message = message.removeprefix("Input ").replace("should", "it must", 1)
-    return f"{field} is {error['input']!r}; {message}"
+        whole_part = isinstance(error["input"], dict)
+        return message if not location else field + ("" if whole_part else f" is {error['input']!r}") + f": {message}"
+    message = re.sub(r", (got|unable to parse) .*| after validation, not .*| or instance of .*", "", message)
+    message = message.replace("a valid dictionary", "a mapping of its parts")
+    return f"{field} is {error['input']!r}; {re.sub('^(Input|Tuple) should', 'it must', message)}"

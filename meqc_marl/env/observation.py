@@ -13,7 +13,7 @@ from meqc_marl.config.scenario import Scenario
 from meqc_marl.physics.allocation import Allocation, allocate
 from meqc_marl.physics.channel import achievable_rate
 from meqc_marl.physics.quantum import success_probability
-from meqc_marl.physics.slot import Slot
+from meqc_marl.physics.slot import Equipment, Slot
 
 LIMIT = 10.0
 """No column but the backlog leaves [-LIMIT, LIMIT]."""
@@ -49,18 +49,26 @@ OBSERVATION_COLUMNS: tuple[str, ...] = (
 _COLUMN = {name: index for index, name in enumerate(OBSERVATION_COLUMNS)}
 
 
-def log_scaled(name: str, value: np.ndarray) -> np.ndarray:
-    """ln(value / reference) / ln(factor) of a column, float32, within the limit."""
-    reference, factor = LOG_SCALE[name]
-    scaled = np.asarray(value, np.float32) * np.float32(1.0 / reference)
-    with np.errstate(divide="ignore"):
-        np.log(scaled, out=scaled)
-    scaled *= np.float32(1.0 / math.log(factor))
-    return np.clip(scaled, -LIMIT, LIMIT, out=scaled)
+def equipment_columns(equipment: Equipment) -> np.ndarray:
+    """Observation of one slot with the columns that stay for the episode; the rest is 0; float32 [E, M, K]."""
+    out = np.zeros((*equipment.cpu_hz.shape, len(OBSERVATION_COLUMNS)), np.float32)
+    fixed = {
+        "cpu": equipment.cpu_hz,
+        "server_cpu": equipment.server_cpu_hz,
+        "leased_qubits": equipment.leased_qubits,
+        "tx_power": equipment.tx_power_w,
+    }
+    _fill_logs(out, fixed)
+    out[..., _COLUMN["lambda_t"]] = 2.0 * equipment.lambda_t - 1.0
+    return out
 
 
 def observe(
-    scenario: Scenario, slot: Slot, out: np.ndarray | None = None, allocation: Allocation | None = None
+    scenario: Scenario,
+    slot: Slot,
+    out: np.ndarray | None = None,
+    allocation: Allocation | None = None,
+    fixed: np.ndarray | None = None,
 ) -> np.ndarray:
     """Observations of one slot or several, with an empty backlog column.
 
@@ -69,6 +77,7 @@ def observe(
         slot: Nature [..., M].
         out: Array to fill, float32 [..., M, K].
         allocation: What each device would get on its own, if known already.
+        fixed: The result of ``equipment_columns``, if known already.
 
     Returns:
         Float32 [..., M, K], columns ``OBSERVATION_COLUMNS``.
@@ -77,22 +86,33 @@ def observe(
         out = np.empty((*slot.data_bits.shape, len(OBSERVATION_COLUMNS)), np.float32)
     if allocation is None:
         allocation = allocate(scenario, slot)
-    equipment = slot.equipment
-    rate = achievable_rate(scenario.channel, allocation.bandwidth_hz, equipment.tx_power_w, slot.gain)
-    for name, value in {
+    out[...] = equipment_columns(slot.equipment) if fixed is None else fixed
+    gain, power = slot.gain.astype(np.float32), slot.equipment.tx_power_w.astype(np.float32)
+    changing = {
         "data": slot.data_bits,
         "cycles_per_bit": slot.cycles_per_bit,
         "deadline": slot.deadline_s,
         "qubits": slot.qubits,
-        "rate": rate,
-        "cpu": equipment.cpu_hz,
-        "server_cpu": allocation.server_cpu_hz,
-        "leased_qubits": equipment.leased_qubits,
-        "tx_power": equipment.tx_power_w,
-    }.items():
-        out[..., _COLUMN[name]] = log_scaled(name, value)
-    out[..., _COLUMN["success"]] = 2.0 * success_probability(scenario.quantum, slot.qubits, slot.depth) - 1.0
-    out[..., _COLUMN["lambda_t"]] = 2.0 * equipment.lambda_t - 1.0
+        "rate": achievable_rate(scenario.channel, allocation.bandwidth_hz, power, gain),
+    }
+    _fill_logs(out, changing)
+    success = success_probability(scenario.quantum, slot.qubits, slot.depth)
+    success *= 2.0
+    success -= 1.0
+    out[..., _COLUMN["success"]] = success
     out[..., _COLUMN["qpu_admitted"]] = allocation.qpu_admitted
-    out[..., _COLUMN["backlog"]] = 0.0
     return out
+
+
+def _fill_logs(out: np.ndarray, columns: dict[str, np.ndarray]) -> None:
+    """Columns ln(value / zero) / ln(factor), within the limit; worked out together in contiguous float32."""
+    logs = np.empty((len(columns), *out.shape[:-1]), np.float32)
+    for row, (name, value) in zip(logs, columns.items(), strict=True):
+        zero, factor = LOG_SCALE[name]
+        row[...] = value
+        row *= np.float32(1.0 / zero)
+        with np.errstate(divide="ignore"):
+            np.log(row, out=row)
+        row *= np.float32(1.0 / math.log(factor))
+        row.clip(np.float32(-LIMIT), np.float32(LIMIT), out=row)
+        out[..., _COLUMN[name]] = row

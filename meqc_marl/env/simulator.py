@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from meqc_marl.config import Scenario
-from meqc_marl.env.observation import observe
+from meqc_marl.env.observation import equipment_columns, observe
 from meqc_marl.errors import InputError
 from meqc_marl.physics.allocation import allocate, depends_on_actions
 from meqc_marl.physics.cost import Mode, Outcome, PlaceCosts, settle
@@ -57,6 +57,7 @@ class OffloadingSimulator:
         self.truncated = False
         self._replayed = trace
         self._trace = trace
+        self._trace_is_lent = False
         self._seeds: list[int] | None = None
         self._episode = 0
         self._block_start = self._block_stop = 0
@@ -66,6 +67,7 @@ class OffloadingSimulator:
         """Nature of the current episode."""
         if self._trace is None:
             raise InputError("the simulator has no episode yet; call reset() first")
+        self._trace_is_lent = True
         return self._trace
 
     def reset(self, seed: int | Sequence[int] | None = None) -> np.ndarray:
@@ -130,7 +132,12 @@ class OffloadingSimulator:
     def _begin(self, redraw: bool = True) -> None:
         if self._replayed is None and redraw:
             assert self._seeds is not None
-            self._trace = generate_trace(self.scenario, self._seeds, self._episode)
+            # Fresh memory costs more than all the random numbers: use that of the last episode, if no one else has it.
+            used = None if self._trace_is_lent else self._trace
+            self._trace = generate_trace(self.scenario, self._seeds, self._episode, out=used)
+            self._trace_is_lent = False
+        assert self._trace is not None
+        self._fixed_columns = equipment_columns(self._trace.equipment)
         self._block_start = self._block_stop = 0
         self._seek(0)
 
@@ -152,7 +159,7 @@ class OffloadingSimulator:
         block = self.trace.slots(self._block_start, self._block_stop)
         allocation = allocate(self.scenario, block)
         self._places = place_costs(self.scenario, block, allocation)
-        self._observations = observe(self.scenario, block, allocation=allocation)
+        self._observations = observe(self.scenario, block, None, allocation, self._fixed_columns)
 
     def _check(self, mode: np.ndarray, fraction: np.ndarray) -> None:
         if self._trace is None or self._block_stop == 0:

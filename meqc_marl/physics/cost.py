@@ -143,8 +143,7 @@ def settle(cost: Cost, places: PlaceCosts, mode: np.ndarray, fraction: np.ndarra
     on_qpu = asked_qpu & places.qpu_admitted
     rejected = asked_qpu ^ on_qpu
     executed = np.subtract(mode, rejected, dtype=np.int8, casting="unsafe")  # Mode.QPU - 1 is Mode.CPU
-    phi = np.maximum(fraction, cost.min_fraction, dtype=np.float64)
-    np.minimum(phi, 1.0, out=phi)
+    phi = np.clip(fraction, cost.min_fraction, 1.0, dtype=np.float64)
     phi *= executed != Mode.LOCAL
 
     latency, energy = places.latency_s, places.energy_j

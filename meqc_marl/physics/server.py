@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from meqc_marl.config.scenario import Server
+from meqc_marl.physics.local import switching_power
 
 
 def server_latency(data_bits: np.ndarray, cycles_per_bit: np.ndarray, server_cpu_hz: np.ndarray) -> np.ndarray:
@@ -14,5 +15,4 @@ def server_latency(data_bits: np.ndarray, cycles_per_bit: np.ndarray, server_cpu
 
 def server_power(server: Server, server_cpu_hz: np.ndarray) -> np.ndarray:
     """Power in W of the leased share of the server CPU: rho_s f0^zeta."""
-    power_w: np.ndarray = server.rho * server_cpu_hz**server.zeta
-    return power_w
+    return switching_power(server.rho, server.zeta, server_cpu_hz)
