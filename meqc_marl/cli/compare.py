@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
+import tyro
 from rich.console import Console
 
-from meqc_marl.cli.options import Overrides, ScenarioSource, at_least
+from meqc_marl.cli.options import InputFile, OutputFile, Overrides, ScenarioSource, at_least
 from meqc_marl.cli.progress import show_progress
 from meqc_marl.config import Scenario, load_scenario
+from meqc_marl.errors import InputError
 from meqc_marl.evaluation.comparison import compare
 from meqc_marl.evaluation.plot import check_plot_path, save_comparison_plot
 from meqc_marl.evaluation.report import (
     check_output,
     comparison_json,
     comparison_notes,
-    comparison_table,
+    comparison_tables,
     save_json,
 )
 from meqc_marl.policies import POLICIES, Policy, make_policy
@@ -34,20 +37,20 @@ class Compare:
     policies: tuple[str, ...] = tuple(POLICIES)
     """Names of policies."""
     checkpoints: tuple[Path, ...] = ()
-    """Folders of trained policies, compared under their folder's name."""
+    """Folders of trained policies, compared under their folder's name, or path where that is not unique."""
     num_traces: int = 10
     """Traces E, one seed each."""
-    num_slots: int | None = None
+    num_slots: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
     """Slots T of a trace; the scenario's horizon by default."""
     trace_seed: int = 1_000_000
     """Seed of the first trace; the others follow on. Keep it away from training seeds."""
     policy_seed: int = 0
     """Seed of the policies' own randomness."""
-    trace: Path | None = None
-    """Read the traces from a file (.npz) rather than generating them."""
-    json: Path | None = None
+    trace: InputFile = None
+    """Read the traces from a file (.npz); then num-traces, num-slots and trace-seed do not count."""
+    json: OutputFile = None
     """Write all numbers here."""
-    plot: Path | None = None
+    plot: OutputFile = None
     """Draw cost and constraint here (.png, .pdf or .svg)."""
 
     def run(self) -> None:
@@ -61,6 +64,8 @@ class Compare:
         policies = [make_policy(name, scenario) for name in self.policies]
         trace, seeds = self._trace(scenario)
         policies += _load_checkpoints(self.checkpoints, scenario)
+        if not policies:
+            raise InputError(f"policies: none is given; known are {', '.join(POLICIES)}.")
         with show_progress() as progress:
             result = compare(
                 policies,
@@ -72,7 +77,8 @@ class Compare:
                 progress,
             )
         console = Console()
-        console.print(comparison_table(result))
+        for table in comparison_tables(result):
+            console.print(table)
         for note in comparison_notes(result):
             console.print(note, highlight=False)
         if self.json is not None:
@@ -96,4 +102,6 @@ def _load_checkpoints(paths: tuple[Path, ...], scenario: Scenario) -> list[Polic
         return []
     from meqc_marl.policies.learned import load_policy  # torch: only who has checkpoints pays for it
 
-    return [load_policy(path, scenario) for path in paths]
+    names = [path.resolve().name for path in paths]
+    unique = len(set(names)) == len(names)
+    return [load_policy(path, scenario, path.resolve().name if unique else str(path)) for path in paths]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import tyro
@@ -10,6 +11,9 @@ from meqc_marl.errors import InputError
 
 Overrides = Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(name="set", metavar="FIELD=VALUE")]
 """``--set cost.latency=sequential``, as often as needed."""
+
+InputFile = Annotated[Path | None, tyro.conf.arg(metavar="FILE")]
+OutputFile = Annotated[Path | None, tyro.conf.arg(metavar="FILE")]
 
 ScenarioSource = Annotated[str, tyro.conf.arg(metavar="PRESET|FILE")]
 """A preset's name or a YAML file."""

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from meqc_marl.cli.options import Overrides, ScenarioSource
+from meqc_marl.cli.options import OutputFile, Overrides, ScenarioSource
 from meqc_marl.config import PRESETS, Scenario, load_scenario, save_scenario
 from meqc_marl.evaluation.report import check_output
 
@@ -36,7 +36,7 @@ class Show:
     """Preset or YAML file."""
     overrides: Overrides = ()
     """Change a field, such as cost.latency=sequential; may be repeated."""
-    yaml: Path | None = None
+    yaml: OutputFile = None
     """Write the whole scenario to this YAML file as well."""
 
     def run(self) -> None:
@@ -46,7 +46,7 @@ class Show:
             check_output(self.yaml)
         table = Table(title=f"scenario {scenario.name}", caption=f"presets: {', '.join(PRESETS)}")
         for heading in FieldRow._fields:
-            table.add_column(heading, overflow="fold")
+            table.add_column(heading, overflow="fold", no_wrap=heading == "name")
         section = None
         for row in scenario_rows(scenario):
             if section not in (None, row.name.rpartition(".")[0]):
@@ -107,5 +107,7 @@ def format_value(value: Any) -> str:
     if isinstance(value, tuple):
         return "[" + ", ".join(format_value(item) for item in value) + "]"
     if isinstance(value, float):
-        return f"{value:.10g}"
+        mantissa, _, exponent = f"{value:.9e}".partition("e")
+        large = abs(value) >= 1e6
+        return f"{float(mantissa):.10g}e{int(exponent)}" if large else f"{value:.10g}"
     return "" if value is None else str(value)

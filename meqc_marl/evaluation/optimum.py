@@ -22,7 +22,7 @@ from meqc_marl.policies.oracle import ALL_MODES, drift_plus_penalty
 from meqc_marl.trace import Trace
 
 _UNBOUNDED = 1e9
-"""A multiplier at which the fraction is as large as it can be: a unit of it outweighs any cost."""
+"""Times the mean cost: a multiplier at which the fraction outweighs any cost and is as large as it can be."""
 _BLOCK_ELEMENTS = 16_384
 """Device-slots solved at once: few enough to stay in the cache."""
 _MAX_ELEMENTS = 2_000_000
@@ -85,7 +85,7 @@ def _bisect(problem: _Relaxed, delta: float, tolerance: float) -> Optimum:
     """Close in on the multiplier of every device from both sides."""
     low = np.zeros(problem.shape)
     cost_low, fraction_low = problem.solve(low)
-    cost_top, reachable = problem.solve(np.full(problem.shape, _UNBOUNDED))
+    cost_top, reachable = problem.solve(_UNBOUNDED * (1.0 + cost_low))
     feasible = reachable >= delta
     searching = (fraction_low < delta) & feasible
 
@@ -95,7 +95,9 @@ def _bisect(problem: _Relaxed, delta: float, tolerance: float) -> Optimum:
         low, cost_low, fraction_low = _where(short, (high, cost_high, fraction_high), (low, cost_low, fraction_low))
         high = np.where(short, 4.0 * high, high)
         cost_high, fraction_high = problem.solve(high)
-    while (searching & (high - low > tolerance * high)).any():
+    # The floor ends the search where the fraction jumps at a multiplier of zero, as where nothing costs anything.
+    floor = tolerance * cost_low + 1e-12
+    while (searching & (high - low > tolerance * high + floor)).any():
         middle = (low + high) / 2.0
         solution = (middle, *problem.solve(middle))
         enough = solution[2] >= delta

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from meqc_marl.errors import InputError
 from meqc_marl.evaluation.comparison import Comparison
@@ -29,6 +28,8 @@ def policy_style(name: str, learned: int = 0) -> dict[str, str]:
 
 def save_comparison_plot(result: Comparison, path: str | Path) -> None:
     """Bars of cost with 95 % intervals and C_opt, and of the worst device's mean fraction against Delta."""
+    from matplotlib.figure import Figure  # takes half a second: only who plots pays for it
+
     check_plot_path(path)
     names = list(result.metrics)
     unknown = [name for name in names if name not in POLICIES]
@@ -58,10 +59,11 @@ def save_comparison_plot(result: Comparison, path: str | Path) -> None:
             reference, color="black", linestyle="--", linewidth=1.0, label=f"{reference_name} = {reference:.3g}"
         )
         axis.set_xlabel(label)
-        axis.legend(loc="lower right", frameon=True)
+        axis.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), frameon=False)
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].set_yticks(range(len(names)), names)
     axes[0].invert_yaxis()
+    axes[1].set_xlim(0.0, 1.0)
     figure.suptitle(
         f"{result.scenario.name}: {result.num_traces} trace(s) of {result.num_slots} slots, "
         f"V = {result.scenario.lyapunov.v:g} (bars: mean and 95 % interval)"

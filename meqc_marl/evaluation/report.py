@@ -1,15 +1,16 @@
-"""Show a comparison: a table for the terminal, JSON for machines."""
+"""Show a comparison: tables for the terminal, JSON for machines."""
 
 from __future__ import annotations
 
 import json
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from meqc_marl import __version__
@@ -19,47 +20,55 @@ from meqc_marl.evaluation.comparison import Comparison
 from meqc_marl.evaluation.metrics import METRICS
 from meqc_marl.evaluation.statistics import Estimate, interquartile_mean, mean, paired_difference
 
-_MODES = ("mode_local", "mode_cpu", "mode_qpu", "mode_cpu_partial", "mode_qpu_partial", "deadline_infeasible")
+_MODE_HEADINGS = {
+    "mode_local": "local",
+    "mode_cpu": "CPU",
+    "mode_qpu": "QPU",
+    "mode_cpu_partial": "CPU<1",
+    "mode_qpu_partial": "QPU<1",
+    "deadline_infeasible": "none",
+}
 
 
-def comparison_table(result: Comparison) -> Table:
-    """The main metrics of every policy, means over traces; the cost with its 95 % interval."""
-    delta = result.scenario.lyapunov.delta
-    table = Table(
-        title=f"{result.scenario.name}: M = {result.scenario.num_devices}, {result.num_slots} slots, "
-        f"{result.num_traces} trace(s), V = {result.scenario.lyapunov.v:g}, Delta = {delta:g}",
-        caption="mean over traces [95 % bootstrap interval]; modes: local / CPU / QPU / part CPU / part QPU / "
-        "deadline out of reach, %; gap to the oracle is paired by trace",
+def comparison_tables(result: Comparison) -> list[Table]:
+    """Two tables that fit a terminal of 80 columns: cost and constraint, and how they come about."""
+    scenario = result.scenario
+    first = _table(
+        f"{scenario.name}: {scenario.num_devices} devices, {result.num_slots} slots, {result.num_traces} trace(s), "
+        f"V = {scenario.lyapunov.v:g}, Delta = {scenario.lyapunov.delta:g}",
+        ("cost", "C_opt %", "oracle %", "phi", "worst", "z end"),
     )
-    for heading in (
-        "policy",
-        "cost",
-        "gap to C_opt",
-        "gap to oracle",
-        "latency s",
-        "energy J",
-        "mean phi",
-        "worst phi",
-    ):
-        table.add_column(heading, justify="left" if heading == "policy" else "right")
-    for heading in ("backlog end", "missed %", "rejected %", "modes %"):
-        table.add_column(heading, justify="right")
+    second = _table(
+        "what the devices did",
+        ("t s", "e J", "miss", "rej", *_MODE_HEADINGS.values()),
+    )
     for name, metrics in result.metrics.items():
         average = {key: float(values.mean()) for key, values in metrics.items()}
-        table.add_row(
+        first.add_row(
             name,
             format_estimate(mean(metrics["cost"])),
-            f"{100 * average['gap_to_optimum']:+.1f} %",
-            f"{100 * average['gap_to_oracle']:+.1f} %",
-            f"{average['latency_s']:.2f}",
-            f"{average['energy_j']:.2f}",
+            f"{100 * average['gap_to_optimum']:+.1f}",
+            f"{100 * average['gap_to_oracle']:+.1f}",
             f"{average['fraction']:.3f}",
             f"{average['fraction_worst']:.3f}",
-            f"{average['backlog_final']:.2f}",
-            f"{100 * average['deadline_missed_feasible']:.2f}",
-            f"{100 * average['qpu_rejected']:.1f}",
-            " / ".join(f"{100 * average[mode]:.0f}" for mode in _MODES),
+            f"{average['backlog_final']:.1f}",
         )
+        second.add_row(
+            name,
+            f"{average['latency_s']:.2f}",
+            f"{average['energy_j']:.2f}",
+            f"{100 * average['deadline_missed_feasible']:.1f}",
+            f"{100 * average['qpu_rejected']:.1f}",
+            *(f"{100 * average[mode]:.0f}" for mode in _MODE_HEADINGS),
+        )
+    return [first, second]
+
+
+def _table(title: str, headings: Sequence[str]) -> Table:
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table.add_column("policy", overflow="fold")
+    for heading in headings:
+        table.add_column(heading, justify="right", no_wrap=True)
     return table
 
 
@@ -67,8 +76,12 @@ def comparison_notes(result: Comparison) -> list[str]:
     """What a reader must know to read the table rightly."""
     optimum, delta = result.optimum, result.scenario.lyapunov.delta
     notes = [
+        "Means over traces [95 % bootstrap interval]; cost above C_opt and above the oracle's; phi: offloading fraction "
+        "of all devices, and of the worst; z: virtual queue at the end; t: latency; e: energy.",
+        "Shares in %: miss, deadlines missed of those that can be met; rej, rejected by the QPU; CPU and QPU, whole "
+        "tasks; CPU<1 and QPU<1, a part of them; none, no action meets the deadline.",
         f"C_opt({delta:g}) = {optimum.cost.mean():.3f}, the least cost of any policy that meets every deadline it can "
-        f"and keeps the mean phi of every device at {delta:g} or above.",
+        f"and keeps the mean phi of every device at {delta:g} or above; one that falls short of it may cost less.",
         f"The QPU admits {100 * result.qpu_admitted:.1f} % of the tasks.",
     ]
     infeasible = int((~optimum.feasible).sum())

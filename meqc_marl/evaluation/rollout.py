@@ -9,8 +9,7 @@ import numpy as np
 
 from meqc_marl.config import Scenario
 from meqc_marl.env.simulator import OffloadingSimulator
-from meqc_marl.lyapunov import VirtualQueues, scaled_backlog
-from meqc_marl.lyapunov.wrapper import BACKLOG_COLUMN
+from meqc_marl.lyapunov import BACKLOG_COLUMN, VirtualQueues, scaled_backlog
 from meqc_marl.policies import Policy, Situation
 from meqc_marl.trace import Trace
 

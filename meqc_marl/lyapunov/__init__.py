@@ -5,6 +5,7 @@ The formulas are written here and nowhere else. Two thin drivers use them: ``Lya
 """
 
 from meqc_marl.lyapunov.queues import (
+    BACKLOG_COLUMN,
     LyapunovStep,
     VirtualQueues,
     drift,
@@ -17,6 +18,7 @@ from meqc_marl.lyapunov.queues import (
 )
 
 __all__ = [
+    "BACKLOG_COLUMN",
     "LyapunovStep",
     "VirtualQueues",
     "drift",

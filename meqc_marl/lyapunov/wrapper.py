@@ -7,11 +7,8 @@ from typing import Any
 import numpy as np
 from pettingzoo.utils import BaseParallelWrapper
 
-from meqc_marl.env.observation import OBSERVATION_COLUMNS
 from meqc_marl.env.parallel import OffloadingParallelEnv
-from meqc_marl.lyapunov.queues import VirtualQueues, scaled_backlog
-
-BACKLOG_COLUMN = OBSERVATION_COLUMNS.index("backlog")
+from meqc_marl.lyapunov.queues import BACKLOG_COLUMN, VirtualQueues, scaled_backlog
 
 
 class LyapunovParallelEnv(BaseParallelWrapper):

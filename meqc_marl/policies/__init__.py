@@ -38,5 +38,5 @@ __all__ = ["POLICIES", "OraclePolicy", "Policy", "Situation", "drift_plus_penalt
 def make_policy(name: str, scenario: Scenario) -> Policy:
     """Make a policy by name."""
     if name not in POLICIES:
-        raise InputError(f"policy: '{name}' is not known{did_you_mean(name, POLICIES)}")
+        raise InputError(f"policy '{name}' is not known{did_you_mean(name, POLICIES)}")
     return POLICIES[name](scenario)

@@ -58,6 +58,7 @@ def test_trace_file_gives_the_same_numbers_as_its_seeds(tmp_path):
         (["--set", "lyapunov.delta"], "lyapunov.delta"),
         (["--policies", "orcale"], "oracle"),
         (["--policies", "oracle", "oracle"], "twice"),
+        (["--policies"], "none is given"),
         (["--num-traces", "0"], "num-traces"),
         (["--num-slots", "-3"], "num-slots"),
         (["--trace-seed", "-1"], "trace-seed"),
@@ -130,7 +131,7 @@ def test_checkpoints_go_to_the_loader(monkeypatch, tmp_path):
         name = "run-1"
 
     module = types.ModuleType("meqc_marl.policies.learned")
-    module.load_policy = lambda path, scenario: Learned(scenario)
+    module.load_policy = lambda path, scenario, name: Learned(scenario)
     monkeypatch.setitem(sys.modules, "meqc_marl.policies.learned", module)
     out = tmp_path / "out.json"
     arguments = ["compare", *SMALL, "--policies", "local-only", "--checkpoints", "some/run-1", "--json", str(out)]

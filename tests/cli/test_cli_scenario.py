@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from meqc_marl.cli import main
-from meqc_marl.cli.scenario import scenario_rows
+from meqc_marl.cli.scenario import format_value, scenario_rows
 from meqc_marl.config import PRESETS, Scenario, load_scenario
 
 
@@ -62,6 +62,14 @@ def test_bad_file_is_one_sentence_and_code_2(text, words, tmp_path, capsys):
     assert err.startswith("error: ")
     assert words in err
     assert len(err.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(1e9, "1e9"), (1.4e11, "1.4e11"), (0.05, "0.05"), (-174.0, "-174"), (None, ""), ((8.0, 40.0), "[8, 40]")],
+)
+def test_values_are_short_and_can_be_given_back(value, text):
+    assert format_value(value) == text
 
 
 def test_missing_file_and_unwritable_yaml(capsys):

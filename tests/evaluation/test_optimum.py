@@ -103,6 +103,25 @@ def test_unreachable_delta_is_told():
     assert (found.reachable < 0.99).all()
 
 
+def test_nothing_to_pay():
+    """All weights zero: any fraction is as cheap as any other, and the search must still end."""
+    scenario = load_scenario("paper", ("num_devices=2", "devices.lambda_t=0", "devices.lambda_e=0"))
+    found = constrained_optimum(scenario, generate_trace(scenario, [1], num_slots=20))
+    assert (found.cost == 0).all()
+    assert (found.fraction[found.feasible] >= 0.7 - 1e-9).all()
+
+
+def test_memory_groups_do_not_change_the_result(monkeypatch):
+    scenario = load_scenario("paper", ("num_devices=2",))
+    trace = generate_trace(scenario, [1, 2, 3, 4, 5], num_slots=20)
+    whole = constrained_optimum(scenario, trace)
+    monkeypatch.setattr("meqc_marl.evaluation.optimum._MAX_ELEMENTS", 80)
+    monkeypatch.setattr("meqc_marl.evaluation.optimum._BLOCK_ELEMENTS", 28)
+    grouped = constrained_optimum(scenario, trace)
+    np.testing.assert_allclose(grouped.cost, whole.cost, rtol=1e-5)
+    np.testing.assert_array_equal(grouped.feasible, whole.feasible)
+
+
 def test_cost_falls_as_v_grows_and_keeps_the_bound():
     """Cost <= C_opt + B / V, and Delta - mean phi <= z(T) / T for every device, on real traces."""
     scenario = load_scenario("paper", ("num_devices=8",))
