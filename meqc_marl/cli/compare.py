@@ -55,7 +55,10 @@ class Compare:
 
     def run(self) -> None:
         """Compare and print."""
-        scenario = load_scenario(self.scenario, self.overrides)
+        self.run_on(load_scenario(self.scenario, self.overrides))
+
+    def run_on(self, scenario: Scenario) -> None:
+        """The same on a scenario that is loaded already; ``scenario`` and ``overrides`` do not count."""
         for path in (self.json, self.plot):
             if path is not None:
                 check_output(path)

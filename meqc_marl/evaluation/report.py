@@ -76,7 +76,7 @@ def comparison_notes(result: Comparison) -> list[str]:
     """What a reader must know to read the table rightly."""
     optimum, delta = result.optimum, result.scenario.lyapunov.delta
     notes = [
-        "Means over traces [95 % bootstrap interval]; cost above C_opt and above the oracle's; phi: offloading fraction "
+        "Means over traces [95 % bootstrap interval]; cost above C_opt and the oracle's; phi: offloading fraction "
         "of all devices, and of the worst; z: virtual queue at the end; t: latency; e: energy.",
         "Shares in %: miss, deadlines missed of those that can be met; rej, rejected by the QPU; CPU and QPU, whole "
         "tasks; CPU<1 and QPU<1, a part of them; none, no action meets the deadline.",
