@@ -7,6 +7,7 @@ policy, kept in a file, and handed whole to the oracle.
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -30,6 +31,7 @@ _NATURE = {
     "depth": np.int32,
 }
 _EQUIPMENT = tuple(field.name for field in fields(Equipment))
+_MAY_BE_ZERO = ("equipment.leased_qubits", "equipment.lambda_t", "equipment.lambda_e")
 
 
 @dataclass(frozen=True)
@@ -150,48 +152,60 @@ def load_trace(path: str | Path, scenario: Scenario) -> Trace:
     Raises:
         InputError: Unreadable, or a field is missing, or has a wrong shape or a value that is not finite and positive.
     """
+    arrays = _read_arrays(path)
+    given = arrays["gain"].shape
+    one_row = len(given) == 2
+    shape = (given[0], 1, given[1]) if one_row else given
+    if len(shape) != 3 or 0 in shape or shape[2] != scenario.num_devices:
+        raise InputError(
+            f"trace {path}: gain has shape {given}; it must be [slots, rows, devices] or [slots, devices], "
+            f"with {scenario.num_devices} devices as in the scenario"
+        )
+
+    def take(name: str, dtype: type, wanted: tuple[int, ...], row_axis: int) -> np.ndarray:
+        array = np.expand_dims(arrays[name], row_axis) if one_row else arrays[name]
+        return _checked_array(f"trace {path}: {name}", array, dtype, wanted)
+
+    nature = {name: take(name, dtype, shape, 1) for name, dtype in _NATURE.items()}
+    has_position = "position_m" in arrays
+    position_m = take("position_m", np.float32, (*shape, 2), 1) if has_position else np.zeros((*shape, 2), np.float32)
+    equipment = {name: take(f"equipment.{name}", np.float64, shape[1:], 0) for name in _EQUIPMENT}
+    for name, array in (nature | {f"equipment.{name}": array for name, array in equipment.items()}).items():
+        least = array.min()
+        if name in _MAY_BE_ZERO and least < 0:
+            raise InputError(f"trace {path}: {name} has the value {least}; it must be at least 0")
+        if name not in _MAY_BE_ZERO and least <= 0:
+            raise InputError(f"trace {path}: {name} has the value {least}; it must be above 0")
+    return Trace(**nature, position_m=position_m, equipment=Equipment(**equipment))
+
+
+def _read_arrays(path: str | Path) -> dict[str, np.ndarray]:
+    """Arrays of an npz file that has all the needed fields."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as opened:
+            file = np.load(opened, allow_pickle=False)
+            if not isinstance(file, np.lib.npyio.NpzFile):
+                raise ValueError("it holds a single array")
             arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, zipfile.BadZipFile, AttributeError, EOFError) as error:
+    except (OSError, ValueError, zipfile.BadZipFile, EOFError, zlib.error) as error:
         raise InputError(f"trace {path} cannot be read as an npz file: {error}") from None
     needed = [*_NATURE, *(f"equipment.{name}" for name in _EQUIPMENT)]
     missing = [name for name in needed if name not in arrays]
     if missing:
         raise InputError(f"trace {path} lacks {', '.join(missing)}; it must hold {', '.join(needed)}")
+    return arrays
 
-    def take(name: str, dtype: type, shape: tuple[int, ...] | None, with_row: int) -> np.ndarray:
-        array = np.asarray(arrays[name])
-        array = np.expand_dims(array, with_row) if one_row else array
-        if array.dtype.kind not in "iuf":
-            raise InputError(f"trace {path}: {name} holds {array.dtype}; it must hold numbers")
-        if shape is not None and array.shape != shape:
-            raise InputError(f"trace {path}: {name} has shape {array.shape}; it must be {shape}")
-        with np.errstate(over="ignore", invalid="ignore"):
-            converted = array.astype(dtype)
-        if not np.isfinite(array).all() or not np.isfinite(converted).all():
-            raise InputError(f"trace {path}: {name} has a value that is not finite in {np.dtype(dtype)}")
-        if np.dtype(dtype).kind == "i" and not np.array_equal(array, converted):
-            raise InputError(f"trace {path}: {name} must be whole numbers below 2^31")
-        return converted
 
-    one_row = arrays["gain"].ndim == 2
-    shape = arrays["gain"].shape if not one_row else (arrays["gain"].shape[0], 1, arrays["gain"].shape[1])
-    if len(shape) != 3 or 0 in shape or shape[2] != scenario.num_devices:
-        raise InputError(
-            f"trace {path}: gain has shape {arrays['gain'].shape}; it must be [slots, rows, devices] or "
-            f"[slots, devices], with {scenario.num_devices} devices as in the scenario"
-        )
-    nature = {name: take(name, dtype, shape, 1) for name, dtype in _NATURE.items()}
-    if "position_m" in arrays:
-        nature["position_m"] = take("position_m", np.float32, (*shape, 2), 1)
-    else:
-        nature["position_m"] = np.zeros((*shape, 2), np.float32)
-    equipment = {name: take(f"equipment.{name}", np.float64, shape[1:], 0) for name in _EQUIPMENT}
-    positive = {**{name: nature[name] for name in _NATURE}, **{f"equipment.{k}": v for k, v in equipment.items()}}
-    for name, array in positive.items():
-        may_be_zero = name.startswith("equipment.lambda") or name == "equipment.leased_qubits"
-        if (array < 0).any() or (not may_be_zero and (array == 0).any()):
-            least = "at least 0" if may_be_zero else "above 0"
-            raise InputError(f"trace {path}: {name} has the value {array.min()}; it must be {least}")
-    return Trace(**nature, equipment=Equipment(**equipment))
+def _checked_array(name: str, array: np.ndarray, dtype: type, shape: tuple[int, ...]) -> np.ndarray:
+    """The array in the type of the trace, if it has the shape and nothing is lost but digits."""
+    if array.dtype.kind not in "iuf":
+        raise InputError(f"{name} holds {array.dtype}; it must hold numbers")
+    if array.shape != shape:
+        raise InputError(f"{name} has shape {array.shape}; it must be {shape}")
+    with np.errstate(over="ignore", invalid="ignore"):
+        converted: np.ndarray = array.astype(dtype)
+    if not np.isfinite(array).all() or not np.isfinite(converted).all():
+        raise InputError(f"{name} has a value that is not finite in {np.dtype(dtype)}")
+    if converted.dtype.kind == "i" and not np.array_equal(array, converted):
+        raise InputError(f"{name} must be whole numbers below 2^31")
+    return converted

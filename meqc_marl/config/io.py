@@ -25,7 +25,9 @@ class _Loader(yaml.SafeLoader):
     """SafeLoader that reads ``1e9`` and ``2.5e-3`` as numbers, as YAML 1.2 does; YAML 1.1 makes them strings."""
 
 
-_Loader.yaml_implicit_resolvers = {first: list(found) for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()}
+_Loader.yaml_implicit_resolvers = {
+    first: list(found) for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
 )
@@ -82,7 +84,9 @@ def _read_fields(source: str | Path) -> dict[str, Any]:
         if not path.is_file():
             names = f"neither a preset ({', '.join(PRESETS)}) nor a file"
             looks_like_name = path.suffix == "" and path.name == str(source)
-            raise InputError(f"scenario '{source}' is {names}{_suggestion(str(source), PRESETS) if looks_like_name else ''}")
+            raise InputError(
+                f"scenario '{source}' is {names}{_suggestion(str(source), PRESETS) if looks_like_name else ''}"
+            )
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
@@ -144,7 +148,11 @@ def _dotted(location: Sequence[int | str]) -> str:
         elif part is not None and (key in part.model_fields or not name or name.count(".") < 1):
             name += f".{key}" if name else key
             field = part.model_fields.get(key)
-            part = next((a for a in (field.annotation, *get_args(field.annotation)) if _is_part(a)), None) if field else None
+            part = (
+                next((a for a in (field.annotation, *get_args(field.annotation)) if _is_part(a)), None)
+                if field
+                else None
+            )
     return name
 
 
@@ -157,7 +165,8 @@ def _sentence(error: ErrorDetails | Mapping[str, Any]) -> str:
     location, kind, message = error["loc"], error["type"], error["msg"]
     field = _dotted(location) or "scenario"
     if kind == "extra_forbidden":
-        return f"{'.'.join(map(str, location))} is not a field{did_you_mean(str(location[-1]), _field_names(location[:-1]))}"
+        suggestion = did_you_mean(str(location[-1]), _field_names(location[:-1]))
+        return f"{'.'.join(map(str, location))} is not a field{suggestion}"
     if kind == "value_error":
         message = message.removeprefix("Value error, ")
         whole_part = isinstance(error["input"], dict)

@@ -139,9 +139,7 @@ class OffloadingParallelEnv(ParallelEnv):
 
     def step(
         self, actions: Mapping[str, Mapping[str, Any]]
-    ) -> tuple[
-        dict[str, np.ndarray], dict[str, float], dict[str, bool], dict[str, bool], dict[str, dict[str, Any]]
-    ]:
+    ) -> tuple[dict[str, np.ndarray], dict[str, float], dict[str, bool], dict[str, bool], dict[str, dict[str, Any]]]:
         """Carry out one slot with an action of every device."""
         mode, fraction = self._read(actions)
         outcome = self._outcome = self.simulator.step(mode, fraction)

@@ -58,5 +58,5 @@ def draw_disc(radius_m: float, index: int, slot: Slot, outcome: Outcome | None) 
         title=f"slot {index}",
     )
     axes.legend(loc="upper right", fontsize="small")
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    canvas.draw()  # type: ignore[no-untyped-call]
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()  # type: ignore[no-untyped-call]

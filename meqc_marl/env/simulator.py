@@ -15,7 +15,7 @@ from meqc_marl.physics.cost import Mode, Outcome, PlaceCosts, settle
 from meqc_marl.physics.places import place_costs
 from meqc_marl.trace import Trace, generate_trace
 
-_BLOCK_ELEMENTS = 8192
+_BLOCK_ELEMENTS = 32_768
 """Device-slots worked out ahead at once: enough to drown numpy's overhead, few enough to stay in the cache."""
 
 
@@ -124,9 +124,11 @@ class OffloadingSimulator:
             return [int(word) for word in np.random.SeedSequence().generate_state(self.num_envs, np.uint64)]
         if isinstance(seed, (int, np.integer)):
             return [int(seed) + row for row in range(self.num_envs)]
-        seeds = list(seed)
+        seeds = [int(one) if isinstance(one, np.integer) else one for one in seed]
         if len(seeds) != self.num_envs:
-            raise InputError(f"seed has {len(seeds)} values; it must be one integer or one for each of {self.num_envs} rows")
+            raise InputError(
+                f"seed has {len(seeds)} values; it must be one integer or one for each of {self.num_envs} rows"
+            )
         return seeds
 
     def _begin(self, redraw: bool = True) -> None:

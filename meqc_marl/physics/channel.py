@@ -22,9 +22,9 @@ def path_gain(channel: Channel, position_m: np.ndarray) -> np.ndarray:
     square = np.square(position_m[..., 0]) + np.square(position_m[..., 1])
     square = np.maximum(square, channel.min_distance_m**2)
     reference = (SPEED_OF_LIGHT_M_S / (4.0 * math.pi * channel.carrier_hz)) ** 2
-    if channel.path_loss_exponent == 2.0:  # a division instead of a power: the default, and ten times faster
-        return reference / square
-    gain: np.ndarray = reference * square ** (-0.5 * channel.path_loss_exponent)
+    # The default exponent as a division, which is ten times faster than a power.
+    half = 0.5 * channel.path_loss_exponent
+    gain: np.ndarray = reference / (square if half == 1.0 else square**half)
     return gain
 
 
@@ -40,13 +40,18 @@ def rician_power(channel: Channel, power: np.ndarray, phase: np.ndarray) -> np.n
     and whose phase theta is uniform.
     """
     k = channel.rician_k
-    scattered = standard_exponential(power)
-    return (k + scattered + 2.0 * math.sqrt(k) * np.sqrt(scattered) * np.cos(TWO_PI * phase)) / (k + 1.0)
+    # At least half a step of the uniform: a fade to exactly nothing would leave no rate.
+    amplitude = np.sqrt(np.maximum(standard_exponential(power), 2.0**-25))
+    angle = TWO_PI * phase
+    fading: np.ndarray = np.square(math.sqrt(k) + amplitude * np.cos(angle)) + np.square(amplitude * np.sin(angle))
+    fading /= k + 1.0
+    return fading
 
 
 def noise_w(channel: Channel, bandwidth_hz: np.ndarray | float) -> np.ndarray | float:
     """Noise power of a band: density times bandwidth, raised by the noise figure."""
-    return 10.0 ** ((channel.noise_dbm_hz + channel.noise_figure_db - 30.0) / 10.0) * bandwidth_hz
+    density: float = 10.0 ** ((channel.noise_dbm_hz + channel.noise_figure_db - 30.0) / 10.0)
+    return density * bandwidth_hz
 
 
 def achievable_rate(
@@ -55,7 +60,7 @@ def achievable_rate(
     """Rate in bit/s (2): R = B log2(1 + p g / noise); log1p keeps it above 0 for the weakest channel."""
     snr = tx_power_w * gain
     snr /= noise_w(channel, bandwidth_hz)
-    rate = np.log1p(snr, out=snr)
+    rate: np.ndarray = np.log1p(snr, out=snr)
     rate *= bandwidth_hz / math.log(2.0)
     return rate
 

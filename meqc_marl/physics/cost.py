@@ -95,17 +95,17 @@ def blend_latency(
         fraction: phi [..., M].
         local, remote, ack: T_L, T_X, t_a [..., M].
     """
+    latency_s: np.ndarray
     kept = 1.0 - fraction
     if form == "literal":
-        return kept * kept * local + fraction * (fraction * remote + ack)
+        latency_s = kept * kept * local + fraction * (fraction * remote + ack)
+        return latency_s
     here, away = kept * local, fraction * remote + ack * (fraction > 0.0)
-    latency_s: np.ndarray = np.maximum(here, away) if form == "parallel" else here + away
+    latency_s = np.maximum(here, away) if form == "parallel" else here + away
     return latency_s
 
 
-def blend_energy(
-    form: str, fraction: np.ndarray, local: np.ndarray, remote: np.ndarray, ack: np.ndarray
-) -> np.ndarray:
+def blend_energy(form: str, fraction: np.ndarray, local: np.ndarray, remote: np.ndarray, ack: np.ndarray) -> np.ndarray:
     """Energy of a task of which a share phi is sent away: (1-phi) E_L + phi E_X + e_a, or squared as printed."""
     return blend_latency("sequential" if form == "parallel" else form, fraction, local, remote, ack)
 

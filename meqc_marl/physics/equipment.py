@@ -17,7 +17,9 @@ def draw_equipment(devices: Devices, uniform: np.ndarray) -> Equipment:
     tx_power = uniform_between(*devices.tx_power, uniform[1])
     low, high = devices.leased_qubits
     lambda_t = np.broadcast_to(np.asarray(devices.lambda_t, np.float64), shape).copy()
-    lambda_e = 1.0 - lambda_t if devices.lambda_e is None else np.broadcast_to(devices.lambda_e, shape).astype(np.float64)
+    lambda_e = (
+        1.0 - lambda_t if devices.lambda_e is None else np.broadcast_to(devices.lambda_e, shape).astype(np.float64)
+    )
     return Equipment(
         cpu_hz=np.array(devices.cpu_hz)[integer_below(len(devices.cpu_hz), uniform[0])],
         tx_power_w=tx_power if devices.tx_power_unit == "W" else dbm_to_w(tx_power),

@@ -9,7 +9,8 @@ from meqc_marl.config.scenario import Local
 
 def local_latency(data_bits: np.ndarray, cycles_per_bit: np.ndarray, cpu_hz: np.ndarray) -> np.ndarray:
     """Time in s of the whole task on the device: T_L = d q / f."""
-    return data_bits * cycles_per_bit / cpu_hz
+    latency_s: np.ndarray = data_bits * cycles_per_bit / cpu_hz
+    return latency_s
 
 
 def local_power(local: Local, cpu_hz: np.ndarray) -> np.ndarray:

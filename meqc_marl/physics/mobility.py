@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import ndtr
 
 from meqc_marl.config.scenario import Mobility
 from meqc_marl.physics.variates import TWO_PI, standard_normal_pair, uniform_between
@@ -68,43 +69,50 @@ def gauss_markov(
     start: Start,
     speed_normal: np.ndarray,
     direction_normal: np.ndarray,
-    turn: np.ndarray,
     position_m: np.ndarray,
 ) -> None:
     """Gauss-Markov mobility (20)-(21), in float32.
 
     A device that would leave the disc is put on its edge, and both its direction and its mean direction turn to the
-    centre, give or take ``turn_rad``.
+    centre, give or take ``turn_rad``. The turn takes the place of the slot's innovation of the direction, whose normal
+    gives the uniform angle by its distribution function.
 
     Args:
         mobility: Parameters.
         slot_s: Duration of a slot.
         start: State at slot 0, [E, M].
         speed_normal, direction_normal: Standard normal innovations, float32 [T, E, M].
-        turn: Uniforms for the turns, float32 [T, E, M].
         position_m: Output [T, E, M, 2].
     """
-    x, y = start.x_m.copy(), start.y_m.copy()
-    speed, direction, mean_direction = start.speed_m_s, start.direction_rad, start.mean_direction_rad.copy()
-    memory, factor, radius = mobility.memory, innovation_factor(mobility), mobility.radius_m
-    speed_pull = (1.0 - memory) * start.mean_speed_m_s
+    shape = start.x_m.shape
+    x, y, mean_speed, mean_direction, speed, direction = (part.flatten() for part in vars(start).values())
+    memory, factor = mobility.memory, innovation_factor(mobility)
     speed_step, direction_step = factor * mobility.speed_std_m_s, factor * mobility.direction_std_rad
-    position_m[0, ..., 0], position_m[0, ..., 1] = x, y
+    speed_pull, direction_pull = (1.0 - memory) * mean_speed, (1.0 - memory) * mean_direction
+    edge = mobility.radius_m * _JUST_INSIDE
+    position_m[0, ..., 0], position_m[0, ..., 1] = start.x_m, start.y_m
     for t in range(1, len(position_m)):
         travelled = speed * slot_s
         x += travelled * np.cos(direction)
         y += travelled * np.sin(direction)
-        speed = np.maximum(memory * speed + speed_pull + speed_step * speed_normal[t], 0.0)
-        direction = memory * direction + (1.0 - memory) * mean_direction + direction_step * direction_normal[t]
-        square = x * x + y * y
-        left = np.nonzero(square > (radius * _JUST_INSIDE) ** 2)
-        if left[0].size:
-            inward = np.arctan2(-y[left], -x[left]) + mobility.turn_rad * (2.0 * turn[t][left] - 1.0)
-            direction[left] = mean_direction[left] = inward
-            shrink = radius * _JUST_INSIDE / np.sqrt(square[left])
+        speed *= memory
+        speed += speed_pull
+        speed += speed_step * speed_normal[t].reshape(-1)
+        np.maximum(speed, 0.0, out=speed)
+        direction *= memory
+        direction += direction_pull
+        direction += direction_step * direction_normal[t].reshape(-1)
+        square = x * x
+        square += y * y
+        left = np.flatnonzero(square > edge * edge)
+        if left.size:
+            turn = 2.0 * ndtr(direction_normal[t].reshape(-1)[left]) - 1.0
+            direction[left] = np.arctan2(-y[left], -x[left]) + mobility.turn_rad * turn
+            direction_pull[left] = (1.0 - memory) * direction[left]
+            shrink = edge / np.sqrt(square[left])
             x[left] *= shrink
             y[left] *= shrink
-        position_m[t, ..., 0], position_m[t, ..., 1] = x, y
+        position_m[t, ..., 0], position_m[t, ..., 1] = x.reshape(shape), y.reshape(shape)
 
 
 def static(
@@ -113,7 +121,6 @@ def static(
     start: Start,
     speed_normal: np.ndarray,
     direction_normal: np.ndarray,
-    turn: np.ndarray,
     position_m: np.ndarray,
 ) -> None:
     """Devices stay where they start; arguments as for :func:`gauss_markov`."""

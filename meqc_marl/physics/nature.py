@@ -11,7 +11,7 @@ from meqc_marl.physics import channel, equipment, mobility, tasks
 from meqc_marl.physics.slot import Equipment
 from meqc_marl.physics.variates import standard_normal, standard_normal_pair, uniform_between
 
-_DEVICES_AT_ONCE = 2048
+_DEVICES_AT_ONCE = 8192
 """Devices that move together: enough to drown numpy's overhead, few enough for the working memory of a long episode."""
 
 
@@ -31,7 +31,7 @@ def draw_nature(scenario: Scenario, seeds: Sequence[int], episode: int, nature: 
     num_slots, num_envs, num_devices = nature["gain"].shape
     start = np.empty((equipment.NUM_UNIFORMS + mobility.NUM_UNIFORMS, num_envs, num_devices))
     rows_at_once = min(num_envs, max(1, _DEVICES_AT_ONCE // num_devices))
-    motion = np.empty((3, num_slots, rows_at_once, num_devices), np.float32)
+    motion = np.empty((2, num_slots, rows_at_once, num_devices), np.float32)
     for first in range(0, num_envs, rows_at_once):
         rows = range(first, min(first + rows_at_once, num_envs))
         for row in rows:
@@ -50,14 +50,13 @@ def draw_nature(scenario: Scenario, seeds: Sequence[int], episode: int, nature: 
 def _draw_row(
     scenario: Scenario, rng: np.random.Generator, motion: np.ndarray, nature: Mapping[str, np.ndarray]
 ) -> None:
-    """All but the places of the devices: innovations of the motion [3, T, M], fading, tasks [T, M] each."""
+    """All but the places of the devices: innovations of the motion [2, T, M], fading, tasks [T, M] each."""
     shape = motion.shape[1:]
 
     def uniform() -> np.ndarray:
         return rng.random(shape, dtype=np.float32)
 
     motion[0], motion[1] = standard_normal_pair(uniform(), uniform())
-    motion[2] = uniform()
     shadowing = channel.shadowing(scenario.channel, standard_normal(uniform(), uniform()))
     nature["gain"][:] = shadowing * channel.rician_power(scenario.channel, uniform(), uniform())
     residues, time_s = tasks.TASK_SOURCES[scenario.tasks.source](scenario.tasks, uniform(), uniform())

@@ -12,9 +12,7 @@ BITS_PER_CIRCUIT = 1e6
 
 def layer_time(quantum: Quantum) -> float:
     """Time in s of one logical layer: tau1 N1 + tau2 N2 + tauM NM."""
-    return (
-        quantum.tau_1_s * quantum.steps_1 + quantum.tau_2_s * quantum.steps_2 + quantum.tau_m_s * quantum.steps_m
-    )
+    return quantum.tau_1_s * quantum.steps_1 + quantum.tau_2_s * quantum.steps_2 + quantum.tau_m_s * quantum.steps_m
 
 
 def qubit_power(quantum: Quantum) -> float:
@@ -33,7 +31,8 @@ def quantum_latency(quantum: Quantum, data_bits: np.ndarray, qubits: np.ndarray,
     As printed, (5) has the number of qubits where the depth belongs: qubits work side by side, layers in turn.
     """
     layers = depth if quantum.circuit == "corrected" else qubits
-    return data_bits * layers * (layer_time(quantum) / BITS_PER_CIRCUIT)
+    latency_s: np.ndarray = data_bits * layers * (layer_time(quantum) / BITS_PER_CIRCUIT)
+    return latency_s
 
 
 def quantum_energy(
@@ -49,9 +48,12 @@ def quantum_energy(
     Corrected: power of the qubits times compute time, plus transmit power times upload time. As printed, the compute
     part has no time in it, and the device pays transmit power while the QPU computes, not while it uploads.
     """
-    if quantum.circuit == "literal":
-        return data_bits * qubits * (qubit_power(quantum) / BITS_PER_CIRCUIT) + tx_power_w * compute_latency_s
-    return compute_latency_s * qubits * qubit_power(quantum) + tx_power_w * upload_latency_s
+    energy_j: np.ndarray
+    if quantum.circuit == "corrected":
+        energy_j = compute_latency_s * qubits * qubit_power(quantum) + tx_power_w * upload_latency_s
+    else:
+        energy_j = data_bits * qubits * (qubit_power(quantum) / BITS_PER_CIRCUIT) + tx_power_w * compute_latency_s
+    return energy_j
 
 
 def success_probability(quantum: Quantum, qubits: np.ndarray, depth: np.ndarray) -> np.ndarray:

@@ -10,7 +10,8 @@ from meqc_marl.physics.local import switching_power
 
 def server_latency(data_bits: np.ndarray, cycles_per_bit: np.ndarray, server_cpu_hz: np.ndarray) -> np.ndarray:
     """Time in s of the whole task on the leased share of the server CPU: t_C = d q / f0."""
-    return data_bits * cycles_per_bit / server_cpu_hz
+    latency_s: np.ndarray = data_bits * cycles_per_bit / server_cpu_hz
+    return latency_s
 
 
 def server_power(server: Server, server_cpu_hz: np.ndarray) -> np.ndarray:

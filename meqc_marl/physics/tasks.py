@@ -46,7 +46,8 @@ def _fast_folders() -> tuple[np.ndarray, np.ndarray]:
 def cycles_per_bit(tasks: Tasks, residues: np.ndarray, simulated_time_s: np.ndarray) -> np.ndarray:
     """CPU cycles per bit q: in proportion to the length of the protein and to the simulated time."""
     per_residue_second = tasks.cycles_per_bit / (tasks.reference_residues * tasks.reference_time_s)
-    return residues.astype(simulated_time_s.dtype) * simulated_time_s * per_residue_second
+    cycles: np.ndarray = residues.astype(simulated_time_s.dtype) * simulated_time_s * per_residue_second
+    return cycles
 
 
 def logical_qubits(residues: np.ndarray) -> np.ndarray:

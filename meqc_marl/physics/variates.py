@@ -13,7 +13,8 @@ TWO_PI = 2.0 * np.pi
 
 def standard_exponential(uniform: np.ndarray) -> np.ndarray:
     """Exponential variates of mean 1."""
-    return -np.log1p(-uniform)
+    exponential: np.ndarray = -np.log1p(-uniform)
+    return exponential
 
 
 def standard_normal_pair(radius: np.ndarray, angle: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -64,6 +64,16 @@ def test_rician_power_has_mean_one_and_the_rician_law(k: float) -> None:
     assert stats.kstest(2 * (k + 1) * power[:20_000].astype(float), law.cdf).pvalue > 1e-3
 
 
+@pytest.mark.parametrize("k", [0.0, 1.0, 5.0])
+def test_no_fade_is_to_nothing(k: float) -> None:
+    # Against the line of sight with its very amplitude: power K, phase pi.
+    near = np.float32(1 - math.exp(-k)) + np.arange(-2000, 2000, dtype=np.float32) * np.float32(2**-24)
+    power, phase = np.meshgrid(np.clip(near, 0, 1 - 2**-24), np.array([0, 0.5, 0.5 - 2**-25, 0.5 + 2**-24], np.float32))
+    fading = rician_power(Channel(rician_k=k), power.astype(np.float32), phase)
+    assert fading.dtype == np.float32
+    assert (fading > 0).all()
+
+
 def test_shadowing_is_normal_in_db() -> None:
     rng = np.random.default_rng(6)
     normal = standard_normal(*rng.random((2, 50_000), dtype=np.float32))

@@ -35,8 +35,8 @@ def interval(form: str, local: float, remote: float, ack: float, deadline: float
         ("sequential", 6.0, 0.625, 1.0),  # 8.5 - 4 phi <= 6
         ("sequential", 4.5, 1.0, 1.0),
         # 12 phi^2 - 15.5 phi + 3 <= 0, roots (15.5 -+ sqrt(240.25 - 144)) / 24; then with 4.5, sqrt(240.25 - 216)
-        ("literal", 5.0, 0.2370521, 1.0),
-        ("literal", 3.5, 0.4406499, 0.8510168),
+        ("literal", 5.0, 0.2370538, 1.0),
+        ("literal", 3.5, 0.4406488, 0.8510179),
     ],
 )
 def test_worked_intervals(form: str, deadline: float, lo: float, hi: float) -> None:

@@ -22,9 +22,8 @@ def walk(mobility: Mobility, start: Start, slots: int, seed: int = 0, slot_s: fl
     rng = np.random.default_rng(seed)
     shape = (slots, *start.x_m.shape)
     normal = rng.standard_normal((2, *shape), dtype=np.float32)
-    turn = rng.random(shape, dtype=np.float32)
     position_m = np.full((*shape, 2), np.nan, np.float32)
-    MOBILITY[mobility.kind](mobility, slot_s, start, *normal, turn, position_m)
+    MOBILITY[mobility.kind](mobility, slot_s, start, *normal, position_m)
     return position_m.astype(float)
 
 
@@ -50,7 +49,7 @@ def test_one_step_by_hand() -> None:
     speed_normal = np.full((3, 1, 1), 0.5, np.float32)
     direction_normal = np.full((3, 1, 1), -1.0, np.float32)
     position_m = np.empty((3, 1, 1, 2), np.float32)
-    gauss_markov(mobility, 2.0, start, speed_normal, direction_normal, np.zeros((3, 1, 1), np.float32), position_m)
+    gauss_markov(mobility, 2.0, start, speed_normal, direction_normal, position_m)
     # slot 0: where it starts; slot 1: 2 s at 5 m/s straight up.
     np.testing.assert_allclose(position_m[:2, 0, 0], [[10, -20], [10, -10]], atol=1e-4)
     # then v = 0.8 * 5 + 0.2 * 4 + 0.6 * 0.5 = 5.1, direction 0.8 pi/2 + 0.2 * 1 - 0.6 = 0.856637
@@ -119,7 +118,9 @@ def test_start_is_uniform_in_the_disc() -> None:
     from scipy import stats
 
     assert stats.kstest((radius / 50) ** 2, stats.uniform.cdf).pvalue > 1e-3
-    assert stats.kstest(np.arctan2(start.y_m, start.x_m).ravel(), stats.uniform(-math.pi, 2 * math.pi).cdf).pvalue > 1e-3
+    assert (
+        stats.kstest(np.arctan2(start.y_m, start.x_m).ravel(), stats.uniform(-math.pi, 2 * math.pi).cdf).pvalue > 1e-3
+    )
     assert stats.kstest(start.mean_speed_m_s.ravel(), stats.uniform(3, 2).cdf).pvalue > 1e-3
 
 

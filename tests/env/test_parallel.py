@@ -1,0 +1,264 @@
+from __future__ import annotations
+
+import copy
+import pickle
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pettingzoo.test import parallel_api_test
+
+import meqc_marl
+from meqc_marl.config import PRESETS, Scenario, load_scenario
+from meqc_marl.env.observation import LOG_SCALE, OBSERVATION_COLUMNS
+from meqc_marl.env.parallel import OffloadingParallelEnv, action_space, observation_space
+from meqc_marl.errors import InputError
+from meqc_marl.physics.cost import Mode
+from meqc_marl.trace import generate_trace, save_trace
+
+Actions = dict[str, dict[str, Any]]
+
+
+def sample(env: OffloadingParallelEnv) -> Actions:
+    return {agent: env.action_space(agent).sample() for agent in env.agents}
+
+
+def all_local(env: OffloadingParallelEnv) -> Actions:
+    return {agent: {"mode": 0, "fraction": np.zeros(1, np.float32)} for agent in env.agents}
+
+
+@pytest.mark.parametrize("preset", [name for name in PRESETS if name != "large"])
+def test_pettingzoo_api(preset: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        parallel_api_test(meqc_marl.parallel_env(preset, ["horizon=50"]), num_cycles=120)
+
+
+def test_reset_really_seeds_the_whole_horizon(small: Scenario) -> None:
+    def run(seed: int) -> list[np.ndarray]:
+        env = OffloadingParallelEnv(small)
+        seen, _ = env.reset(seed=seed)
+        for m, agent in enumerate(env.possible_agents):
+            env.action_space(agent).seed(m)
+        record = [np.stack(list(seen.values()))]
+        while env.agents:
+            seen, rewards, *_ = env.step(sample(env))
+            record += [np.stack(list(seen.values())), np.array(list(rewards.values()))]
+        return record
+
+    one, again, other = run(3), run(3), run(4)
+    assert len(one) == 1 + 2 * 100
+    for a, b, c in zip(one, again, other, strict=True):
+        np.testing.assert_array_equal(a, b)
+        assert not np.array_equal(a, c)
+
+
+def test_all_agents_end_together_with_reward_and_observation(small: Scenario) -> None:
+    env = OffloadingParallelEnv(small)
+    env.reset(seed=0)
+    agents = list(env.agents)
+    assert agents == ["device_0", "device_1", "device_2"]
+    for t in range(100):
+        assert env.agents == agents
+        seen, rewards, terminated, truncated, infos = env.step(sample(env))
+        for told in (seen, rewards, terminated, truncated, infos):
+            assert list(told) == agents
+        assert not any(terminated.values())
+        assert all(truncated.values()) == any(truncated.values()) == (t == 99)
+        assert all(reward < 0 for reward in rewards.values())
+        assert all(env.observation_space(agent).contains(seen[agent]) for agent in agents)
+    assert env.agents == []
+    env.reset()
+    assert env.agents == agents
+
+
+def test_reward_infos_and_mask(small: Scenario) -> None:
+    env = OffloadingParallelEnv(small)
+    seen, infos = env.reset(seed=0)
+    admitted = OBSERVATION_COLUMNS.index("qpu_admitted")
+    masks = set()
+    for _ in range(100):
+        for agent in env.possible_agents:
+            mask = infos[agent]["action_mask"]
+            assert mask.dtype == np.int8
+            assert mask.tolist() == [1, 1, int(seen[agent][admitted])]
+            masks.add(mask[2])
+        before = {agent: infos[agent]["action_mask"][2] for agent in env.agents}
+        actions = sample(env)
+        seen, rewards, _, _, infos = env.step(actions)
+        for agent, action in actions.items():
+            info = infos[agent]
+            assert rewards[agent] == -info["cost"]
+            assert info["cost"] == pytest.approx(0.5 * info["latency_s"] + 0.5 * info["energy_j"])
+            assert info["qpu_rejected"] == (action["mode"] == Mode.QPU and not before[agent])
+            assert info["mode"] == (Mode.CPU if info["qpu_rejected"] else action["mode"])
+            assert info["fraction"] == (0.0 if info["mode"] == 0 else max(0.01, float(action["fraction"][0])))
+            for name in ("deadline_missed", "deadline_feasible", "qpu_rejected"):
+                assert isinstance(info[name], bool)
+    assert masks == {0, 1}
+
+
+def test_what_a_caller_changes_does_not_come_back(small: Scenario) -> None:
+    one, other = OffloadingParallelEnv(small), OffloadingParallelEnv(small)
+    one.reset(seed=0)
+    other.reset(seed=0)
+    for _ in range(50):
+        changed, kept = one.step(all_local(one)), other.step(all_local(other))
+        for agent in one.agents:
+            np.testing.assert_array_equal(changed[0][agent], kept[0][agent])
+            np.testing.assert_array_equal(changed[4][agent]["action_mask"], kept[4][agent]["action_mask"])
+            changed[0][agent][...] = 9
+            changed[4][agent]["action_mask"][...] = 9
+
+
+def test_actions_in_plain_python_are_taken(small: Scenario) -> None:
+    env = OffloadingParallelEnv(small)
+    env.reset(seed=0)
+    env.step({agent: {"mode": 1, "fraction": 0.5} for agent in env.agents})
+    env.step({agent: {"mode": np.int64(2), "fraction": np.array(1.0)} for agent in env.agents})
+    env.step({agent: {"mode": np.array(2), "fraction": [1]} for agent in reversed(env.agents)})
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda a: a.pop("device_1"), "actions lacks device_1; it must hold an action for each of the 3 agents"),
+        (lambda a: a.update(device_9=a["device_1"]), "actions holds 'device_9', which is no agent; did you mean 'devi"),
+        (lambda a: a["device_1"].pop("mode"), "action of device_1 lacks mode; it must hold mode and fraction"),
+        (lambda a: a["device_1"].pop("fraction"), "action of device_1 lacks fraction"),
+        (lambda a: a.update(device_1=2), "action of device_1 is 2; it must be a dict with mode and fraction"),
+        (lambda a: a.update(device_1=None), "action of device_1 is None"),
+        (
+            lambda a: a["device_1"].update(mode=3),
+            r"mode of device_1 is 3; it must be 0 \(local\), 1 \(CPU\) or 2 \(QPU\)",
+        ),
+        (lambda a: a["device_1"].update(mode=-1), "mode of device_1 is -1"),
+        (lambda a: a["device_1"].update(mode=1.0), "mode of device_1 is 1.0"),
+        (lambda a: a["device_1"].update(mode="CPU"), "mode of device_1 is 'CPU'"),
+        (lambda a: a["device_1"].update(mode=None), "mode of device_1 is None"),
+        (lambda a: a["device_1"].update(mode=[1]), r"mode of device_1 is \[1\]"),
+        (
+            lambda a: a["device_1"].update(fraction=1.5),
+            r"fraction of device_1 is 1.5; it must be one number within \[0, 1",
+        ),
+        (lambda a: a["device_1"].update(fraction=float("nan")), "fraction of device_1 is nan"),
+        (lambda a: a["device_1"].update(fraction=[-0.1]), r"fraction of device_1 is \[-0.1\]"),
+        (lambda a: a["device_1"].update(fraction=[0.1, 0.2]), r"fraction of device_1 is \[0.1, 0.2\]"),
+        (lambda a: a["device_1"].update(fraction="half"), "fraction of device_1 is 'half'"),
+        (lambda a: a["device_1"].update(fraction=None), "fraction of device_1 is None"),
+        (lambda a: a["device_1"].update(fraction=[]), r"fraction of device_1 is \[\]"),
+        (lambda a: a.clear(), "actions lacks device_0"),
+    ],
+)
+def test_a_bad_action_is_one_sentence_and_changes_nothing(small: Scenario, change: Any, sentence: str) -> None:
+    env = OffloadingParallelEnv(small)
+    env.reset(seed=0)
+    actions = {agent: {"mode": 1, "fraction": np.array([0.5], np.float32)} for agent in env.agents}
+    change(actions)
+    with pytest.raises(InputError, match=sentence) as caught:
+        env.step(actions)
+    assert "\n" not in str(caught.value)
+    assert env.simulator.slot_index == 0
+    env.step(all_local(env))
+
+
+def test_bad_calls(small: Scenario, tmp_path: Path) -> None:
+    env = OffloadingParallelEnv(small)
+    with pytest.raises(InputError, match="call reset"):
+        env.step({})
+    env.reset(seed=0)
+    with pytest.raises(InputError, match="actions is a list"):
+        env.step([1, 2, 3])  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="render_mode is 'human'"):
+        OffloadingParallelEnv(small, render_mode="human")
+    with pytest.raises(InputError, match="2 rows; it must have 1"):
+        OffloadingParallelEnv(small, generate_trace(small, [0, 1]))
+    with pytest.raises(InputError, match="overrides apply to a preset"):
+        meqc_marl.parallel_env(small, ["horizon=3"])
+    with pytest.raises(InputError, match="did you mean 'small'"):
+        meqc_marl.parallel_env("smal")
+
+
+def test_parallel_env_takes_presets_files_and_traces(small: Scenario, tmp_path: Path) -> None:
+    meqc_marl.save_scenario(small, tmp_path / "mine.yaml")
+    save_trace(generate_trace(small, [6], num_slots=5), tmp_path / "trace.npz")
+    env = meqc_marl.parallel_env(tmp_path / "mine.yaml", ["cost.latency=sequential"], trace=tmp_path / "trace.npz")
+    assert env.scenario.cost.latency == "sequential"
+    first, _ = env.reset(seed=1)
+    for _ in range(5):
+        assert env.agents
+        env.step(all_local(env))
+    assert not env.agents
+    again, _ = env.reset(seed=2)
+    np.testing.assert_array_equal(list(first.values()), list(again.values()))
+
+
+def test_copies_go_on_alike(small: Scenario) -> None:
+    env = OffloadingParallelEnv(small)
+    env.reset(seed=0)
+    env.step(all_local(env))
+    for other in (copy.deepcopy(env), pickle.loads(pickle.dumps(env))):
+        expected, found = copy.deepcopy(env).step(all_local(env)), other.step(all_local(env))
+        np.testing.assert_array_equal(list(found[0].values()), list(expected[0].values()))
+        assert found[1] == expected[1]
+
+
+def test_spaces() -> None:
+    assert observation_space().shape == (13,)
+    assert observation_space().dtype == np.float32
+    assert set(action_space().keys()) == {"mode", "fraction"}
+    env = meqc_marl.parallel_env("small")
+    assert env.observation_space("device_0") is env.observation_space("device_0")
+    assert env.action_space("device_0") is not env.action_space("device_1")
+
+
+def test_the_docstring_lists_the_columns_with_their_scale() -> None:
+    rows = [
+        line.split("|")[1:-1] for line in (OffloadingParallelEnv.__doc__ or "").splitlines() if line.count("|") == 7
+    ]
+    rows = [[cell.strip() for cell in row] for row in rows][2:]
+    assert [row[1] for row in rows] == list(OBSERVATION_COLUMNS)
+    assert [int(row[0]) for row in rows] == list(range(len(OBSERVATION_COLUMNS)))
+    for _, name, _, scale, low, high in rows:
+        index = OBSERVATION_COLUMNS.index(name)
+        if name in LOG_SCALE:
+            kind, zero, factor = scale.split(", ")
+            assert kind == "log"
+            assert (float(zero.split()[0]), float(factor)) == LOG_SCALE[name]
+        assert observation_space().low[index] <= float(low)
+        assert observation_space().high[index] >= float(high)
+
+
+def test_render() -> None:
+    env = meqc_marl.parallel_env("small", render_mode="ansi")
+    env.reset(seed=0)
+    assert env.render().startswith("slot 0\n")
+    env.step({agent: {"mode": 2, "fraction": 1.0} for agent in env.agents})
+    lines = env.render().splitlines()
+    assert lines[0] == "slot 0"
+    assert len(lines) == 2 + 3
+    assert "latency s" in lines[1]
+    for line in lines[2:]:
+        assert ("QPU  " in line) != ("rejected by QPU" in line)
+    while env.agents:
+        env.step(all_local(env))
+    assert env.render().startswith("slot 99\n")
+
+    env = meqc_marl.parallel_env("small", render_mode="rgb_array")
+    env.reset(seed=0)
+    start = env.render()
+    env.step({agent: {"mode": m, "fraction": 1.0} for m, agent in enumerate(env.agents)})
+    after = env.render()
+    assert start.shape == after.shape == (500, 500, 3)
+    assert start.dtype == np.uint8
+    assert (start != after).any()
+    assert meqc_marl.parallel_env("small").render() is None
+
+
+def test_many_devices() -> None:
+    env = OffloadingParallelEnv(load_scenario("large", ["horizon=2"]))
+    env.reset(seed=0)
+    env.step(all_local(env))
+    assert len(env.agents) == 1000
