@@ -343,7 +343,11 @@ def test_observations_are_about_minus_one_to_one(paper: Scenario) -> None:
 
 
 def test_costs_are_those_of_the_reference(paper: Scenario) -> None:
-    """Local only 20.7, random 21.5, the QPU admitted in 69 % of states; drawn with other random streams."""
+    """Random 21.5, the QPU admitted in 69 % of states, 1 % infeasible; local only by its expectation.
+
+    E[d q] = 1.92e9 * 8 = 1.536e10 cycles; times E[1 / f] = (1 + 1/2 + 1/3) / 3e9 is 9.387 s, times
+    5e-28 E[f^2] = 5e-28 * 14e18 / 3 is 35.84 J; half of each is 22.61.
+    """
     simulator = OffloadingSimulator(paper, 64)
     simulator.reset(seed=0)
     slots = simulator.trace.slots(0, 500)
@@ -352,8 +356,8 @@ def test_costs_are_those_of_the_reference(paper: Scenario) -> None:
     shape = slots.gain.shape
     local = settle(paper.cost, places, np.zeros(shape, int), np.zeros(shape))
     random = settle(paper.cost, places, rng.integers(0, 3, shape), rng.random(shape))
-    assert local.cost.mean() == pytest.approx(20.7, rel=0.03)
-    assert random.cost.mean() == pytest.approx(21.5, rel=0.03)
+    assert local.cost.mean() == pytest.approx(22.61, rel=0.05)
+    assert random.cost.mean() == pytest.approx(21.5, rel=0.05)
     assert places.qpu_admitted.mean() == pytest.approx(0.69, abs=0.03)
     assert (~local.deadline_feasible).mean() == pytest.approx(0.01, abs=0.008)
     np.testing.assert_array_equal(local.deadline_feasible, random.deadline_feasible)
