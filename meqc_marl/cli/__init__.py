@@ -17,6 +17,8 @@ import tyro
 from meqc_marl.errors import InputError
 
 COMMANDS: dict[str, str] = {
+    "train": "meqc_marl.cli.train:Train",
+    "evaluate": "meqc_marl.cli.evaluate:Evaluate",
     "compare": "meqc_marl.cli.compare:Compare",
     "scenario": "meqc_marl.cli.scenario:ScenarioCommand",
 }

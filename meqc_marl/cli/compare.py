@@ -103,8 +103,11 @@ class Compare:
 def _load_checkpoints(paths: tuple[Path, ...], scenario: Scenario) -> list[Policy]:
     if not paths:
         return []
-    from meqc_marl.policies.learned import load_policy  # torch: only who has checkpoints pays for it
+    from meqc_marl.rl.policy import load_policy  # torch: only who has checkpoints pays for it
 
     names = [path.resolve().name for path in paths]
-    unique = len(set(names)) == len(names)
-    return [load_policy(path, scenario, path.resolve().name if unique else str(path)) for path in paths]
+    if len(paths) == 1:
+        names = ["learned"]
+    elif len(set(names)) < len(names):
+        names = [str(path) for path in paths]
+    return [load_policy(path, name) for path, name in zip(paths, names, strict=True)]

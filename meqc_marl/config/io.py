@@ -33,11 +33,12 @@ _Loader.add_implicit_resolver(
 )
 
 
-def load_scenario(source: str | Path, overrides: Sequence[str] = ()) -> Scenario:
+def load_scenario(source: str | Path | Scenario, overrides: Sequence[str] = ()) -> Scenario:
     """Load a preset or a YAML file and apply overrides.
 
     Args:
-        source: One of ``PRESETS``, or the path of a YAML file with any part of the fields; the rest are defaults.
+        source: One of ``PRESETS``, or the path of a YAML file with any part of the fields, the rest are defaults;
+            or a scenario, to override some of its fields.
         overrides: ``"dotted.field=value"`` each, the value in YAML: ``"cost.latency=sequential"``.
 
     Raises:
@@ -76,7 +77,9 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
         raise
 
 
-def _read_fields(source: str | Path) -> dict[str, Any]:
+def _read_fields(source: str | Path | Scenario) -> dict[str, Any]:
+    if isinstance(source, Scenario):
+        return source.model_dump(mode="json")
     if isinstance(source, str) and source in PRESETS:
         text = (resources.files("meqc_marl.config") / "presets" / f"{source}.yaml").read_text(encoding="utf-8")
     else:

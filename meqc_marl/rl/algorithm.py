@@ -30,6 +30,15 @@ from meqc_marl.rl.replay_buffer import FlatReplayBuffer
 from meqc_marl.rl.rl_module import DQNDDPGModule
 
 REPLAY_BUFFER = "replay_buffer"
+_MODEL_FIELDS = (
+    "hidden",
+    "critic",
+    "activation",
+    "epsilon",
+    "exploration_noise",
+    "parameterless_modes",
+    "mask_columns",
+)
 Schedule = float | list[list[float]]
 
 
@@ -53,6 +62,7 @@ class DQNDDPGConfig(AlgorithmConfig):
         self.tau = 0.005
         self.hidden: tuple[int, ...] = (128, 128)
         self.critic = "multi-pass"
+        self.activation = "silu"
         self.epsilon: Schedule = [[0, 1.0], [10_000, 0.05]]
         self.exploration_noise: Schedule = 0.1
         self.parameterless_modes: tuple[int, ...] = ()
@@ -81,6 +91,7 @@ class DQNDDPGConfig(AlgorithmConfig):
         tau: Any = NotProvided,
         hidden: Any = NotProvided,
         critic: Any = NotProvided,
+        activation: Any = NotProvided,
         epsilon: Any = NotProvided,
         exploration_noise: Any = NotProvided,
         parameterless_modes: Any = NotProvided,
@@ -102,6 +113,7 @@ class DQNDDPGConfig(AlgorithmConfig):
             tau: Share by which targets move to the main networks at each update.
             hidden: Widths of the hidden layers of both heads.
             critic: ``multi-pass`` or ``joint``.
+            activation: ``silu`` or ``relu``.
             epsilon: Probability of a random action (schedule).
             exploration_noise: Standard deviation of the noise on parameters, of their range (schedule).
             parameterless_modes: Modes that ignore a shared Box.
@@ -126,6 +138,8 @@ class DQNDDPGConfig(AlgorithmConfig):
         super().validate()
         if self.critic not in ("multi-pass", "joint"):
             self._value_error(f"critic = {self.critic!r}: must be 'multi-pass' or 'joint'.")
+        if self.activation not in ("silu", "relu"):
+            self._value_error(f"activation = {self.activation!r}: must be 'silu' or 'relu'.")
         if not 0 <= self.gamma < 1:
             self._value_error(f"gamma = {self.gamma}: must be at least 0 and below 1.")
         for name in ("replay_capacity", "updates_per_training_step", "train_batch_size_per_learner"):
@@ -135,10 +149,7 @@ class DQNDDPGConfig(AlgorithmConfig):
     @property
     @override(AlgorithmConfig)
     def _model_config_auto_includes(self) -> dict[str, Any]:
-        return super()._model_config_auto_includes | {
-            name: getattr(self, name)
-            for name in ("hidden", "critic", "epsilon", "exploration_noise", "parameterless_modes", "mask_columns")
-        }
+        return super()._model_config_auto_includes | {name: getattr(self, name) for name in _MODEL_FIELDS}
 
     @override(AlgorithmConfig)
     def get_default_rl_module_spec(self) -> RLModuleSpec:

@@ -88,9 +88,7 @@ class GymBatchedEnv:
         reward = np.zeros((self.num_envs, 1), np.float32)
         terminated, truncated = np.zeros(self.num_envs, bool), np.zeros(self.num_envs, bool)
         for row, env in enumerate(self.envs):
-            self._observation[row, 0], reward[row, 0], terminated[row], truncated[row], _ = env.step(
-                _pick(action, row)
-            )
+            self._observation[row, 0], reward[row, 0], terminated[row], truncated[row], _ = env.step(_pick(action, row))
         return BatchedStep(reward, self._observation.copy(), terminated, truncated)
 
     def reset_rows(self, rows: np.ndarray) -> np.ndarray:

@@ -8,8 +8,7 @@ import numpy as np
 from ray.rllib.callbacks.callbacks import RLlibCallback
 from ray.rllib.utils.annotations import override
 
-from meqc_marl.lyapunov import VirtualQueues, scaled_backlog
-from meqc_marl.lyapunov.wrapper import BACKLOG_COLUMN
+from meqc_marl.lyapunov import BACKLOG_COLUMN, VirtualQueues, scaled_backlog
 from meqc_marl.physics.cost import Mode, Outcome
 from meqc_marl.rl.batched_env import BatchedStep
 from meqc_marl.rl.offloading_env import OffloadingBatchedEnv
@@ -24,7 +23,8 @@ class LyapunovCallback(RLlibCallback):
     RLlib's ``MultiAgentEnvRunner`` it does the same on each ``MultiAgentEpisode``. A new episode needs no call: its
     backlog is zero, which is what the environment already shows.
 
-    Logged under ``env_runners/lyapunov/``: means over the fragment, and running means over the episode for the fraction.
+    Logged under ``env_runners/lyapunov/``: means over the fragment; for the fraction also means over the
+    episode, of all devices and of the worst.
     """
 
     def __init__(self) -> None:

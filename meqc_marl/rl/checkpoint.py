@@ -12,15 +12,19 @@ from meqc_marl.errors import InputError
 
 if TYPE_CHECKING:
     from meqc_marl.rl.algorithm import DQNDDPG
+    from meqc_marl.rl.policy import LearnedPolicy
 
+POLICY_FOLDER = "policy"
 _PREFIX = "checkpoint_"
+_ASIDE = ".incomplete-"
 
 
-def save_checkpoint(algorithm: DQNDDPG, run_folder: Path, keep: int = 2) -> Path:
+def save_checkpoint(algorithm: DQNDDPG, policy: LearnedPolicy, run_folder: Path, keep: int = 2) -> Path:
     """Write ``checkpoint_<iteration>`` into a run's folder and remove all but the newest few.
 
     Args:
         algorithm: What to save: weights, optimizers, targets, replay buffer, random state, environments, queues.
+        policy: Its greedy policy, stored beside it for use without Ray.
         run_folder: The run's folder.
         keep: Number of checkpoints kept.
 
@@ -29,9 +33,11 @@ def save_checkpoint(algorithm: DQNDDPG, run_folder: Path, keep: int = 2) -> Path
     """
     final = run_folder / f"{_PREFIX}{algorithm.iteration:06d}"
     try:
-        aside = Path(tempfile.mkdtemp(prefix=".incomplete-", dir=run_folder))
+        aside = Path(tempfile.mkdtemp(prefix=_ASIDE, dir=run_folder))
         try:
-            algorithm.save_to_path(str(aside))
+            algorithm.save_to_path(str(aside.resolve()))
+            (aside / POLICY_FOLDER).mkdir()
+            policy.save(aside / POLICY_FOLDER)
             if final.exists():
                 shutil.rmtree(final)
             aside.chmod(0o755)
@@ -62,3 +68,9 @@ def latest_checkpoint(run_folder: Path) -> Path:
     if not found:
         raise InputError(f"run folder '{run_folder}' holds no checkpoint to resume from.")
     return found[-1]
+
+
+def remove_incomplete(run_folder: Path) -> None:
+    """Remove what a killed run left half written."""
+    for aside in run_folder.glob(f"{_ASIDE}*"):
+        shutil.rmtree(aside)

@@ -9,6 +9,7 @@ import gymnasium as gym
 import numpy as np
 import ray
 import torch
+from ray.rllib.callbacks.utils import make_callback
 from ray.rllib.core import COMPONENT_RL_MODULE, DEFAULT_MODULE_ID
 from ray.rllib.core.columns import Columns
 from ray.rllib.env import INPUT_ENV_SINGLE_SPACES, INPUT_ENV_SPACES
@@ -28,7 +29,6 @@ from ray.rllib.utils.metrics import (
     SAMPLE_TIMER,
     WEIGHTS_SEQ_NO,
 )
-from ray.rllib.callbacks.utils import make_callback
 
 from meqc_marl.rl.batched_env import BatchedEnv, BatchedStep, GymBatchedEnv
 from meqc_marl.rl.rl_module import MODE, PARAMETERS
@@ -78,11 +78,11 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
 
     def __init__(self, *, config: Any, **kwargs: Any) -> None:
         super().__init__(config=config, **kwargs)
-        self._env_creator = kwargs.get("env_creator")
-        self.spaces = kwargs.get("spaces")
+        self._env_creator: Any = kwargs.get("env_creator")
+        self.spaces: Any = kwargs.get("spaces")
         self._callbacks = [cls() for cls in self._as_list(self.config.callbacks_class)]
         self._weights_seq_no = 0
-        self._observation: np.ndarray | None = None
+        self._observation: Any = None
         self._episode_return: np.ndarray = np.zeros(0)
         self._episode_length: np.ndarray = np.zeros(0, int)
         torch.set_num_threads(1)
@@ -98,16 +98,13 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
 
     @override(EnvRunner)
     def make_env(self) -> None:
-        context = EnvContext(
-            {**self.config.env_config, "num_envs": self.config.num_envs_per_env_runner},
-            worker_index=self.worker_index or 0,
-            num_workers=self.num_workers,
-        )
+        context = EnvContext(self.config.env_config, worker_index=self.worker_index or 0, num_workers=self.num_workers)
+        # An attribute, not a key: keys become keyword arguments of Gymnasium environments.
+        context.num_envs = self.config.num_envs_per_env_runner
         env = self._env_creator(context)
         if isinstance(env, gym.Env):
-            plain = EnvContext(self.config.env_config, worker_index=self.worker_index or 0)
             env.close()
-            env = GymBatchedEnv(lambda: self._env_creator(plain), self.config.num_envs_per_env_runner)
+            env = GymBatchedEnv(lambda: self._env_creator(context), self.config.num_envs_per_env_runner)
         self.env: BatchedEnv = env
         self.num_envs = env.num_envs
         both = (env.observation_space, env.action_space)
@@ -234,6 +231,7 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
         self.metrics.log_value(NUM_ENV_STEPS_SAMPLED_LIFETIME, env_steps, reduce="lifetime_sum", with_throughput=True)
         self.metrics.log_value((NUM_AGENT_STEPS_SAMPLED, "all"), agent_steps, reduce="sum")
         self.metrics.log_value((NUM_AGENT_STEPS_SAMPLED_LIFETIME, "all"), agent_steps, reduce="lifetime_sum")
+        self.metrics.log_value("epsilon", float(self.module[DEFAULT_MODULE_ID].epsilon.get_current_value()), window=1)
         self.metrics.log_value(WEIGHTS_SEQ_NO, self._weights_seq_no, window=1)
 
     @override(EnvRunner)

@@ -8,10 +8,10 @@ from typing import Any
 from ray.rllib.algorithms.algorithm import Algorithm
 
 from meqc_marl.config import Scenario
-from meqc_marl.evaluation.metrics import summarize
+from meqc_marl.evaluation.metrics import measure
 from meqc_marl.evaluation.rollout import rollout
 from meqc_marl.policies import make_policy
-from meqc_marl.policies.learned import LearnedPolicy
+from meqc_marl.rl.policy import LearnedPolicy
 from meqc_marl.trace import generate_trace
 
 #: Seeds from here on are kept for evaluation; training draws its own from all 32-bit numbers.
@@ -38,22 +38,10 @@ def evaluate_against_oracle(algorithm: Algorithm, _runners: Any = None) -> tuple
     scenario = policy.scenario
     assert scenario is not None
     trace = generate_trace(scenario, range(HELD_OUT_SEED, HELD_OUT_SEED + NUM_TRACES))
-    learned = summarize(rollout(policy, scenario, trace))
     # Nature is the same at every evaluation, and so is the oracle's result.
-    if not hasattr(algorithm, "oracle_summary"):
-        algorithm.oracle_summary = summarize(rollout(make_policy("oracle", scenario), scenario, trace))
-    oracle = algorithm.oracle_summary
+    if not hasattr(algorithm, "oracle_cost"):
+        oracle = rollout(make_policy("oracle", scenario), scenario, trace)
+        algorithm.oracle_cost = measure(oracle, scenario)["cost"]
+    metrics = measure(rollout(policy, scenario, trace), scenario, oracle_cost=algorithm.oracle_cost)
     steps = trace.num_slots * trace.num_envs
-    return (
-        {
-            "cost": float(learned["cost"].mean()),
-            "latency_s": float(learned["latency_s"].mean()),
-            "energy_j": float(learned["energy_j"].mean()),
-            "gap_to_oracle": float((learned["cost"] / oracle["cost"]).mean() - 1.0),
-            "fraction_mean": float(learned["fraction_mean"].mean()),
-            "fraction_worst": float(learned["fraction_worst"].mean()),
-            "deadline_miss_share": float(learned["deadline_miss_share"].mean()),
-        },
-        steps,
-        steps * trace.num_devices,
-    )
+    return {name: float(value.mean()) for name, value in metrics.items()}, steps, steps * trace.num_devices

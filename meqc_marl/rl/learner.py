@@ -24,7 +24,7 @@ class DQNDDPGLearner(TorchLearner):
     """One summed loss with one backward pass, so that gradients stay in step on several learners.
 
     The actor's term is -x * dQ/dx with the derivative held constant: its gradient is the deterministic policy gradient
-    (with inverted gradients at the bounds) and touches no critic parameter.
+    (inside the bounds) and touches no critic parameter.
     """
 
     @override(TorchLearner)

@@ -1,4 +1,4 @@
-"""The way over RLlib's stock ``MultiAgentEnvRunner``: an adapter for the PettingZoo environment, and its episodes as rows."""
+"""The way over RLlib's stock ``MultiAgentEnvRunner``: a PettingZoo adapter, and its episodes as rows."""
 
 from __future__ import annotations
 

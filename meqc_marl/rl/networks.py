@@ -1,13 +1,14 @@
 """The two heads as plain torch modules: a DDPG actor for the fractions and a DQN critic over the modes.
 
-P-DQN (Xiong et al. 2018, arXiv 1810.06394) with the multi-pass critic (Bester et al. 2019, arXiv 1905.04388): the critic
-sees one mode's parameters at a time, so that Q_k cannot depend on the fractions of other modes. Nothing here needs Ray.
+P-DQN (Xiong et al. 2018, arXiv 1810.06394) with the multi-pass critic (Bester et al. 2019, arXiv 1905.04388): the
+critic sees one mode's parameters at a time, so that Q_k cannot depend on the fractions of other modes. No Ray here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any, Literal
 
 import torch
@@ -23,6 +24,7 @@ class NetworkSpec:
         parameter_slots: (start, stop) of each mode's parameters in the vector of P.
         hidden: Width of each hidden layer, of both heads.
         critic: ``multi-pass`` (own parameters only) or ``joint`` (Q_k sees all parameters, plain P-DQN).
+        activation: Of the hidden layers. A smooth one gives the actor a smooth dQ/dx.
         mask_columns: (mode, observation column) pairs: the mode is allowed where the column is above one half.
     """
 
@@ -30,6 +32,7 @@ class NetworkSpec:
     parameter_slots: tuple[tuple[int, int], ...]
     hidden: tuple[int, ...] = (128, 128)
     critic: Literal["multi-pass", "joint"] = "multi-pass"
+    activation: Literal["relu", "silu"] = "silu"
     mask_columns: tuple[tuple[int, int], ...] = ()
 
     @property
@@ -60,27 +63,31 @@ class NetworkSpec:
             parameter_slots=tuple((int(a), int(b)) for a, b in data["parameter_slots"]),
             hidden=tuple(int(width) for width in data["hidden"]),
             critic=data["critic"],
+            activation=data["activation"],
             mask_columns=tuple((int(a), int(b)) for a, b in data["mask_columns"]),
         )
 
 
-def _trunk(sizes: Sequence[int]) -> nn.Sequential:
+_ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "silu": nn.SiLU}
+
+
+def _trunk(sizes: Sequence[int], activation: str) -> nn.Sequential:
     layers: list[nn.Module] = []
-    for wide, narrow in zip(sizes[:-1], sizes[1:], strict=True):
-        layers += [nn.Linear(wide, narrow), nn.ReLU()]
+    for wide, narrow in pairwise(sizes):
+        layers += [nn.Linear(wide, narrow), _ACTIVATIONS[activation]()]
     return nn.Sequential(*layers)
 
 
 class Actor(nn.Module):
     """The DDPG head: observation [B, D] -> raw parameters [B, P] of all modes, unbounded, meant in [0, 1].
 
-    Bounds are kept by inverting gradients (Hausknecht & Stone 2016) in training and by clamping in use, so both ends
-    are reached exactly.
+    Parameters are clamped in use, and in training a gradient that leads further out of the range is dropped: both
+    ends are reached exactly, which tanh or inverting gradients only approach.
     """
 
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
-        self.trunk = _trunk([spec.observation_size, *spec.hidden])
+        self.trunk = _trunk([spec.observation_size, *spec.hidden], spec.activation)
         self.head = nn.Linear(spec.hidden[-1], spec.num_parameters)
         nn.init.uniform_(self.head.weight, -3e-3, 3e-3)
         nn.init.constant_(self.head.bias, 0.5)
@@ -101,7 +108,8 @@ class Critic(nn.Module):
         self.joint = spec.critic == "joint"
         self.observation_in = nn.Linear(spec.observation_size, spec.hidden[0])
         self.parameter_in = nn.Linear(spec.num_parameters, spec.hidden[0], bias=False)
-        self.trunk = _trunk(spec.hidden)
+        self.trunk = _trunk(spec.hidden, spec.activation)
+        self.activation = _ACTIVATIONS[spec.activation]()
         self.head = nn.Linear(spec.hidden[-1], spec.num_modes)
         mask = torch.zeros(spec.num_modes, spec.num_parameters)
         for mode, (start, stop) in enumerate(spec.parameter_slots):
@@ -121,17 +129,17 @@ class Critic(nn.Module):
         """
         first = self.observation_in(observation)
         if self.joint:
-            hidden = self.trunk(torch.relu(first + self.parameter_in(parameters)))
+            hidden = self.trunk(self.activation(first + self.parameter_in(parameters)))
             return torch.nn.functional.linear(hidden, self.head.weight[modes], self.head.bias[modes])
         passes = self.parameter_in(parameters.unsqueeze(1) * self.mode_mask[modes])
-        hidden = self.trunk(torch.relu(first.unsqueeze(1) + passes))
+        hidden = self.trunk(self.activation(first.unsqueeze(1) + passes))
         # Pass k keeps output k only.
         return (hidden * self.head.weight[modes]).sum(-1) + self.head.bias[modes]
 
     def taken(self, observation: Tensor, mode: Tensor, parameters: Tensor) -> Tensor:
         """Q [B] of the mode taken [B]: one pass instead of K."""
         own = parameters if self.joint else parameters * self.mode_mask[mode]
-        hidden = self.trunk(torch.relu(self.observation_in(observation) + self.parameter_in(own)))
+        hidden = self.trunk(self.activation(self.observation_in(observation) + self.parameter_in(own)))
         return (hidden * self.head.weight[mode]).sum(-1) + self.head.bias[mode]
 
 
@@ -143,7 +151,9 @@ def allowed_modes(spec: NetworkSpec, observation: Tensor) -> Tensor:
     return allowed
 
 
-def greedy_action(spec: NetworkSpec, actor: Actor, critic: Critic, observation: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def greedy_action(
+    spec: NetworkSpec, actor: Actor, critic: Critic, observation: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
     """The learned decision.
 
     Args:

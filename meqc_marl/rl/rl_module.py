@@ -27,11 +27,11 @@ NEXT_VALUE = "next_value"
 class DQNDDPGModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
     """Chooses a mode by Q and its parameters by the actor.
 
-    ``model_config`` keys: ``hidden``, ``critic``, ``parameterless_modes``, ``mask_columns``, ``epsilon``,
-    ``exploration_noise`` (the last two are numbers or RLlib schedules over environment steps).
+    ``model_config`` keys: ``hidden``, ``critic``, ``activation``, ``parameterless_modes``, ``mask_columns``,
+    ``epsilon``, ``exploration_noise`` (the last two are numbers or RLlib schedules over environment steps).
 
-    In exploration a row acts at random with probability epsilon: an allowed mode and parameters, both uniform. Otherwise
-    it takes the greedy mode, with Gaussian noise on the parameters.
+    In exploration a row acts at random with probability epsilon: an allowed mode and parameters, both uniform.
+    Otherwise it takes the greedy mode, with Gaussian noise on the parameters.
     """
 
     @override(TorchRLModule)
@@ -44,6 +44,7 @@ class DQNDDPGModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
             parameter_slots=tuple((slot.start, slot.stop) for slot in self.layout.slots),
             hidden=tuple(self.model_config["hidden"]),
             critic=self.model_config["critic"],
+            activation=self.model_config["activation"],
             mask_columns=tuple(tuple(pair) for pair in self.model_config.get("mask_columns", ())),
         )
         self.actor = Actor(self.spec)
@@ -108,16 +109,17 @@ class DQNDDPGModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
 
     @override(TorchRLModule)
     def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        """Q of the modes taken, raw parameters, and dQ/dparameters with inverted gradients (no gradient to the critic)."""
+        """Q of the modes taken, raw parameters, and dQ/dparameters where it does not lead out of the range."""
         observation = batch[Columns.OBS]
         raw = self.actor(observation)
         leaf = raw.detach().clamp(0.0, 1.0).requires_grad_()
         modes = self.spec.parametric_modes
         q = self.critic(observation, leaf, modes)
         (gradient,) = torch.autograd.grad((q * allowed_modes(self.spec, observation)[:, modes]).sum(), leaf)
-        room = torch.where(gradient > 0, 1.0 - raw.detach(), raw.detach())
+        # What is clamped already is not pushed further out; unlike tanh or inverting gradients, the ends are reached.
+        outward = ((raw.detach() > 1.0) & (gradient > 0)) | ((raw.detach() < 0.0) & (gradient < 0))
         return {
             Q_TAKEN: self.critic.taken(observation, batch[MODE].long(), batch[PARAMETERS]),
             RAW_PARAMETERS: raw,
-            ACTOR_GRADIENT: gradient * room,
+            ACTOR_GRADIENT: gradient.masked_fill(outward, 0.0),
         }

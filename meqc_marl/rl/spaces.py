@@ -79,7 +79,9 @@ def parse_action_space(space: gym.Space, parameterless: Sequence[int] = ()) -> H
     boxes = list(enumerate(leaves[1][1].spaces)) if nested else [e for e in leaves if isinstance(e[1], gym.spaces.Box)]
     modes = [e for e in leaves if isinstance(e[1], gym.spaces.Discrete)]
     if len(modes) != 1 or not boxes or not all(isinstance(b, gym.spaces.Box) for _, b in boxes):
-        raise InputError(f"action space {space} is not supported: exactly one Discrete and at least one Box are needed.")
+        raise InputError(
+            f"action space {space} is not supported: exactly one Discrete and at least one Box are needed."
+        )
     if not all(b.is_bounded() for _, b in boxes):
         raise InputError(f"action space {space} is not supported: every Box must be bounded.")
     num_modes = int(modes[0][1].n)
@@ -100,7 +102,10 @@ def parse_action_space(space: gym.Space, parameterless: Sequence[int] = ()) -> H
         start += size
     with_slot = num_modes - len(set(parameterless))
     build = _SharedBoxes(
-        tuple(slots_list), modes[0][0], tuple((key, box.shape) for key, box in boxes), isinstance(space, gym.spaces.Dict)
+        tuple(slots_list),
+        modes[0][0],
+        tuple((key, box.shape) for key, box in boxes),
+        isinstance(space, gym.spaces.Dict),
     )
     return HybridActionSpace(num_modes, tuple(slots_list), np.tile(low, with_slot), np.tile(high, with_slot), build)
 

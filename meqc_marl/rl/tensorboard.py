@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+_STEPS = "num_env_steps_sampled_lifetime"
 _LYAPUNOV = ("env_runners", "lyapunov")
 
 #: TensorBoard tag -> where it stands in RLlib's result.
@@ -34,13 +35,17 @@ SCALARS: dict[str, tuple[str, ...]] = {
     "learner/q_mean": ("learners", "default_policy", "q_mean"),
     "learner/critic_learning_rate": ("learners", "default_policy", "critic_learning_rate"),
     "exploration/epsilon": ("env_runners", "epsilon"),
-    "speed/env_steps_per_s": ("env_runners", "num_env_steps_sampled_lifetime_throughput", "throughput_since_last_reduce"),
+    "speed/env_steps_per_s": (
+        "env_runners",
+        _STEPS + "_throughput",
+        "throughput_since_last_reduce",
+    ),
     "speed/replay_rows": ("replay_buffer", "size"),
     "evaluation/cost": ("evaluation", "cost"),
     "evaluation/gap_to_oracle": ("evaluation", "gap_to_oracle"),
-    "evaluation/mean_fraction": ("evaluation", "fraction_mean"),
+    "evaluation/mean_fraction": ("evaluation", "fraction"),
     "evaluation/worst_device_fraction": ("evaluation", "fraction_worst"),
-    "evaluation/deadline_miss_share": ("evaluation", "deadline_miss_share"),
+    "evaluation/deadline_miss_share": ("evaluation", "deadline_missed_feasible"),
 }
 
 
@@ -58,4 +63,4 @@ def scalars(result: Mapping[str, Any]) -> dict[str, float]:
 
 def env_steps(result: Mapping[str, Any]) -> int:
     """Environment steps sampled so far: the x axis."""
-    return int(result["env_runners"]["num_env_steps_sampled_lifetime"])
+    return int(result["env_runners"][_STEPS])

@@ -19,9 +19,9 @@ from torch.utils.tensorboard import SummaryWriter
 from meqc_marl.config import Scenario, save_scenario
 from meqc_marl.errors import InputError
 from meqc_marl.rl.algorithm import DQNDDPG
-from meqc_marl.rl.checkpoint import latest_checkpoint, save_checkpoint
+from meqc_marl.rl.checkpoint import latest_checkpoint, remove_incomplete, save_checkpoint
 from meqc_marl.rl.config import offloading_config
-from meqc_marl.rl.evaluation import evaluate_against_oracle
+from meqc_marl.rl.evaluation import evaluate_against_oracle, policy_of
 from meqc_marl.rl.tensorboard import env_steps, scalars
 
 _RUN_FILE = "run.json"
@@ -77,6 +77,7 @@ def train(
     Raises:
         InputError: If the folder cannot be written, or holds a run already and ``resume`` is not set.
     """
+    folder = folder.resolve()
     _prepare(folder, scenario, run, resume)
     checkpoint = latest_checkpoint(folder) if resume else None
     with _local_ray(run.num_env_runners):
@@ -99,9 +100,7 @@ def load_run(folder: Path) -> TrainingRun:
         raise InputError(f"run folder '{folder}' holds no readable {_RUN_FILE} to resume from ({error}).") from error
 
 
-def _loop(
-    algorithm: DQNDDPG, run: TrainingRun, folder: Path, report: Callable[[Progress], None]
-) -> tuple[Path, bool]:
+def _loop(algorithm: DQNDDPG, run: TrainingRun, folder: Path, report: Callable[[Progress], None]) -> tuple[Path, bool]:
     steps, saved_at = 0, time.monotonic()
     with SummaryWriter(str(folder / "tensorboard")) as writer, _stop_on_interrupt() as interrupted:
         while steps < run.env_steps and not interrupted():
@@ -112,9 +111,9 @@ def _loop(
                 writer.add_scalar(tag, value, steps)
             report(Progress(steps, run.env_steps, values))
             if time.monotonic() - saved_at > run.checkpoint_every_s:
-                save_checkpoint(algorithm, folder)
+                save_checkpoint(algorithm, policy_of(algorithm), folder)
                 saved_at = time.monotonic()
-        return save_checkpoint(algorithm, folder), steps >= run.env_steps
+        return save_checkpoint(algorithm, policy_of(algorithm), folder), steps >= run.env_steps
 
 
 def _build(scenario: Scenario, run: TrainingRun) -> DQNDDPG:
@@ -126,15 +125,14 @@ def _build(scenario: Scenario, run: TrainingRun) -> DQNDDPG:
         env_runner=run.env_runner,  # type: ignore[arg-type]
     )
     iterations = max(1, run.env_steps // config.min_sample_timesteps_per_iteration)
-    config.evaluation(
-        evaluation_interval=max(1, iterations // 10), custom_evaluation_function=evaluate_against_oracle
-    )
+    config.evaluation(evaluation_interval=max(1, iterations // 10), custom_evaluation_function=evaluate_against_oracle)
     algorithm: DQNDDPG = config.build_algo()
     return algorithm
 
 
 def _prepare(folder: Path, scenario: Scenario, run: TrainingRun, resume: bool) -> None:
     if resume:
+        remove_incomplete(folder)
         return
     if (folder / _RUN_FILE).exists():
         raise InputError(f"output folder '{folder}' holds a run already; resume it with --resume, or name another.")

@@ -130,9 +130,9 @@ def test_checkpoints_go_to_the_loader(monkeypatch, tmp_path):
     class Learned(LocalOnly):
         name = "run-1"
 
-    module = types.ModuleType("meqc_marl.policies.learned")
+    module = types.ModuleType("meqc_marl.rl.policy")
     module.load_policy = lambda path, scenario, name: Learned(scenario)
-    monkeypatch.setitem(sys.modules, "meqc_marl.policies.learned", module)
+    monkeypatch.setitem(sys.modules, "meqc_marl.rl.policy", module)
     out = tmp_path / "out.json"
     arguments = ["compare", *SMALL, "--policies", "local-only", "--checkpoints", "some/run-1", "--json", str(out)]
     assert main([*arguments, "--plot", str(tmp_path / "p.png")]) == 0

@@ -5,13 +5,15 @@ import numpy as np
 
 
 class HybridIdentity(gym.Env):
-    """Do what the observation says: obs = (a, b); mode 1 if a > 0 else 0, fraction = (b + 1) / 2; the best reward is 1."""
+    """Do what the observation (a, b) says: mode 1 if a > 0, fraction (b + 1) / 2. The best reward is 1."""
 
     def __init__(self, own_boxes: bool = False, horizon: int = 20) -> None:
         box = gym.spaces.Box(0.0, 1.0, (1,), np.float32)
         self.observation_space = gym.spaces.Box(-1.0, 1.0, (2,), np.float32)
         mode = gym.spaces.Discrete(2)
-        self.action_space = gym.spaces.Tuple((mode, box, box)) if own_boxes else gym.spaces.Dict(mode=mode, fraction=box)
+        self.action_space = (
+            gym.spaces.Tuple((mode, box, box)) if own_boxes else gym.spaces.Dict(mode=mode, fraction=box)
+        )
         self.own_boxes, self.horizon = own_boxes, horizon
 
     def reset(self, *, seed=None, options=None):
@@ -29,3 +31,8 @@ class HybridIdentity(gym.Env):
         reward = float(int(mode) == int(self.obs[0] > 0)) - abs(float(fraction[0]) - (self.obs[1] + 1) / 2)
         self.t += 1
         return self._observe(), reward, False, self.t >= self.horizon, {}
+
+
+class AlwaysFailing(HybridIdentity):
+    def step(self, action):
+        raise RuntimeError("broken on purpose")

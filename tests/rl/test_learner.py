@@ -20,7 +20,13 @@ ACTION = gym.spaces.Dict(mode=gym.spaces.Discrete(3), fraction=gym.spaces.Box(0,
 def make_learner(gamma: float, **training):
     torch.manual_seed(0)
     config = DQNDDPGConfig().training(
-        gamma=gamma, hidden=(16, 16), parameterless_modes=(0,), mask_columns=((2, 3),), tau=0.1, grad_norm=None, **training
+        gamma=gamma,
+        hidden=(16, 16),
+        parameterless_modes=(0,),
+        mask_columns=((2, 3),),
+        tau=0.1,
+        grad_norm=None,
+        **training,
     )
     spec = config.get_multi_rl_module_spec(spaces={MODULE: (OBSERVATION, ACTION)})
     learner = config.get_default_learner_class()(config=config, module_spec=spec)
@@ -46,14 +52,14 @@ def update(learner, rows, minibatch=None):
 
 
 def reference_update(module, optimizers, rows, gamma, tau, scale):
-    """P-DQN with inverting gradients, written out: three passes for the critic, autograd through a frozen copy."""
+    """P-DQN with parameters clamped to [0, 1], written out: three passes for the critic, autograd through a frozen copy."""
     rows = {k: torch.as_tensor(v) for k, v in rows.items()}
 
     def q_of(critic, observation, parameters):
         columns = []
         for mode, keep in enumerate(([0.0, 0.0], [1.0, 0.0], [0.0, 1.0])):
             hidden = critic.observation_in(observation) + critic.parameter_in(parameters * torch.tensor(keep))
-            columns.append(critic.head(critic.trunk(torch.relu(hidden)))[:, mode])
+            columns.append(critic.head(critic.trunk(critic.activation(hidden)))[:, mode])
         return torch.stack(columns, 1)
 
     target = rows["rewards"] * scale
@@ -67,7 +73,8 @@ def reference_update(module, optimizers, rows, gamma, tau, scale):
     x = raw.detach().clamp(0, 1).requires_grad_()
     q = q_of(frozen, rows["obs"], x)
     gradient = torch.autograd.grad(q[:, 1].sum() + (q[:, 2] * (rows["obs"][:, 3] > 0.5)).sum(), x)[0]
-    gradient = gradient * torch.where(gradient > 0, 1 - raw.detach(), raw.detach())
+    gradient = torch.where((raw.detach() > 1) & (gradient > 0), 0.0, gradient)
+    gradient = torch.where((raw.detach() < 0) & (gradient < 0), 0.0, gradient)
     taken = q_of(module.critic, rows["obs"], rows["parameters"]).gather(1, rows["mode"].long()[:, None])[:, 0]
     loss = torch.nn.functional.huber_loss(taken, target) - (gradient * raw).sum(1).mean()
     for optimizer in optimizers:
@@ -127,7 +134,7 @@ def test_rewards_that_are_not_finite_stop_training():
 
 def make_module(**config) -> DQNDDPGModule:
     torch.manual_seed(0)
-    base = {"hidden": (16,), "critic": "multi-pass", "epsilon": 0.0, "exploration_noise": 0.0}
+    base = {"hidden": (16,), "critic": "multi-pass", "activation": "silu", "epsilon": 0.0, "exploration_noise": 0.0}
     return DQNDDPGModule(
         observation_space=OBSERVATION,
         action_space=ACTION,

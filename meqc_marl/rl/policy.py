@@ -16,9 +16,9 @@ from meqc_marl.config import Scenario
 from meqc_marl.env.observation import OBSERVATION_COLUMNS
 from meqc_marl.errors import InputError
 from meqc_marl.policies.base import Policy, Situation
+from meqc_marl.rl.checkpoint import POLICY_FOLDER, list_checkpoints
 from meqc_marl.rl.networks import Actor, Critic, NetworkSpec, greedy_action
 
-POLICY_FOLDER = "policy"
 _DESCRIPTION = "policy.json"
 _WEIGHTS = "policy.safetensors"
 _FORMAT = 1
@@ -79,18 +79,21 @@ class LearnedPolicy(Policy):
         (folder / _DESCRIPTION).write_text(json.dumps(description, indent=2))
 
 
-def load_policy(path: str | Path, scenario: Scenario | None = None, name: str | None = None) -> LearnedPolicy:
-    """Load a policy from a checkpoint folder of ``meqc-marl train``, or from the policy folder within it.
+def load_policy(path: str | Path, name: str = "learned") -> LearnedPolicy:
+    """Load a policy from a run of ``meqc-marl train`` (its newest checkpoint), or from one of its checkpoints.
+
+    All devices share one network, so the policy serves any number of them.
 
     Args:
-        path: The folder.
-        scenario: What it is to be used on. Any number of devices will do: all devices share one network.
-        name: Name for reports; the folder's name if not given.
+        path: Folder of the run, of a checkpoint, or of the policy in a checkpoint.
+        name: Name for reports.
 
     Raises:
         InputError: If the folder is missing, a file in it is damaged, or its observations are not those of this system.
     """
     root = Path(path)
+    if checkpoints := list_checkpoints(root):
+        root = checkpoints[-1]
     folder = root / POLICY_FOLDER if (root / POLICY_FOLDER).is_dir() else root
     if not (folder / _DESCRIPTION).is_file():
         what = "has no policy in it" if root.is_dir() else "does not exist"
@@ -118,5 +121,5 @@ def load_policy(path: str | Path, scenario: Scenario | None = None, name: str | 
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"checkpoint '{root}' is damaged: {_WEIGHTS} cannot be read ({reason}).") from error
     return LearnedPolicy(
-        spec, actor.eval(), critic.eval(), name or root.name, Scenario.model_validate(trained_on) if trained_on else scenario
+        spec, actor.eval(), critic.eval(), name, Scenario.model_validate(trained_on) if trained_on else None
     )

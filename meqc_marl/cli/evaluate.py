@@ -1,0 +1,56 @@
+"""``meqc-marl evaluate``: one trained policy beside the oracle, on the scenario it was trained on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from meqc_marl.cli.compare import Compare
+from meqc_marl.cli.options import InputFile, OutputFile, Overrides, ScenarioSource
+from meqc_marl.config import load_scenario
+from meqc_marl.errors import InputError
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Evaluate a trained policy beside the exact oracle on held-out traces, in the scenario it was trained on."""
+
+    checkpoint: tyro.conf.Positional[Path]
+    """Folder of the trained policy."""
+    scenario: ScenarioSource | None = None
+    """Another preset or YAML file to evaluate it on."""
+    overrides: Overrides = ()
+    """Change a field of the scenario, such as num_devices=1000; may be repeated."""
+    num_traces: int = 10
+    """Traces E, one seed each."""
+    num_slots: int | None = None
+    """Slots T of a trace; the scenario's horizon by default."""
+    trace_seed: int = 1_000_000
+    """Seed of the first trace; the others follow on."""
+    trace: InputFile = None
+    """Read the traces from a file (.npz) rather than generating them."""
+    json: OutputFile = None
+    """Write all numbers here."""
+    plot: OutputFile = None
+    """Draw cost and constraint here (.png, .pdf or .svg)."""
+
+    def run(self) -> None:
+        """Evaluate and print."""
+        from meqc_marl.rl.policy import load_policy
+
+        trained_on = load_policy(self.checkpoint).scenario
+        source = self.scenario or trained_on
+        if source is None:
+            raise InputError(f"checkpoint '{self.checkpoint}' does not name its scenario; give one with --scenario.")
+        Compare(
+            policies=("oracle",),
+            checkpoints=(self.checkpoint,),
+            num_traces=self.num_traces,
+            num_slots=self.num_slots,
+            trace_seed=self.trace_seed,
+            trace=self.trace,
+            json=self.json,
+            plot=self.plot,
+        ).run_on(load_scenario(source, self.overrides))

@@ -1,0 +1,98 @@
+"""``meqc-marl train``: train a policy and say how far it is from the optimum."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from rich.console import Console
+
+from meqc_marl.cli.compare import Compare
+from meqc_marl.cli.options import Overrides, ScenarioSource, at_least
+from meqc_marl.config import Scenario, load_scenario
+from meqc_marl.errors import InputError
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train a DQN+DDPG policy, then compare it with the exact oracle and the baselines on held-out traces."""
+
+    scenario: ScenarioSource = "paper"
+    """Preset or YAML file; `meqc-marl scenario show` lists its fields."""
+    overrides: Overrides = ()
+    """Change a field of the scenario, such as cost.latency=sequential; may be repeated."""
+    v: float | None = None
+    """Weight V of the cost against the backlog; short for --set lyapunov.v=."""
+    delta: float | None = None
+    """Least mean offloading fraction Delta; short for --set lyapunov.delta=."""
+    seed: int = 0
+    """Seed of networks, exploration, replay and nature."""
+    env_steps: int | None = None
+    """Budget in environment steps (slots of a row); by default about three minutes' worth on two cores."""
+    num_env_runners: int = 0
+    """Remote samplers; 0 samples in the main process, which is quickest for few cores."""
+    env_runner: Literal["batched", "stock"] = "batched"
+    """Ours over arrays, or RLlib's MultiAgentEnvRunner over the PettingZoo environment (slow)."""
+    out: Path = Path("results/train")
+    """Folder of the run: checkpoints, TensorBoard files, final table and picture."""
+    resume: bool = False
+    """Go on from the newest checkpoint in the folder, with the scenario and budget it was started with."""
+    checkpoint_every_s: float = 60.0
+    """Seconds between checkpoints."""
+    num_traces: int = 10
+    """Held-out traces of the final comparison."""
+
+    def run(self) -> None:
+        """Train, then compare."""
+        scenario, env_steps = self._checked()
+        # RLlib takes seconds to import; bad input should be told at once.
+        from meqc_marl.cli.training_progress import show_training
+        from meqc_marl.rl.config import default_env_steps
+        from meqc_marl.rl.training import TrainingRun, load_run, train
+
+        if self.resume:
+            run = load_run(self.out)
+        else:
+            run = TrainingRun(
+                env_steps=env_steps or default_env_steps(scenario),
+                seed=self.seed,
+                num_env_runners=self.num_env_runners,
+                env_runner=self.env_runner,
+                checkpoint_every_s=self.checkpoint_every_s,
+            )
+        console = Console()
+        with show_training() as report:
+            checkpoint, finished = train(scenario, run, self.out, report, self.resume)
+        console.print(f"checkpoint: {checkpoint}", highlight=False, soft_wrap=True)
+        if not finished:
+            console.print(f"stopped early; go on with: meqc-marl train --resume --out {self.out}", soft_wrap=True)
+            raise KeyboardInterrupt
+        Compare(
+            scenario=str(self.out / "scenario.yaml"),
+            checkpoints=(checkpoint,),
+            num_traces=self.num_traces,
+            json=self.out / "comparison.json",
+            plot=self.out / "comparison.png",
+        ).run()
+        for what, where in (
+            ("picture", self.out / "comparison.png"),
+            ("numbers", self.out / "comparison.json"),
+            ("curves", f"tensorboard --logdir {self.out}"),
+        ):
+            console.print(f"{what}: {where}", highlight=False, soft_wrap=True)
+
+    def _checked(self) -> tuple[Scenario, int | None]:
+        at_least("seed", self.seed, 0)
+        at_least("num-env-runners", self.num_env_runners, 0)
+        at_least("num-traces", self.num_traces, 1)
+        if self.env_steps is not None:
+            at_least("env-steps", self.env_steps, 1)
+        if self.resume:
+            if not (self.out / "scenario.yaml").is_file():
+                raise InputError(f"run folder '{self.out}' holds no run to resume.")
+            return load_scenario(self.out / "scenario.yaml"), None
+        short = [
+            f"lyapunov.{name}={value!r}" for name, value in (("v", self.v), ("delta", self.delta)) if value is not None
+        ]
+        return load_scenario(self.scenario, [*self.overrides, *short]), self.env_steps
