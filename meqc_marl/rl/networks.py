@@ -169,3 +169,22 @@ def greedy_action(
     q = critic(observation, parameters)
     q = q.masked_fill(~allowed_modes(spec, observation), -torch.inf)
     return q.argmax(-1), parameters, q
+
+
+class Decision(nn.Module):
+    """The learned decision with a single shared Box: observation [B, D] -> mode int64 [B], parameter [B] in [0, 1]."""
+
+    starts: Tensor
+    has_slot: Tensor
+
+    def __init__(self, spec: NetworkSpec, actor: Actor, critic: Critic) -> None:
+        super().__init__()
+        self.spec, self.actor, self.critic = spec, actor, critic
+        self.register_buffer("starts", torch.tensor([min(a, spec.num_parameters - 1) for a, _ in spec.parameter_slots]))
+        self.register_buffer("has_slot", torch.tensor([float(stop > start) for start, stop in spec.parameter_slots]))
+
+    def forward(self, observation: Tensor) -> tuple[Tensor, Tensor]:
+        """Mode and parameter of the mode, 0 where it has none."""
+        mode, parameters, _ = greedy_action(self.spec, self.actor, self.critic, observation)
+        chosen = parameters.gather(-1, self.starts[mode].unsqueeze(-1)).squeeze(-1)
+        return mode, chosen * self.has_slot[mode]

@@ -17,7 +17,7 @@ from meqc_marl.env.observation import OBSERVATION_COLUMNS
 from meqc_marl.errors import InputError
 from meqc_marl.policies.base import Policy, Situation
 from meqc_marl.rl.checkpoint import POLICY_FOLDER, list_checkpoints
-from meqc_marl.rl.networks import Actor, Critic, NetworkSpec, greedy_action
+from meqc_marl.rl.networks import Actor, Critic, Decision, NetworkSpec
 
 _DESCRIPTION = "policy.json"
 _WEIGHTS = "policy.safetensors"
@@ -58,11 +58,7 @@ class LearnedPolicy(Policy):
         lead = observation.shape[:-1]
         with torch.inference_mode():
             rows = torch.from_numpy(np.ascontiguousarray(observation, np.float32).reshape(-1, observation.shape[-1]))
-            mode, parameters, _ = greedy_action(self.spec, self.actor, self.critic, rows)
-        starts = torch.tensor([start for start, _ in self.spec.parameter_slots])
-        has_slot = torch.tensor([stop > start for start, stop in self.spec.parameter_slots])
-        column = starts[mode].clamp(max=self.spec.num_parameters - 1)
-        fraction = parameters.gather(-1, column.unsqueeze(-1)).squeeze(-1) * has_slot[mode]
+            mode, fraction = Decision(self.spec, self.actor, self.critic)(rows)
         return mode.numpy().reshape(lead), fraction.numpy().astype(np.float64).reshape(lead)
 
     def save(self, folder: Path) -> None:

@@ -1,0 +1,27 @@
+"""``meqc-marl export``: a trained policy as ONNX."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+
+@dataclass(frozen=True)
+class Export:
+    """Write a trained policy as ONNX, checked against PyTorch: observation [N, 13] to mode [N] and fraction [N]."""
+
+    checkpoint: tyro.conf.Positional[Path]
+    """Folder of the run or of one of its checkpoints."""
+    file: Annotated[Path, tyro.conf.arg(metavar="FILE")] = Path("policy.onnx")
+    """File to write."""
+
+    def run(self) -> None:
+        """Export and check."""
+        from meqc_marl.rl.export import export_onnx
+        from meqc_marl.rl.policy import load_policy
+
+        difference = export_onnx(load_policy(self.checkpoint), self.file)
+        print(f"{self.file}: written; fractions agree with PyTorch within {difference:.1e}")
