@@ -7,14 +7,14 @@ from collections.abc import Iterable
 
 
 class InputError(ValueError):
-    """Bad input, told in one sentence: the field, its value and what is allowed.
+    """Bad input, told in one sentence that ends with a full stop: the field, its value and what is allowed.
 
     The command line prints the sentence and exits with code 2; a library user sees a ``ValueError``.
     """
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return ``"; did you mean 'x'?"`` for the closest known name, else the list of all of them."""
+    """End of a sentence about an unknown name: ``" (did you mean 'x'?)."``, or all known names if none is close."""
     known = sorted(known)
     close = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean '{close[0]}'?" if close else f"; known are {', '.join(known)}."
+    return f" (did you mean '{close[0]}'?)." if close else f"; known are {', '.join(known)}."

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from meqc_marl.config import Scenario
-from meqc_marl.config.io import replacing
 from meqc_marl.errors import InputError
+from meqc_marl.files import replacing
 from meqc_marl.physics.nature import draw_nature
 from meqc_marl.physics.slot import Equipment, Slot
 
@@ -71,13 +71,15 @@ class Trace:
 
     def slot(self, t: int) -> Slot:
         """Slot ``t``, [E, M]."""
-        nature = {name: getattr(self, name)[t].astype(np.float64) for name in _NATURE}
-        return Slot(**nature, position_m=self.position_m[t], equipment=self.equipment)
+        return self._at(t)
 
     def slots(self, start: int = 0, stop: int | None = None) -> Slot:
         """Slots from ``start`` up to ``stop``, [T, E, M]."""
-        nature = {name: getattr(self, name)[start:stop].astype(np.float64) for name in _NATURE}
-        return Slot(**nature, position_m=self.position_m[start:stop], equipment=self.equipment)
+        return self._at(slice(start, stop))
+
+    def _at(self, when: int | slice) -> Slot:
+        nature = {name: getattr(self, name)[when].astype(np.float64) for name in _NATURE}
+        return Slot(**nature, position_m=self.position_m[when], equipment=self.equipment)
 
     def row(self, i: int) -> Trace:
         """Row ``i`` alone, E = 1."""
@@ -97,13 +99,7 @@ class Trace:
         return Trace(**nature, equipment=Equipment(**equipment))
 
 
-def generate_trace(
-    scenario: Scenario,
-    seeds: Sequence[int],
-    episode: int = 0,
-    num_slots: int | None = None,
-    out: Trace | None = None,
-) -> Trace:
+def generate_trace(scenario: Scenario, seeds: Sequence[int], episode: int = 0, num_slots: int | None = None) -> Trace:
     """Draw the nature of one episode of every row.
 
     Row i depends on ``seeds[i]``, the episode, the scenario and the number of slots, and on nothing else: it has the
@@ -114,24 +110,20 @@ def generate_trace(
         seeds: Of the rows, non-negative integers.
         episode: Number of the episode; each has its own random stream.
         num_slots: T; the scenario's horizon if None.
-        out: A trace of the same shape that is no longer needed; its memory is used again.
     """
     num_slots = scenario.horizon if num_slots is None else num_slots
     seeds = [_checked_seed(seed) for seed in seeds]
     shape = (num_slots, len(seeds), scenario.num_devices)
     if 0 in shape:
-        raise InputError(f"a trace of {num_slots} slots and {len(seeds)} rows was asked for; both must be at least 1")
-    if out is not None and out.gain.shape == shape:
-        nature = {name: getattr(out, name) for name in (*_NATURE, "position_m")}
-    else:
-        nature = {name: np.empty(shape, dtype) for name, dtype in _NATURE.items()}
-        nature["position_m"] = np.empty((*shape, 2), np.float32)
+        raise InputError(f"a trace of {num_slots} slots and {len(seeds)} rows was asked for; both must be at least 1.")
+    nature = {name: np.empty(shape, dtype) for name, dtype in _NATURE.items()}
+    nature["position_m"] = np.empty((*shape, 2), np.float32)
     return Trace(**nature, equipment=draw_nature(scenario, seeds, episode, nature))
 
 
 def _checked_seed(seed: int) -> int:
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-        raise InputError(f"seed is {seed!r}; it must be an integer of at least 0")
+        raise InputError(f"seed is {seed!r}; it must be an integer of at least 0.")
     return int(seed)
 
 
@@ -158,13 +150,13 @@ def load_trace(path: str | Path, scenario: Scenario) -> Trace:
     shape = (given[0], 1, given[1]) if one_row else given
     if len(shape) != 3 or 0 in shape or shape[2] != scenario.num_devices:
         raise InputError(
-            f"trace {path}: gain has shape {given}; it must be [slots, rows, devices] or [slots, devices], "
-            f"with {scenario.num_devices} devices as in the scenario"
+            f"trace '{path}': gain has shape {given}; it must be [slots, rows, devices] or [slots, devices], "
+            f"with {scenario.num_devices} devices as in the scenario."
         )
 
     def take(name: str, dtype: type, wanted: tuple[int, ...], row_axis: int) -> np.ndarray:
         array = np.expand_dims(arrays[name], row_axis) if one_row else arrays[name]
-        return _checked_array(f"trace {path}: {name}", array, dtype, wanted)
+        return _checked_array(f"trace '{path}': {name}", array, dtype, wanted)
 
     nature = {name: take(name, dtype, shape, 1) for name, dtype in _NATURE.items()}
     has_position = "position_m" in arrays
@@ -172,40 +164,40 @@ def load_trace(path: str | Path, scenario: Scenario) -> Trace:
     equipment = {name: take(f"equipment.{name}", np.float64, shape[1:], 0) for name in _EQUIPMENT}
     for name, array in (nature | {f"equipment.{name}": array for name, array in equipment.items()}).items():
         least = array.min()
-        if name in _MAY_BE_ZERO and least < 0:
-            raise InputError(f"trace {path}: {name} has the value {least}; it must be at least 0")
-        if name not in _MAY_BE_ZERO and least <= 0:
-            raise InputError(f"trace {path}: {name} has the value {least}; it must be above 0")
+        if least < 0 or (least == 0 and name not in _MAY_BE_ZERO):
+            allowed = "at least 0" if name in _MAY_BE_ZERO else "above 0"
+            raise InputError(f"trace '{path}': {name} has the value {least}; it must be {allowed}.")
     return Trace(**nature, position_m=position_m, equipment=Equipment(**equipment))
 
 
 def _read_arrays(path: str | Path) -> dict[str, np.ndarray]:
     """Arrays of an npz file that has all the needed fields."""
     try:
-        with open(path, "rb") as opened:
-            file = np.load(opened, allow_pickle=False)
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise ValueError("it holds a single array")
+        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError, zlib.error) as error:
-        raise InputError(f"trace {path} cannot be read as an npz file: {error}") from None
+    except OSError as error:
+        raise InputError(f"trace '{path}' cannot be read: {error.strerror or error}.") from None
+    except (ValueError, AttributeError, TypeError, zipfile.BadZipFile, EOFError, zlib.error):
+        raise InputError(f"trace '{path}' is damaged or of another kind; it must be an npz file of arrays.") from None
     needed = [*_NATURE, *(f"equipment.{name}" for name in _EQUIPMENT)]
     missing = [name for name in needed if name not in arrays]
     if missing:
-        raise InputError(f"trace {path} lacks {', '.join(missing)}; it must hold {', '.join(needed)}")
+        raise InputError(f"trace '{path}' lacks {', '.join(missing)}; it must hold {', '.join(needed)}.")
     return arrays
 
 
 def _checked_array(name: str, array: np.ndarray, dtype: type, shape: tuple[int, ...]) -> np.ndarray:
     """The array in the type of the trace, if it has the shape and nothing is lost but digits."""
     if array.dtype.kind not in "iuf":
-        raise InputError(f"{name} holds {array.dtype}; it must hold numbers")
+        raise InputError(f"{name} holds {array.dtype}; it must hold numbers.")
     if array.shape != shape:
-        raise InputError(f"{name} has shape {array.shape}; it must be {shape}")
+        raise InputError(f"{name} has shape {array.shape}; it must be {shape}.")
     with np.errstate(over="ignore", invalid="ignore"):
         converted: np.ndarray = array.astype(dtype)
-    if not np.isfinite(array).all() or not np.isfinite(converted).all():
-        raise InputError(f"{name} has a value that is not finite in {np.dtype(dtype)}")
-    if converted.dtype.kind == "i" and not np.array_equal(array, converted):
-        raise InputError(f"{name} must be whole numbers below 2^31")
+    wrong = ~(np.isfinite(array) & np.isfinite(converted))
+    if wrong.any():
+        raise InputError(f"{name} has the value {array[wrong][0]}; it must be finite in {np.dtype(dtype)}.")
+    wrong = converted != array
+    if converted.dtype.kind == "i" and wrong.any():
+        raise InputError(f"{name} has the value {array[wrong][0]}; it must be a whole number below 2^31.")
     return converted

@@ -15,14 +15,9 @@ from meqc_marl.config import Scenario, load_scenario
 from meqc_marl.errors import InputError
 from meqc_marl.evaluation.comparison import compare
 from meqc_marl.evaluation.plot import check_plot_path, save_comparison_plot
-from meqc_marl.evaluation.report import (
-    check_output,
-    comparison_json,
-    comparison_notes,
-    comparison_tables,
-    save_json,
-)
-from meqc_marl.policies import POLICIES, Policy, make_policy
+from meqc_marl.evaluation.report import comparison_json, comparison_notes, comparison_tables, save_json
+from meqc_marl.files import check_output
+from meqc_marl.policies import DEFAULT_POLICIES, POLICIES, Policy, make_policy
 from meqc_marl.trace import Trace, generate_trace, load_trace
 
 
@@ -34,10 +29,10 @@ class Compare:
     """Preset or YAML file; `meqc-marl scenario show` lists its fields."""
     overrides: Overrides = ()
     """Change a field of the scenario, such as cost.latency=sequential; may be repeated."""
-    policies: tuple[str, ...] = tuple(POLICIES)
-    """Names of policies."""
+    policies: tuple[str, ...] = DEFAULT_POLICIES
+    """Names of policies; oracle-discrete, oracle-cpu, oracle-qpu and so on are the oracle with fewer choices."""
     checkpoints: tuple[Path, ...] = ()
-    """Folders of trained policies, compared under their folder's name, or path where that is not unique."""
+    """Folders of trained policies: one is called learned, several by their folder's name, or path if that is taken."""
     num_traces: int = 10
     """Traces E, one seed each."""
     num_slots: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
@@ -66,7 +61,7 @@ class Compare:
             check_plot_path(self.plot)
         policies = [make_policy(name, scenario) for name in self.policies]
         trace, seeds = self._trace(scenario)
-        policies += _load_checkpoints(self.checkpoints, scenario)
+        policies += _load_checkpoints(self.checkpoints)
         if not policies:
             raise InputError(f"policies: none is given; known are {', '.join(POLICIES)}.")
         with show_progress() as progress:
@@ -100,7 +95,7 @@ class Compare:
         return generate_trace(scenario, seeds, num_slots=self.num_slots), seeds
 
 
-def _load_checkpoints(paths: tuple[Path, ...], scenario: Scenario) -> list[Policy]:
+def _load_checkpoints(paths: tuple[Path, ...]) -> list[Policy]:
     if not paths:
         return []
     from meqc_marl.rl.policy import load_policy  # torch: only who has checkpoints pays for it

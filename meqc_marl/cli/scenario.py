@@ -15,7 +15,7 @@ from rich.table import Table
 
 from meqc_marl.cli.options import OutputFile, Overrides, ScenarioSource
 from meqc_marl.config import PRESETS, Scenario, load_scenario, save_scenario
-from meqc_marl.evaluation.report import check_output
+from meqc_marl.files import check_output
 
 
 class FieldRow(NamedTuple):

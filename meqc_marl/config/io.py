@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import re
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, BinaryIO, get_args
+from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from meqc_marl.config.scenario import Scenario
+from meqc_marl.config.scenario import Part, Scenario
 from meqc_marl.errors import InputError, did_you_mean
+from meqc_marl.files import replacing
 
 PRESETS: tuple[str, ...] = ("paper", "paper-literal", "static", "fast-folders", "small", "large")
 
@@ -60,120 +58,82 @@ def save_scenario(scenario: Scenario, path: str | Path) -> None:
         file.write(text.encode())
 
 
-@contextmanager
-def replacing(path: str | Path) -> Iterator[BinaryIO]:
-    """Open a file beside ``path`` for writing and put it in its place at the end, if nothing went wrong."""
-    path = Path(path)
-    try:
-        handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror}") from None
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-        os.replace(aside, path)
-    except BaseException:
-        Path(aside).unlink(missing_ok=True)
-        raise
-
-
 def _read_fields(source: str | Path | Scenario) -> dict[str, Any]:
     if isinstance(source, Scenario):
         return source.model_dump(mode="json")
     if isinstance(source, str) and source in PRESETS:
         text = (resources.files("meqc_marl.config") / "presets" / f"{source}.yaml").read_text(encoding="utf-8")
     else:
-        path = Path(source)
-        if not path.is_file():
-            names = f"neither a preset ({', '.join(PRESETS)}) nor a file"
-            looks_like_name = path.suffix == "" and path.name == str(source)
-            raise InputError(
-                f"scenario '{source}' is {names}{_suggestion(str(source), PRESETS) if looks_like_name else ''}"
-            )
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"scenario file {path} cannot be read as UTF-8 text: {error}") from None
+        text = _read_text(source)
     try:
         fields = yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or "unreadable"
-        raise InputError(f"scenario file {source} is not valid YAML{where}: {problem}") from None
+        raise InputError(f"scenario file '{source}' is not valid YAML{where}: {problem}.") from None
     fields = {} if fields is None else fields
     if not isinstance(fields, dict):
-        raise InputError(f"scenario file {source} holds a {type(fields).__name__}; a mapping of fields is needed")
+        raise InputError(f"scenario file '{source}' holds a {type(fields).__name__}; it must be a mapping of fields.")
     return fields
+
+
+def _read_text(source: str | Path) -> str:
+    try:
+        return Path(source).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        sentence = f"scenario '{source}' is neither a preset ({', '.join(PRESETS)}) nor a file"
+        hint = did_you_mean(str(source), PRESETS)
+        raise InputError(sentence + (hint if "did you mean" in hint else ".")) from None
+    except UnicodeDecodeError:
+        raise InputError(f"scenario file '{source}' is not text; it must be YAML in UTF-8.") from None
+    except OSError as error:
+        raise InputError(f"scenario file '{source}' cannot be read: {error.strerror or error}.") from None
 
 
 def _apply_override(fields: dict[str, Any], override: str) -> None:
     name, equals, text = override.partition("=")
     keys = name.strip().split(".")
     if not equals or not all(keys):
-        raise InputError(f"override '{override}' is not of the form field=value, as in cost.latency=sequential")
+        raise InputError(f"override '{override}' is not of the form field=value, as in cost.latency=sequential.")
     try:
         value = yaml.load(text, Loader=_Loader)
     except yaml.YAMLError:
-        raise InputError(f"override '{override}' has a value that is not valid YAML") from None
+        raise InputError(f"override '{override}' has a value that is not valid YAML.") from None
     for depth, key in enumerate(keys[:-1]):
         below = fields.setdefault(key, {})
         if not isinstance(below, dict):
-            raise InputError(f"override '{override}' goes into {'.'.join(keys[: depth + 1])}, which has no parts")
+            raise InputError(f"override '{override}' goes into {'.'.join(keys[: depth + 1])}, which has no parts.")
         fields = below
     fields[keys[-1]] = value
 
 
-def _suggestion(name: str, known: Sequence[str]) -> str:
-    hint = did_you_mean(name, known)
-    return hint if "did you mean" in hint else ""
+def _sentence(error: ErrorDetails) -> str:
+    """One sentence for one pydantic error: the dotted field, its value and what is allowed."""
+    location, kind, message, value = error["loc"], error["type"], error["msg"], error["input"]
+    if kind == "extra_forbidden":
+        _, part = _locate(location[:-1])
+        known = [] if part is None else part.model_fields
+        return f"{'.'.join(map(str, location))} is not a field{did_you_mean(str(location[-1]), known)}"
+    field, _ = _locate(location)
+    if kind == "value_error":
+        message = message.removeprefix("Value error, ")
+        # A validator of a whole part names the field and its value itself.
+        return f"{field} is {value!r}; {message}." if field and not isinstance(value, dict) else f"{message}."
+    message = re.sub(r", (got|unable to parse) .*| after validation, not .*| or instance of .*", "", message)
+    message = message.replace("a valid dictionary", "a mapping of its parts")
+    return f"{field or 'scenario'} is {value!r}; {re.sub('^(Input|Tuple) should', 'it must', message)}."
 
 
-def _field_names(location: Sequence[int | str]) -> list[str]:
-    """Names of the fields of the part at a location, to suggest one for a misspelt field."""
-    part: type[BaseModel] = Scenario
-    for key in location:
-        field = part.model_fields.get(str(key))
-        annotation = field.annotation if field else None
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            break
-        part = annotation
-    return list(part.model_fields)
-
-
-def _dotted(location: Sequence[int | str]) -> str:
-    """Location of an error as a dotted field, without pydantic's names of the alternatives of a union."""
+def _locate(location: Sequence[int | str]) -> tuple[str, type[BaseModel] | None]:
+    """Dotted name of a field, without pydantic's names of the alternatives of a union; and its class, if a part."""
     part: type[BaseModel] | None = Scenario
     name = ""
     for key in location:
         if isinstance(key, int):
             name += f"[{key}]"
-        elif part is not None and (key in part.model_fields or not name or name.count(".") < 1):
+        elif part is not None and key in part.model_fields:
             name += f".{key}" if name else key
-            field = part.model_fields.get(key)
-            part = (
-                next((a for a in (field.annotation, *get_args(field.annotation)) if _is_part(a)), None)
-                if field
-                else None
-            )
-    return name
-
-
-def _is_part(annotation: Any) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
-
-
-def _sentence(error: ErrorDetails | Mapping[str, Any]) -> str:
-    """One sentence for one pydantic error: the dotted field, its value and what is allowed."""
-    location, kind, message = error["loc"], error["type"], error["msg"]
-    field = _dotted(location) or "scenario"
-    if kind == "extra_forbidden":
-        suggestion = did_you_mean(str(location[-1]), _field_names(location[:-1]))
-        return f"{'.'.join(map(str, location))} is not a field{suggestion}"
-    if kind == "value_error":
-        message = message.removeprefix("Value error, ")
-        whole_part = isinstance(error["input"], dict)
-        return message if not location else field + ("" if whole_part else f" is {error['input']!r}") + f": {message}"
-    message = re.sub(r", (got|unable to parse) .*| after validation, not .*| or instance of .*", "", message)
-    message = message.replace("a valid dictionary", "a mapping of its parts")
-    return f"{field} is {error['input']!r}; {re.sub('^(Input|Tuple) should', 'it must', message)}"
+            annotation = part.model_fields[key].annotation
+            part = annotation if isinstance(annotation, type) and issubclass(annotation, Part) else None
+    return name, part

@@ -19,7 +19,7 @@ FORMULA = Literal["corrected", "literal"]
 
 def _ordered(pair: tuple[Any, Any]) -> tuple[Any, Any]:
     if pair[0] > pair[1]:
-        raise ValueError("the lower end must not exceed the upper end")
+        raise ValueError("its lower end must not exceed its upper end")
     return pair
 
 
@@ -32,6 +32,8 @@ Positive = Annotated[float, Field(gt=0)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 PositiveRange = Annotated[tuple[Positive, Positive], AfterValidator(_ordered)]
 CountRange = Annotated[tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]], AfterValidator(_ordered)]
+# Seven residues are the least with an interaction qubit.
+FoldableRange = Annotated[tuple[Annotated[int, Field(ge=7)], Annotated[int, Field(ge=7)]], AfterValidator(_ordered)]
 Choices = Annotated[tuple[Positive, ...], Field(min_length=1)]
 PerDevice = Probability | Annotated[tuple[Probability, ...], Field(min_length=1)]
 
@@ -58,7 +60,7 @@ class Devices(Part):
     @model_validator(mode="after")
     def _power_is_positive(self) -> Devices:
         if self.tx_power_unit == "W" and self.tx_power[0] <= 0:
-            raise ValueError("tx_power must be above 0 W")
+            raise ValueError(f"devices.tx_power is {list(self.tx_power)} W; its lower end must be above 0 W")
         return self
 
 
@@ -102,7 +104,7 @@ class Tasks(Part):
     source: Literal["uniform", "fast-folders"] = _quantity(
         "uniform", "", "V-D; Lindorff-Larsen et al., Science 334, 517 (2011)", "where residues and times come from"
     )
-    residues: CountRange = _quantity((30, 90), "amino acid", "V-D", "length N of the protein, uniform integer in")
+    residues: FoldableRange = _quantity((30, 90), "amino acid", "V-D", "length N of the protein, uniform integer in")
     simulated_time_s: PositiveRange = _quantity((1e-4, 1e-3), "s", "V-D", "simulated time, uniform in")
     data_bits: PositiveRange = _quantity(
         (160 * MEGABYTE_BITS, 320 * MEGABYTE_BITS), "bit", "VI-A, 160-320 MB", "task data d, uniform in"
@@ -112,12 +114,6 @@ class Tasks(Part):
     reference_residues: Positive = _quantity(60.0, "amino acid", "V-D, mid-range", "length of the reference task")
     reference_time_s: Positive = _quantity(550e-6, "s", "V-D, mid-range", "simulated time of the reference task")
     circuit_reps: int = _quantity(1, "", "Robert et al., RealAmplitudes", "repetitions of the ansatz", ge=1)
-
-    @model_validator(mode="after")
-    def _folds(self) -> Tasks:
-        if self.residues[0] < 7:
-            raise ValueError("residues must be at least 7, the least length with an interaction qubit")
-        return self
 
 
 class Local(Part):
@@ -205,7 +201,7 @@ class Scenario(Part):
             weight = getattr(self.devices, field)
             if isinstance(weight, tuple) and len(weight) != self.num_devices:
                 raise ValueError(
-                    f"devices.{field} has {len(weight)} values; give one number or one for each of the "
+                    f"devices.{field} has {len(weight)} values; it must be one number or one for each of the "
                     f"{self.num_devices} devices"
                 )
         return self

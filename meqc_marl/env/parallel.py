@@ -14,7 +14,7 @@ from meqc_marl.config import Scenario, load_scenario
 from meqc_marl.env.observation import LIMIT, OBSERVATION_COLUMNS
 from meqc_marl.env.render import draw_disc, slot_table
 from meqc_marl.env.simulator import OffloadingSimulator
-from meqc_marl.errors import InputError, did_you_mean
+from meqc_marl.errors import InputError
 from meqc_marl.physics.cost import Mode, Outcome
 from meqc_marl.trace import Trace, load_trace
 
@@ -106,9 +106,9 @@ class OffloadingParallelEnv(ParallelEnv):
 
     def __init__(self, scenario: Scenario, trace: Trace | None = None, render_mode: str | None = None) -> None:
         if render_mode not in (None, "ansi", "rgb_array"):
-            raise InputError(f"render_mode is {render_mode!r}; it must be 'ansi', 'rgb_array' or None")
+            raise InputError(f"render_mode is {render_mode!r}; it must be 'ansi', 'rgb_array' or None.")
         if trace is not None and trace.num_envs != 1:
-            raise InputError(f"the trace has {trace.num_envs} rows; it must have 1, take one with trace.row(i)")
+            raise InputError(f"the trace has {trace.num_envs} rows; it must have 1, take one with trace.row(i).")
         self.scenario = scenario
         self.render_mode = render_mode
         self.simulator = OffloadingSimulator(scenario, 1, trace)
@@ -201,26 +201,26 @@ class OffloadingParallelEnv(ParallelEnv):
 def _find_mistake(agents: Sequence[str], actions: Mapping[str, Mapping[str, Any]]) -> None:
     """Raise the sentence for the first mistake in the actions."""
     if not agents:
-        raise InputError("there is no running episode; call reset() first")
+        raise InputError("there is no running episode; call reset() first.")
     if not isinstance(actions, Mapping):
-        raise InputError(f"actions is a {type(actions).__name__}; it must be a dict with an action for each agent")
+        raise InputError(f"actions is a {type(actions).__name__}; it must be a dict with an action for each agent.")
     for agent in agents:
         if agent not in actions:
-            raise InputError(f"actions lacks {agent}; it must hold an action for each of the {len(agents)} agents")
+            raise InputError(f"actions lacks {agent}; it must hold an action for each of the {len(agents)} agents.")
         action = actions[agent]
         if not isinstance(action, Mapping):
-            raise InputError(f"action of {agent} is {action!r}; it must be a dict with mode and fraction")
+            raise InputError(f"action of {agent} is {action!r}; it must be a dict with mode and fraction.")
         for key in ("mode", "fraction"):
             if key not in action:
-                raise InputError(f"action of {agent} lacks {key}; it must hold mode and fraction")
+                raise InputError(f"action of {agent} lacks {key}; it must hold mode and fraction.")
         mode, fraction = np.asarray(action["mode"]), np.asarray(action["fraction"])
         if mode.ndim or mode.dtype.kind not in "iu" or not Mode.LOCAL <= int(mode) <= Mode.QPU:
-            raise InputError(f"mode of {agent} is {action['mode']!r}; it must be 0 (local), 1 (CPU) or 2 (QPU)")
+            raise InputError(f"mode of {agent} is {action['mode']!r}; it must be 0 (local), 1 (CPU) or 2 (QPU).")
         if fraction.size != 1 or fraction.dtype.kind not in "iuf" or not 0.0 <= float(fraction.item()) <= 1.0:
-            raise InputError(f"fraction of {agent} is {action['fraction']!r}; it must be one number within [0, 1]")
+            raise InputError(f"fraction of {agent} is {action['fraction']!r}; it must be one number within [0, 1].")
     for agent in actions:
         if agent not in agents:
-            raise InputError(f"actions holds '{agent}', which is no agent{did_you_mean(str(agent), agents)}")
+            raise InputError(f"actions holds '{agent}'; it must be an agent, from {agents[0]} to {agents[-1]}.")
 
 
 def parallel_env(
@@ -233,14 +233,11 @@ def parallel_env(
 
     Args:
         scenario: A scenario, a preset's name or the path of a YAML file.
-        overrides: ``"dotted.field=value"`` each, for a preset or a file.
+        overrides: ``"dotted.field=value"`` each.
         trace: Nature to replay, or the path of its npz file.
         render_mode: ``"ansi"``, ``"rgb_array"`` or None.
     """
-    if not isinstance(scenario, Scenario):
-        scenario = load_scenario(scenario, overrides)
-    elif overrides:
-        raise InputError("overrides apply to a preset or a file, not to a Scenario; load it with load_scenario")
+    scenario = load_scenario(scenario, overrides)
     if isinstance(trace, (str, Path)):
         trace = load_trace(trace, scenario)
     return OffloadingParallelEnv(scenario, trace, render_mode)

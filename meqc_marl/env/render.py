@@ -30,7 +30,7 @@ def slot_table(index: int, slot: Slot, outcome: Outcome | None) -> str:
 
 
 def draw_disc(radius_m: float, index: int, slot: Slot, outcome: Outcome | None) -> np.ndarray:
-    """Map of row 0: devices coloured by executed mode, filled by the share sent away; uint8 [H, W, 3]."""
+    """Map of row 0: devices coloured by executed mode, larger the more they send away; uint8 [H, W, 3]."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.patches import Circle

@@ -43,13 +43,13 @@ class OffloadingSimulator:
         if trace is not None:
             if trace.num_devices != scenario.num_devices:
                 raise InputError(
-                    f"the trace has {trace.num_devices} devices; it must have {scenario.num_devices} as the scenario"
+                    f"the trace has {trace.num_devices} devices; it must have {scenario.num_devices} as the scenario."
                 )
             if num_envs not in (1, trace.num_envs):
-                raise InputError(f"num_envs is {num_envs}; it must be {trace.num_envs}, the rows of the trace")
+                raise InputError(f"num_envs is {num_envs}; it must be {trace.num_envs}, the rows of the trace.")
             num_envs = trace.num_envs
         if num_envs < 1:
-            raise InputError(f"num_envs is {num_envs}; it must be at least 1")
+            raise InputError(f"num_envs is {num_envs}; it must be at least 1.")
         self.scenario = scenario
         self.num_envs, self.num_devices = num_envs, scenario.num_devices
         self.horizon = scenario.horizon if trace is None else trace.num_slots
@@ -57,7 +57,6 @@ class OffloadingSimulator:
         self.truncated = False
         self._replayed = trace
         self._trace = trace
-        self._trace_is_lent = False
         self._seeds: list[int] | None = None
         self._episode = 0
         self._block_start = self._block_stop = 0
@@ -66,8 +65,7 @@ class OffloadingSimulator:
     def trace(self) -> Trace:
         """Nature of the current episode."""
         if self._trace is None:
-            raise InputError("the simulator has no episode yet; call reset() first")
-        self._trace_is_lent = True
+            raise InputError("the simulator has no episode yet; call reset() first.")
         return self._trace
 
     def reset(self, seed: int | Sequence[int] | None = None) -> np.ndarray:
@@ -113,7 +111,7 @@ class OffloadingSimulator:
         """Go on where ``get_state`` was called; a replayed trace must be given to this simulator as well."""
         seeds = state["seeds"]
         if seeds is None:
-            raise InputError("the state is of a simulator without an episode; call reset() instead")
+            raise InputError("the state is of a simulator without an episode; call reset() instead.")
         same = seeds == self._seeds and state["episode"] == self._episode and self._trace is not None
         self._seeds, self._episode = self._row_seeds(seeds), int(state["episode"])
         self._begin(redraw=not same)
@@ -127,17 +125,14 @@ class OffloadingSimulator:
         seeds = [int(one) if isinstance(one, np.integer) else one for one in seed]
         if len(seeds) != self.num_envs:
             raise InputError(
-                f"seed has {len(seeds)} values; it must be one integer or one for each of {self.num_envs} rows"
+                f"seed has {len(seeds)} values; it must be one integer or one for each of the {self.num_envs} rows."
             )
         return seeds
 
     def _begin(self, redraw: bool = True) -> None:
         if self._replayed is None and redraw:
             assert self._seeds is not None
-            # Fresh memory costs more than all the random numbers: use that of the last episode, if no one else has it.
-            used = None if self._trace_is_lent else self._trace
-            self._trace = generate_trace(self.scenario, self._seeds, self._episode, out=used)
-            self._trace_is_lent = False
+            self._trace = generate_trace(self.scenario, self._seeds, self._episode)
         assert self._trace is not None
         self._fixed_columns = equipment_columns(self._trace.equipment)
         self._block_start = self._block_stop = 0
@@ -165,16 +160,18 @@ class OffloadingSimulator:
 
     def _check(self, mode: np.ndarray, fraction: np.ndarray) -> None:
         if self._trace is None or self._block_stop == 0:
-            raise InputError("the simulator has no episode yet; call reset() first")
+            raise InputError("the simulator has no episode yet; call reset() first.")
         if self.truncated:
-            raise InputError(f"the episode has ended after {self.horizon} slots; call reset()")
+            raise InputError(f"the episode has ended after {self.horizon} slots; call reset().")
         shape = (self.num_envs, self.num_devices)
         for name, array in (("mode", mode), ("fraction", fraction)):
             if array.shape != shape:
-                raise InputError(f"{name} has shape {array.shape}; it must be {shape}, rows by devices")
+                raise InputError(f"{name} has shape {array.shape}; it must be {shape}, rows by devices.")
         if mode.dtype.kind not in "iu":
-            raise InputError(f"mode has type {mode.dtype}; it must be an integer type")
+            raise InputError(f"mode has type {mode.dtype}; it must be an integer type.")
         if mode.min() < Mode.LOCAL or mode.max() > Mode.QPU:
-            raise InputError(f"mode has values from {mode.min()} to {mode.max()}; it must be 0, 1 or 2")
+            raise InputError(f"mode has values from {mode.min()} to {mode.max()}; it must be 0, 1 or 2.")
         if not (fraction.min() >= 0.0 and fraction.max() <= 1.0):  # false for NaN as well
-            raise InputError(f"fraction has values from {fraction.min()} to {fraction.max()}; it must be within [0, 1]")
+            raise InputError(
+                f"fraction has values from {fraction.min()} to {fraction.max()}; it must be within [0, 1]."
+            )

@@ -8,13 +8,14 @@ import numpy as np
 
 from meqc_marl.errors import InputError
 from meqc_marl.evaluation.comparison import Comparison
-from meqc_marl.evaluation.report import write_aside
 from meqc_marl.evaluation.statistics import mean
+from meqc_marl.files import replacing
 from meqc_marl.policies import POLICIES
 
 # Okabe and Ito's colours, safe for colour-blind readers, ordered here from light to dark within each pair.
 _COLOURS = ("#0072B2", "#56B4E9", "#009E73", "#E69F00", "#F5C710", "#CC79A7", "#E7B8D4", "#999999", "#D55E00")
 _HATCHES = ("", "//", "xx", "", "\\\\", "", "..", "--", "++")
+_SECOND_HATCH = "**"  # for the policies that the colours are used for a second time
 _LEARNED = ("#000000", "#444444", "#777777")
 
 
@@ -22,7 +23,8 @@ def policy_style(name: str, learned: int = 0) -> dict[str, str]:
     """Colour and hatch of a policy; ``learned`` counts those that are not in the registry."""
     if name in POLICIES:
         index = list(POLICIES).index(name)
-        return {"facecolor": _COLOURS[index % len(_COLOURS)], "hatch": _HATCHES[index % len(_HATCHES)]}
+        hatch = _HATCHES[index] if index < len(_HATCHES) else _SECOND_HATCH
+        return {"facecolor": _COLOURS[index % len(_COLOURS)], "hatch": hatch}
     return {"facecolor": _LEARNED[learned % len(_LEARNED)], "hatch": "oo"}
 
 
@@ -68,10 +70,11 @@ def save_comparison_plot(result: Comparison, path: str | Path) -> None:
         f"{result.scenario.name}: {result.num_traces} trace(s) of {result.num_slots} slots, "
         f"V = {result.scenario.lyapunov.v:g} (bars: mean and 95 % interval)"
     )
-    write_aside(path, lambda file: figure.savefig(file, format=Path(path).suffix[1:].lower(), dpi=150))
+    with replacing(path) as file:
+        figure.savefig(file, format=Path(path).suffix[1:].lower(), dpi=150)
 
 
 def check_plot_path(path: str | Path) -> None:
     """Refuse what matplotlib cannot draw, before any work is done."""
     if Path(path).suffix.lower() not in (".png", ".pdf", ".svg"):
-        raise InputError(f"plot: '{path}' must end in .png, .pdf or .svg.")
+        raise InputError(f"plot is '{path}'; it must end in .png, .pdf or .svg.")

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from meqc_marl import __version__
-from meqc_marl.config.io import replacing
-from meqc_marl.errors import InputError
 from meqc_marl.evaluation.comparison import Comparison
 from meqc_marl.evaluation.metrics import METRICS
 from meqc_marl.evaluation.statistics import Estimate, interquartile_mean, mean, paired_difference
+from meqc_marl.files import replacing
 
 _MODE_HEADINGS = {
     "mode_local": "local",
@@ -143,29 +140,8 @@ def comparison_json(result: Comparison) -> dict[str, Any]:
 def save_json(content: dict[str, Any], path: str | Path) -> None:
     """Write JSON; the file is complete or, after a crash, untouched."""
     text = json.dumps(content, indent=2, allow_nan=False) + "\n"
-    write_aside(path, lambda file: file.write(text.encode()))
-
-
-def write_aside(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
-    """Let ``write`` fill a file that takes the place of ``path`` once it is complete."""
-    try:
-        with replacing(path) as file:
-            write(file)
-    except OSError as error:
-        raise InputError(f"output file: '{path}' cannot be written ({error.strerror or error}).") from error
-
-
-def check_output(path: str | Path) -> None:
-    """Refuse a path that cannot be written, before any work is done."""
-    path = Path(path)
-    if path.is_dir():
-        raise InputError(f"output file: '{path}' is a directory.")
-    try:
-        handle, probe = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-")
-    except OSError as error:
-        raise InputError(f"output file: '{path}' cannot be written ({error.strerror or error}).") from error
-    os.close(handle)
-    os.unlink(probe)
+    with replacing(path) as file:
+        file.write(text.encode())
 
 
 def _metric_json(values: np.ndarray) -> dict[str, Any]:

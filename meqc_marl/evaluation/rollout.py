@@ -10,48 +10,23 @@ import numpy as np
 from meqc_marl.config import Scenario
 from meqc_marl.env.simulator import OffloadingSimulator
 from meqc_marl.lyapunov import BACKLOG_COLUMN, VirtualQueues, scaled_backlog
+from meqc_marl.physics.cost import Outcome
 from meqc_marl.policies import Policy, Situation
 from meqc_marl.trace import Trace
 
 
 @dataclass(frozen=True)
-class Rollout:
-    """What happened, slot by slot; arrays [T, E, M] unless said otherwise.
+class Rollout(Outcome):
+    """What happened, slot by slot: the fields of an outcome, [T, E, M] each, and those of the virtual queues.
 
     Attributes:
-        mode: Executed mode, int8.
-        fraction: Executed offloading fraction.
-        latency_s, energy_j, cost: Latency, energy and cost (11).
-        deadline_missed: Bool, (12b) did not hold.
-        deadline_feasible: Bool, some action would have met (12b).
-        qpu_rejected: Bool, a QPU was asked for and did not admit the task.
-        objective, reward: Drift-plus-penalty (18) and shaped reward.
+        objective, reward: Drift-plus-penalty (18) and shaped reward [T, E, M].
         backlog: Virtual queues z [T + 1, E, M], from the empty ones before the first slot to those after the last.
     """
 
-    mode: np.ndarray
-    fraction: np.ndarray
-    latency_s: np.ndarray
-    energy_j: np.ndarray
-    cost: np.ndarray
-    deadline_missed: np.ndarray
-    deadline_feasible: np.ndarray
-    qpu_rejected: np.ndarray
     objective: np.ndarray
     reward: np.ndarray
     backlog: np.ndarray
-
-
-_OUTCOME_FIELDS = (
-    ("mode", np.int8),
-    ("fraction", np.float64),
-    ("latency_s", np.float64),
-    ("energy_j", np.float64),
-    ("cost", np.float64),
-    ("deadline_missed", np.bool_),
-    ("deadline_feasible", np.bool_),
-    ("qpu_rejected", np.bool_),
-)
 
 
 def rollout(
@@ -70,8 +45,7 @@ def rollout(
     simulator = OffloadingSimulator(scenario, rows, trace)
     queues = VirtualQueues(scenario.lyapunov, scenario.cost.deadline_penalty, rows, devices)
     rng = np.random.default_rng(seed)
-    record = {name: np.empty((slots, rows, devices), dtype) for name, dtype in _OUTCOME_FIELDS}
-    record |= {name: np.empty((slots, rows, devices)) for name in ("objective", "reward")}
+    record: dict[str, np.ndarray] = {}
     backlog = np.zeros((slots + 1, rows, devices))
 
     simulator.reset()
@@ -81,9 +55,11 @@ def rollout(
         mode, fraction = policy.act(Situation(observation, simulator.places, queues.backlog, rng))
         outcome = simulator.step(mode, fraction)
         step = queues.advance(outcome.cost, outcome.fraction, outcome.deadline_missed)
-        for name, _ in _OUTCOME_FIELDS:
-            record[name][slot] = getattr(outcome, name)
-        record["objective"][slot], record["reward"][slot] = step.objective, step.reward
+        happened = vars(outcome) | {"objective": step.objective, "reward": step.reward}
+        if slot == 0:
+            record = {name: np.empty((slots, *values.shape), values.dtype) for name, values in happened.items()}
+        for name, values in happened.items():
+            record[name][slot] = values
         backlog[slot + 1] = step.backlog
         if on_slot is not None:
             on_slot()

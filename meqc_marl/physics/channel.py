@@ -7,9 +7,10 @@ import math
 import numpy as np
 
 from meqc_marl.config.scenario import Channel
-from meqc_marl.physics.variates import TWO_PI, standard_exponential
 
 SPEED_OF_LIGHT_M_S = 299_792_458.0
+DEEPEST_FADE = 1e-12
+"""Least fading: one to exactly nothing would leave no rate."""
 
 
 def path_gain(channel: Channel, position_m: np.ndarray) -> np.ndarray:
@@ -33,19 +34,15 @@ def shadowing(channel: Channel, normal: np.ndarray) -> np.ndarray:
     return np.exp(channel.shadowing_db * (math.log(10.0) / 10.0) * normal)
 
 
-def rician_power(channel: Channel, power: np.ndarray, phase: np.ndarray) -> np.ndarray:
-    """Rician power fading of mean 1 from two uniforms.
+def rician_power(channel: Channel, in_phase: np.ndarray, quadrature: np.ndarray) -> np.ndarray:
+    """Rician power fading of mean 1 from two standard normals: line of sight plus a scattered wave.
 
-    |sqrt(K / (K+1)) + sqrt(X / (K+1)) e^(i theta)|^2, line of sight plus a scattered wave whose power X is exponential
-    and whose phase theta is uniform.
+    |sqrt(K / (K+1)) + (n1 + i n2) / sqrt(2 (K+1))|^2
     """
     k = channel.rician_k
-    # At least half a step of the uniform: a fade to exactly nothing would leave no rate.
-    amplitude = np.sqrt(np.maximum(standard_exponential(power), 2.0**-25))
-    angle = TWO_PI * phase
-    fading: np.ndarray = np.square(math.sqrt(k) + amplitude * np.cos(angle)) + np.square(amplitude * np.sin(angle))
-    fading /= k + 1.0
-    return fading
+    power = np.square(math.sqrt(2.0 * k) + in_phase) + np.square(quadrature)
+    power /= 2.0 * (k + 1.0)
+    return np.maximum(power, DEEPEST_FADE)
 
 
 def noise_w(channel: Channel, bandwidth_hz: np.ndarray | float) -> np.ndarray | float:

@@ -10,13 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtr
 
 from meqc_marl.config.scenario import Mobility
-from meqc_marl.physics.variates import TWO_PI, standard_normal_pair, uniform_between
+from meqc_marl.physics.variates import uniform_between
 
-NUM_UNIFORMS = 6
-"""Uniforms of a device at the start of an episode."""
+NUM_UNIFORMS, NUM_NORMALS = 4, 2
+"""Uniforms and standard normals of a device at the start of an episode."""
+
+_TWO_PI = 2.0 * math.pi
 
 _JUST_INSIDE = 1.0 - 1e-6
 """A clipped radius, so that rounding to float32 cannot put a device outside the disc."""
@@ -34,15 +35,20 @@ class Start:
     direction_rad: np.ndarray
 
 
-def draw_start(mobility: Mobility, uniform: np.ndarray) -> Start:
-    """Position uniform in the disc, speed and direction from their stationary laws; from uniforms [6, E, M]."""
-    radius, angle = mobility.radius_m * _JUST_INSIDE * np.sqrt(uniform[0]), TWO_PI * uniform[1]
+def draw_start(mobility: Mobility, uniform: np.ndarray, normal: np.ndarray) -> Start:
+    """Position uniform in the disc, speed and direction from their stationary laws.
+
+    Args:
+        mobility: Parameters.
+        uniform: Uniforms [NUM_UNIFORMS, E, M].
+        normal: Standard normals [NUM_NORMALS, E, M].
+    """
+    radius, angle = mobility.radius_m * _JUST_INSIDE * np.sqrt(uniform[0]), _TWO_PI * uniform[1]
     mean_speed = uniform_between(*mobility.mean_speed_m_s, uniform[2])
-    mean_direction = TWO_PI * (uniform[3] - 0.5)
-    speed_normal, direction_normal = standard_normal_pair(uniform[4], uniform[5])
+    mean_direction = _TWO_PI * (uniform[3] - 0.5)
     spread = stationary_factor(mobility)
-    speed = np.maximum(mean_speed + mobility.speed_std_m_s * spread * speed_normal, 0.0)
-    direction = mean_direction + mobility.direction_std_rad * spread * direction_normal
+    speed = np.maximum(mean_speed + mobility.speed_std_m_s * spread * normal[0], 0.0)
+    direction = mean_direction + mobility.direction_std_rad * spread * normal[1]
     parts = (radius * np.cos(angle), radius * np.sin(angle), mean_speed, mean_direction, speed, direction)
     return Start(*(part.astype(np.float32) for part in parts))
 
@@ -64,28 +70,24 @@ def stationary_factor(mobility: Mobility) -> float:
 
 
 def gauss_markov(
-    mobility: Mobility,
-    slot_s: float,
-    start: Start,
-    speed_normal: np.ndarray,
-    direction_normal: np.ndarray,
-    position_m: np.ndarray,
+    mobility: Mobility, slot_s: float, start: Start, innovation: np.ndarray, position_m: np.ndarray
 ) -> None:
     """Gauss-Markov mobility (20)-(21), in float32.
 
     A device that would leave the disc is put on its edge, and both its direction and its mean direction turn to the
-    centre, give or take ``turn_rad``. The turn takes the place of the slot's innovation of the direction, whose normal
-    gives the uniform angle by its distribution function.
+    centre, give or take ``turn_rad``.
 
     Args:
         mobility: Parameters.
         slot_s: Duration of a slot.
         start: State at slot 0, [E, M].
-        speed_normal, direction_normal: Standard normal innovations, float32 [T, E, M].
+        innovation: Of every slot, float32 [3, T, E, M]: standard normals for the speed and for the direction, and
+            uniforms for the turn at the edge.
         position_m: Output [T, E, M, 2].
     """
     shape = start.x_m.shape
     x, y, mean_speed, mean_direction, speed, direction = (part.flatten() for part in vars(start).values())
+    speed_normal, direction_normal, turn_uniform = innovation.reshape(3, len(position_m), x.size)
     memory, factor = mobility.memory, innovation_factor(mobility)
     speed_step, direction_step = factor * mobility.speed_std_m_s, factor * mobility.direction_std_rad
     speed_pull, direction_pull = (1.0 - memory) * mean_speed, (1.0 - memory) * mean_direction
@@ -95,36 +97,25 @@ def gauss_markov(
         travelled = speed * slot_s
         x += travelled * np.cos(direction)
         y += travelled * np.sin(direction)
-        speed *= memory
-        speed += speed_pull
-        speed += speed_step * speed_normal[t].reshape(-1)
-        np.maximum(speed, 0.0, out=speed)
-        direction *= memory
-        direction += direction_pull
-        direction += direction_step * direction_normal[t].reshape(-1)
-        square = x * x
-        square += y * y
-        left = np.flatnonzero(square > edge * edge)
+        speed = np.maximum(memory * speed + speed_pull + speed_step * speed_normal[t], 0.0)
+        direction = memory * direction + direction_pull + direction_step * direction_normal[t]
+        left = np.flatnonzero(x * x + y * y > edge * edge)
         if left.size:
-            turn = 2.0 * ndtr(direction_normal[t].reshape(-1)[left]) - 1.0
-            direction[left] = np.arctan2(-y[left], -x[left]) + mobility.turn_rad * turn
+            turn = mobility.turn_rad * (2.0 * turn_uniform[t, left] - 1.0)
+            direction[left] = np.arctan2(-y[left], -x[left]) + turn
             direction_pull[left] = (1.0 - memory) * direction[left]
-            shrink = edge / np.sqrt(square[left])
+            shrink = edge / np.hypot(x[left], y[left])
             x[left] *= shrink
             y[left] *= shrink
         position_m[t, ..., 0], position_m[t, ..., 1] = x.reshape(shape), y.reshape(shape)
 
 
-def static(
-    mobility: Mobility,
-    slot_s: float,
-    start: Start,
-    speed_normal: np.ndarray,
-    direction_normal: np.ndarray,
-    position_m: np.ndarray,
-) -> None:
+def static(mobility: Mobility, slot_s: float, start: Start, innovation: np.ndarray, position_m: np.ndarray) -> None:
     """Devices stay where they start; arguments as for :func:`gauss_markov`."""
     position_m[..., 0], position_m[..., 1] = start.x_m, start.y_m
 
 
-MOBILITY: dict[str, Callable[..., None]] = {"gauss-markov": gauss_markov, "static": static}
+MOBILITY: dict[str, Callable[[Mobility, float, Start, np.ndarray, np.ndarray], None]] = {
+    "gauss-markov": gauss_markov,
+    "static": static,
+}

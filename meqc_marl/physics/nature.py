@@ -1,4 +1,7 @@
-"""The nature of an episode drawn from seeds: every random quantity from one or two uniforms of its row's generator."""
+"""The nature of an episode drawn from seeds.
+
+What is drawn, and in which order, does not depend on the options of the scenario: its variants share their randomness.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import numpy as np
 from meqc_marl.config.scenario import Scenario
 from meqc_marl.physics import channel, equipment, mobility, tasks
 from meqc_marl.physics.slot import Equipment
-from meqc_marl.physics.variates import standard_normal, standard_normal_pair, uniform_between
+from meqc_marl.physics.variates import uniform_between
 
 _DEVICES_AT_ONCE = 8192
 """Devices that move together: enough to drown numpy's overhead, few enough for the working memory of a long episode."""
@@ -29,36 +32,43 @@ def draw_nature(scenario: Scenario, seeds: Sequence[int], episode: int, nature: 
         Equipment [E, M].
     """
     num_slots, num_envs, num_devices = nature["gain"].shape
-    start = np.empty((equipment.NUM_UNIFORMS + mobility.NUM_UNIFORMS, num_envs, num_devices))
+    owned = np.empty((equipment.NUM_UNIFORMS, num_envs, num_devices))
     rows_at_once = min(num_envs, max(1, _DEVICES_AT_ONCE // num_devices))
-    motion = np.empty((2, num_slots, rows_at_once, num_devices), np.float32)
+    innovation = np.empty((3, num_slots, rows_at_once, num_devices), np.float32)
+    uniform = np.empty((mobility.NUM_UNIFORMS, rows_at_once, num_devices))
+    normal = np.empty((mobility.NUM_NORMALS, rows_at_once, num_devices))
+    move = mobility.MOBILITY[scenario.mobility.kind]
     for first in range(0, num_envs, rows_at_once):
         rows = range(first, min(first + rows_at_once, num_envs))
-        for row in rows:
+        for place, row in enumerate(rows):
             rng = np.random.default_rng(np.random.SeedSequence(seeds[row], spawn_key=(episode,)))
-            start[:, row] = rng.random((len(start), num_devices))
-            _draw_row(scenario, rng, motion[:, :, row - first], {name: nature[name][:, row] for name in nature})
-        part = slice(rows.start, rows.stop)
-        begin = mobility.draw_start(scenario.mobility, start[equipment.NUM_UNIFORMS :, part])
-        position_m = nature["position_m"][:, part]
-        move = mobility.MOBILITY[scenario.mobility.kind]
-        move(scenario.mobility, scenario.slot_s, begin, *motion[:, :, : len(rows)], position_m)
-        nature["gain"][:, part] *= channel.path_gain(scenario.channel, position_m)
-    return equipment.draw_equipment(scenario.devices, start[: equipment.NUM_UNIFORMS])
+            owned[:, row] = rng.random((len(owned), num_devices))
+            uniform[:, place] = rng.random((len(uniform), num_devices))
+            normal[:, place] = rng.standard_normal((len(normal), num_devices))
+            _draw_row(scenario, rng, innovation[:, :, place], {name: nature[name][:, row] for name in nature})
+        together, used = slice(rows.start, rows.stop), slice(len(rows))
+        start = mobility.draw_start(scenario.mobility, uniform[:, used], normal[:, used])
+        position_m = nature["position_m"][:, together]
+        move(scenario.mobility, scenario.slot_s, start, innovation[:, :, used], position_m)
+        nature["gain"][:, together] *= channel.path_gain(scenario.channel, position_m)
+    return equipment.draw_equipment(scenario.devices, owned)
 
 
 def _draw_row(
-    scenario: Scenario, rng: np.random.Generator, motion: np.ndarray, nature: Mapping[str, np.ndarray]
+    scenario: Scenario, rng: np.random.Generator, innovation: np.ndarray, nature: Mapping[str, np.ndarray]
 ) -> None:
-    """All but the places of the devices: innovations of the motion [2, T, M], fading, tasks [T, M] each."""
-    shape = motion.shape[1:]
+    """All but the places of the devices: innovation of the motion [3, T, M]; fading (as gain) and tasks [T, M] each."""
+    shape = innovation.shape[1:]
 
     def uniform() -> np.ndarray:
         return rng.random(shape, dtype=np.float32)
 
-    motion[0], motion[1] = standard_normal_pair(uniform(), uniform())
-    shadowing = channel.shadowing(scenario.channel, standard_normal(uniform(), uniform()))
-    nature["gain"][:] = shadowing * channel.rician_power(scenario.channel, uniform(), uniform())
+    def normal() -> np.ndarray:
+        return rng.standard_normal(shape, dtype=np.float32)
+
+    innovation[0], innovation[1], innovation[2] = normal(), normal(), uniform()
+    shadowing = channel.shadowing(scenario.channel, normal())
+    nature["gain"][:] = shadowing * channel.rician_power(scenario.channel, normal(), normal())
     residues, time_s = tasks.TASK_SOURCES[scenario.tasks.source](scenario.tasks, uniform(), uniform())
     qubits = tasks.logical_qubits(residues)
     nature["cycles_per_bit"][:] = tasks.cycles_per_bit(scenario.tasks, residues, time_s)

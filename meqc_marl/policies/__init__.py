@@ -15,6 +15,11 @@ from meqc_marl.policies.restricted import (
     cpu_continuous,
     cpu_discrete,
     hybrid_discrete,
+    oracle_cpu,
+    oracle_cpu_discrete,
+    oracle_discrete,
+    oracle_qpu,
+    oracle_qpu_discrete,
     qpu_continuous,
     qpu_discrete,
 )
@@ -29,10 +34,18 @@ POLICIES: dict[str, Callable[[Scenario], Policy]] = {
     "qpu-discrete": qpu_discrete,
     "local-only": LocalOnly,
     "random": RandomMode,
+    "oracle-discrete": oracle_discrete,
+    "oracle-cpu": oracle_cpu,
+    "oracle-cpu-discrete": oracle_cpu_discrete,
+    "oracle-qpu": oracle_qpu,
+    "oracle-qpu-discrete": oracle_qpu_discrete,
 }
 """Name to factory, in the order in which reports show them."""
 
-__all__ = ["POLICIES", "OraclePolicy", "Policy", "Situation", "drift_plus_penalty", "make_policy"]
+DEFAULT_POLICIES: tuple[str, ...] = tuple(name for name in POLICIES if not name.startswith("oracle-"))
+"""What a comparison shows unless told otherwise: all but the restricted oracles."""
+
+__all__ = ["DEFAULT_POLICIES", "POLICIES", "OraclePolicy", "Policy", "Situation", "drift_plus_penalty", "make_policy"]
 
 
 def make_policy(name: str, scenario: Scenario) -> Policy:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from meqc_marl.errors import InputError
-from meqc_marl.evaluation.report import check_output, write_aside
+from meqc_marl.files import check_output, replacing
 from meqc_marl.rl.networks import Decision
 from meqc_marl.rl.policy import LearnedPolicy
 
@@ -59,7 +59,8 @@ def export_onnx(policy: LearnedPolicy, path: Path) -> float:
     assert program is not None
     model = program.model_proto.SerializeToString()
     difference = _check(onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"]), policy)
-    write_aside(path, lambda file: file.write(model))
+    with replacing(path) as file:
+        file.write(model)
     return difference
 
 

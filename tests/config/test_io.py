@@ -7,13 +7,14 @@ import pytest
 import meqc_marl.config.io as config_io
 from meqc_marl.config import PRESETS, Scenario, load_scenario, save_scenario
 from meqc_marl.errors import InputError
+from tests.sentences import is_one_sentence
 
 
 def message(source: str | Path, *overrides: str) -> str:
     with pytest.raises(InputError) as caught:
         load_scenario(source, overrides)
     text = str(caught.value)
-    assert "\n" not in text
+    assert is_one_sentence(text), text
     return text
 
 
@@ -99,12 +100,12 @@ def test_an_empty_file_is_the_defaults(tmp_path: Path) -> None:
         ("cost.latency=serial", ["cost.latency is 'serial'", "'parallel', 'sequential' or 'literal'"]),
         ("cost.latncy=parallel", ["cost.latncy is not a field", "did you mean 'latency'?"]),
         ("costs.latency=parallel", ["costs is not a field", "did you mean 'cost'?"]),
-        ("devices.tx_power=[0.2, 0.1]", ["devices.tx_power is [0.2, 0.1]", "lower end must not exceed"]),
-        ("devices.tx_power=[0, 0.1]", ["devices", "tx_power must be above 0 W"]),
+        ("devices.tx_power=[0.2, 0.1]", ["devices.tx_power is [0.2, 0.1]", "its lower end must not exceed"]),
+        ("devices.tx_power=[0, 0.1]", ["devices.tx_power is [0.0, 0.1] W", "above 0 W"]),
         ("devices.lambda_t=1.5", ["devices.lambda_t is 1.5", "less than or equal to 1"]),
         ("tasks.residues=[8, 9, 10]", ["tasks.residues is [8, 9, 10]", "it must have at most 2 items"]),
         ("devices.lambda_t=[0.5, 0.5]", ["devices.lambda_t has 2 values", "15 devices"]),
-        ("tasks.residues=[5, 10]", ["tasks", "at least 7"]),
+        ("tasks.residues=[5, 10]", ["tasks.residues[0] is 5", "greater than or equal to 7"]),
         ("tasks.residues=[8, x]", ["tasks.residues[1] is 'x'", "integer"]),
         ("channel=5", ["channel is 5", "a mapping of its parts"]),
         ("channel.bandwidth_hz.low=5", ["channel.bandwidth_hz is", "number"]),
@@ -139,28 +140,13 @@ def test_unreadable_files(tmp_path: Path) -> None:
     assert "holds a list" in message(broken)
     broken.write_bytes(b"\xff\xfe\x00")
     assert "UTF-8" in message(broken)
-    assert "nor a file" in message(tmp_path)
+    assert "cannot be read" in message(tmp_path)
 
 
 def test_yaml_cannot_run_code(tmp_path: Path) -> None:
     file = tmp_path / "evil.yaml"
     file.write_text("name: !!python/object/apply:os.getcwd []\n")
     assert "not valid YAML" in message(file)
-
-
-def test_a_failed_save_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    target = tmp_path / "scenario.yaml"
-    save_scenario(Scenario(), target)
-    before = target.read_text()
-
-    def fail(*_: object) -> None:
-        raise OSError("disk full")
-
-    monkeypatch.setattr(config_io.os, "replace", fail)
-    with pytest.raises(OSError, match="disk full"):
-        save_scenario(Scenario(horizon=3), target)
-    assert target.read_text() == before
-    assert [file.name for file in tmp_path.iterdir()] == ["scenario.yaml"]
 
 
 def test_saving_where_nothing_can_be_written(tmp_path: Path) -> None:

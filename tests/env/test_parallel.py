@@ -17,6 +17,7 @@ from meqc_marl.env.parallel import OffloadingParallelEnv, action_space, observat
 from meqc_marl.errors import InputError
 from meqc_marl.physics.cost import Mode
 from meqc_marl.trace import generate_trace, save_trace
+from tests.sentences import is_one_sentence
 
 Actions = dict[str, dict[str, Any]]
 
@@ -125,7 +126,7 @@ def test_actions_in_plain_python_are_taken(small: Scenario) -> None:
     ("change", "sentence"),
     [
         (lambda a: a.pop("device_1"), "actions lacks device_1; it must hold an action for each of the 3 agents"),
-        (lambda a: a.update(device_9=a["device_1"]), "actions holds 'device_9', which is no agent; did you mean 'devi"),
+        (lambda a: a.update(device_9=a["device_1"]), "'device_9'; it must be an agent, from device_0 to device_2"),
         (lambda a: a["device_1"].pop("mode"), "action of device_1 lacks mode; it must hold mode and fraction"),
         (lambda a: a["device_1"].pop("fraction"), "action of device_1 lacks fraction"),
         (lambda a: a.update(device_1=2), "action of device_1 is 2; it must be a dict with mode and fraction"),
@@ -159,7 +160,7 @@ def test_a_bad_action_is_one_sentence_and_changes_nothing(small: Scenario, chang
     change(actions)
     with pytest.raises(InputError, match=sentence) as caught:
         env.step(actions)
-    assert "\n" not in str(caught.value)
+    assert is_one_sentence(str(caught.value))
     assert env.simulator.slot_index == 0
     env.step(all_local(env))
 
@@ -175,8 +176,6 @@ def test_bad_calls(small: Scenario, tmp_path: Path) -> None:
         OffloadingParallelEnv(small, render_mode="human")
     with pytest.raises(InputError, match="2 rows; it must have 1"):
         OffloadingParallelEnv(small, generate_trace(small, [0, 1]))
-    with pytest.raises(InputError, match="overrides apply to a preset"):
-        meqc_marl.parallel_env(small, ["horizon=3"])
     with pytest.raises(InputError, match="did you mean 'small'"):
         meqc_marl.parallel_env("smal")
 
@@ -184,6 +183,7 @@ def test_bad_calls(small: Scenario, tmp_path: Path) -> None:
 def test_parallel_env_takes_presets_files_and_traces(small: Scenario, tmp_path: Path) -> None:
     meqc_marl.save_scenario(small, tmp_path / "mine.yaml")
     save_trace(generate_trace(small, [6], num_slots=5), tmp_path / "trace.npz")
+    assert meqc_marl.parallel_env(small, ["horizon=3"]).scenario.horizon == 3
     env = meqc_marl.parallel_env(tmp_path / "mine.yaml", ["cost.latency=sequential"], trace=tmp_path / "trace.npz")
     assert env.scenario.cost.latency == "sequential"
     first, _ = env.reset(seed=1)

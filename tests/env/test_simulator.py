@@ -15,6 +15,7 @@ from meqc_marl.physics.allocation import Allocation, allocate
 from meqc_marl.physics.cost import Mode, Outcome, PlaceCosts, settle
 from meqc_marl.physics.places import place_costs
 from meqc_marl.trace import generate_trace
+from tests.sentences import is_one_sentence
 
 FIELDS = tuple(field.name for field in fields(Outcome))
 
@@ -37,6 +38,13 @@ def episode(
         observations.append(simulator.observation)
     assert simulator.truncated
     return outcomes, observations
+
+
+def alone(scenario: Scenario, seed: int, mode: np.ndarray, fraction: np.ndarray) -> tuple:
+    """An episode of a simulator of one row."""
+    simulator = OffloadingSimulator(scenario)
+    simulator.reset(seed=seed)
+    return episode(simulator, mode, fraction)
 
 
 def assert_same(one: tuple, other: tuple) -> None:
@@ -62,10 +70,7 @@ def test_row_i_is_the_simulator_alone_and_the_pettingzoo_env_bit_for_bit(preset:
     batch.reset(seed=40)
     run = episode(batch, mode, fraction)
     for i in (0, 3, 4):
-        alone = OffloadingSimulator(scenario)
-        alone.reset(seed=40 + i)
-        one = slice(i, i + 1)
-        assert_same(row_of(run, i), episode(alone, mode[:, one], fraction[:, one]))
+        assert_same(row_of(run, i), alone(scenario, 40 + i, mode[:, i : i + 1], fraction[:, i : i + 1]))
 
     i = 3
     env = OffloadingParallelEnv(scenario)
@@ -94,10 +99,7 @@ def test_rows_are_the_same_where_blocks_are_single_slots() -> None:
     batch.reset(seed=1)
     run = episode(batch, mode, fraction)
     for i in (0, 17, 599):
-        alone = OffloadingSimulator(scenario)
-        alone.reset(seed=1 + i)
-        one = slice(i, i + 1)
-        assert_same(row_of(run, i), episode(alone, mode[:, one], fraction[:, one]))
+        assert_same(row_of(run, i), alone(scenario, 1 + i, mode[:, i : i + 1], fraction[:, i : i + 1]))
 
 
 def test_same_seed_same_bits_and_reset_goes_on_to_the_next_episode(small: Scenario) -> None:
@@ -270,8 +272,9 @@ def test_pooled_resources_fit_in_allocate(small: Scenario, monkeypatch: pytest.M
 def test_bad_actions(small: Scenario, mode: np.ndarray, fraction: np.ndarray, sentence: str) -> None:
     simulator = OffloadingSimulator(small, 2)
     simulator.reset(seed=0)
-    with pytest.raises(InputError, match=sentence):
+    with pytest.raises(InputError, match=sentence) as caught:
         simulator.step(mode, fraction)
+    assert is_one_sentence(str(caught.value))
     assert simulator.slot_index == 0
 
 

@@ -1,9 +1,9 @@
 """The reference values of the system model.
 
-They come from a few draws of equipment whose local-only cost is 20.7, while its expectation is 22.6: what the devices
-own decides most of the variance between rows. They are compared at equal equipment, by linear regression on the
-local-only cost. The comparison methods of the paper are compared without a queue, which is what the values stand for
-(and what Fig. 6 says: they do not change with Delta).
+They come from a few draws of equipment, and what the devices own decides most of a row's cost: the local-only cost of
+those draws is 20.7, while its expectation, which is known exactly, is 22.61. So the local-only cost is the control
+variate: our mean costs are carried by linear regression on it to 20.7, where they must be the reference's within 3 %
+(and two standard errors of ours), and to 22.61, where they are estimates of our own expectations.
 """
 
 import numpy as np
@@ -13,19 +13,41 @@ from meqc_marl.config import load_scenario
 from meqc_marl.evaluation.comparison import compare
 from meqc_marl.evaluation.metrics import measure
 from meqc_marl.evaluation.rollout import rollout
-from meqc_marl.physics.cost import Mode
-from meqc_marl.policies import POLICIES, OraclePolicy, make_policy
+from meqc_marl.evaluation.statistics import paired_difference
+from meqc_marl.policies import POLICIES, make_policy
 from meqc_marl.trace import generate_trace
 
 LOCAL_COST = 20.7
-COST = {"oracle": 15.1, "greedy": 14.25, "random": 21.5}
-COST_WITHOUT_QUEUE = {
-    "hybrid-discrete": (tuple(Mode), True, 15.65),
-    "cpu-continuous": ((Mode.LOCAL, Mode.CPU), False, 17.1),
-    "cpu-discrete": ((Mode.LOCAL, Mode.CPU), True, 18.8),
-    "qpu-continuous": ((Mode.LOCAL, Mode.QPU), False, 15.8),
-    "qpu-discrete": ((Mode.LOCAL, Mode.QPU), True, 16.4),
+EXPECTED_LOCAL_COST = 0.5 * (1.92e9 * 8.0) * ((1 + 1 / 2 + 1 / 3) / 3e9 + 5e-28 * (1 + 4 + 9) * 1e18 / 3)
+COST = {
+    "oracle": 15.1,
+    "greedy": 14.25,
+    "hybrid-discrete": 15.65,
+    "cpu-continuous": 17.1,
+    "cpu-discrete": 18.8,
+    "qpu-continuous": 15.8,
+    "qpu-discrete": 16.4,
+    "random": 21.5,
 }
+EXPECTATION = {
+    "oracle": 15.49,
+    "greedy": 14.64,
+    "hybrid-discrete": 16.32,
+    "cpu-continuous": 17.33,
+    "cpu-discrete": 19.11,
+    "qpu-continuous": 17.31,
+    "qpu-discrete": 17.99,
+    "oracle-discrete": 17.01,
+    "oracle-cpu": 19.25,
+    "oracle-cpu-discrete": 20.85,
+    "oracle-qpu": 19.43,
+    "oracle-qpu-discrete": 19.51,
+}
+"""Found once over 400 traces of 1000 slots, seeds from 0.
+
+Random has none: 1 / gain has no mean under Rician fading, nor has the time of an upload, and single slots decide what a
+policy pays that does not look at the channel.
+"""
 GREEDY_SHARES = {
     "mode_local": 0.18,
     "mode_cpu": 0.12,
@@ -34,7 +56,7 @@ GREEDY_SHARES = {
     "mode_qpu_partial": 0.23,
     "deadline_infeasible": 0.01,
 }
-SEEDS = range(1_000_000, 1_000_060)
+SEEDS = range(1_000_000, 1_000_120)
 SCENARIO = load_scenario("paper")
 TRACE = generate_trace(SCENARIO, SEEDS, num_slots=500)
 
@@ -45,49 +67,66 @@ def result():
 
 
 @pytest.fixture(scope="module")
-def at_reference(result):
-    """Mean of a metric [E] at the reference's equipment."""
+def at(result):
+    """Mean of a metric [E] at a local-only cost, and its standard error."""
     local = result.metrics["local-only"]["cost"]
-    return lambda values: np.polyval(np.polyfit(local, values, 1), LOCAL_COST)
+
+    def carry(values, local_cost):
+        line = np.polyfit(local, values, 1)
+        residual = (values - np.polyval(line, local)).std(ddof=2)
+        leverage = 1.0 + (local_cost - local.mean()) ** 2 / local.var()
+        return np.polyval(line, local_cost), residual * np.sqrt(leverage / len(local))
+
+    return carry
+
+
+@pytest.fixture(scope="module")
+def at_reference(at):
+    return lambda values: at(values, LOCAL_COST)[0]
 
 
 def test_local_cost_is_its_closed_form(result):
-    """d q (1 / f + rho f^2) / 2 for every task, which is 22.6 on average over all equipment."""
+    """d q (1 / f + rho f^2) / 2 for every task; its expectation over tasks and equipment is 22.61."""
     frequency = TRACE.equipment.cpu_hz
     cycles = TRACE.data_bits.astype(float) * TRACE.cycles_per_bit
     expected = 0.5 * cycles * (1.0 / frequency + 5e-28 * frequency**2)
-    np.testing.assert_allclose(result.metrics["local-only"]["cost"], expected.mean((0, 2)), rtol=1e-9)
-    choices = np.array(SCENARIO.devices.cpu_hz)
-    expectation = 0.5 * 1.92e9 * 8.0 * (1.0 / choices + 5e-28 * choices**2).mean()
-    assert expectation == pytest.approx(22.6, abs=0.05)
-    assert result.metrics["local-only"]["cost"].mean() == pytest.approx(expectation, rel=0.06)
+    local = result.metrics["local-only"]["cost"]
+    np.testing.assert_allclose(local, expected.mean((0, 2)), rtol=1e-9)
+    assert pytest.approx(22.61, abs=0.005) == EXPECTED_LOCAL_COST
+    assert abs(local.mean() - EXPECTED_LOCAL_COST) < 3.0 * local.std(ddof=1) / np.sqrt(len(local))
 
 
 @pytest.mark.parametrize("name", COST)
-def test_cost(result, at_reference, name):
-    assert at_reference(result.metrics[name]["cost"]) == pytest.approx(COST[name], rel=0.03)
+def test_cost_at_the_equipment_of_the_reference(result, at, name):
+    got, error = at(result.metrics[name]["cost"], LOCAL_COST)
+    assert abs(got - COST[name]) < 0.03 * COST[name] + 2.0 * error
 
 
-@pytest.mark.parametrize("name", COST_WITHOUT_QUEUE)
-def test_cost_of_the_papers_methods_without_queue(at_reference, name):
-    modes, discrete, expected = COST_WITHOUT_QUEUE[name]
-    policy = OraclePolicy(SCENARIO, name, modes, discrete, with_queue=False)
-    got = measure(rollout(policy, SCENARIO, TRACE), SCENARIO)["cost"]
-    assert at_reference(got) == pytest.approx(expected, rel=0.04)
+@pytest.mark.parametrize("name", EXPECTATION)
+def test_expected_cost(result, at, name):
+    got, _ = at(result.metrics[name]["cost"], EXPECTED_LOCAL_COST)
+    assert got == pytest.approx(EXPECTATION[name], rel=0.02)
 
 
 def test_optimum(result, at_reference):
     assert at_reference(result.optimum.cost.mean(-1)) == pytest.approx(15.4, rel=0.03)
 
 
-def test_order_is_the_papers(result):
-    """Fig. 3c: the full method is best, random is worst, continuous beats discrete."""
-    cost = {name: metrics["cost"].mean() for name, metrics in result.metrics.items()}
-    del cost["greedy"], cost["local-only"]  # not in the figure
-    assert max(cost, key=cost.get) == "random"
-    assert min(cost, key=cost.get) == "oracle"
-    assert cost["cpu-continuous"] < cost["cpu-discrete"]
-    assert cost["qpu-continuous"] < cost["qpu-discrete"]
+@pytest.mark.parametrize(
+    ("better", "worse"),
+    [
+        ("oracle", "hybrid-discrete"),
+        ("oracle", "cpu-continuous"),
+        ("oracle", "qpu-continuous"),
+        ("cpu-continuous", "cpu-discrete"),
+        ("qpu-continuous", "qpu-discrete"),
+        *((name, "random") for name in COST if name not in ("greedy", "random")),
+    ],
+)
+def test_order_is_that_of_fig_3c(result, better, worse):
+    """The full method is best, random is worst, continuous beats discrete; on the same traces."""
+    difference = paired_difference(result.metrics[better]["cost"], result.metrics[worse]["cost"])
+    assert difference.high < 0.0
 
 
 def test_fractions_and_modes(result, at_reference):
@@ -100,8 +139,17 @@ def test_fractions_and_modes(result, at_reference):
 
 
 def test_greedy_is_the_least_cost_of_who_meets_the_deadlines(result):
-    for name in ("oracle", "hybrid-discrete", "cpu-continuous", "qpu-continuous"):
-        assert (result.metrics[name]["cost"] >= result.metrics["greedy"]["cost"] - 1e-9).all()
+    for name in set(POLICIES) - {"greedy", "local-only", "random"}:
+        assert (result.metrics[name]["cost"] >= result.metrics["greedy"]["cost"] - 1e-9).all(), name
+
+
+def test_the_papers_methods_do_not_change_with_delta(result):
+    """Fig. 6."""
+    scenario = load_scenario("paper", ("lyapunov.delta=0.2",))
+    trace = TRACE.row(0)
+    for name in ("greedy", "hybrid-discrete", "cpu-continuous", "cpu-discrete", "qpu-continuous", "qpu-discrete"):
+        got = measure(rollout(make_policy(name, scenario), scenario, trace), scenario)["cost"]
+        np.testing.assert_allclose(got, result.metrics[name]["cost"][:1], rtol=1e-12)
 
 
 def test_printed_queue_does_not_enforce_the_constraint(result, at_reference):

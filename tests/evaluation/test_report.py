@@ -1,7 +1,6 @@
 """Reports: complete JSON, whole files or none, one style per policy."""
 
 import json
-import os
 
 import numpy as np
 import pytest
@@ -12,14 +11,7 @@ from meqc_marl.errors import InputError
 from meqc_marl.evaluation.comparison import compare
 from meqc_marl.evaluation.metrics import METRICS
 from meqc_marl.evaluation.plot import policy_style, save_comparison_plot
-from meqc_marl.evaluation.report import (
-    check_output,
-    comparison_json,
-    comparison_notes,
-    comparison_tables,
-    save_json,
-    write_aside,
-)
+from meqc_marl.evaluation.report import comparison_json, comparison_notes, comparison_tables, save_json
 from meqc_marl.policies import POLICIES, make_policy
 from meqc_marl.trace import generate_trace
 
@@ -85,27 +77,6 @@ def test_plot_is_an_image(result, tmp_path):
 def test_styles_differ():
     styles = [tuple(policy_style(name).values()) for name in POLICIES]
     assert len(set(styles)) == len(styles)
-
-
-def test_failed_write_leaves_the_old_file(tmp_path):
-    path = tmp_path / "out.json"
-    path.write_text("old")
-
-    def fail(file):
-        file.write(b"half")
-        raise OSError("disk full")
-
-    with pytest.raises(InputError, match="disk full"):
-        write_aside(path, fail)
-    assert path.read_text() == "old"
-    assert os.listdir(tmp_path) == ["out.json"]
-
-
-def test_unwritable_output_is_refused_early(tmp_path):
-    with pytest.raises(InputError, match="cannot be written"):
-        check_output(tmp_path / "missing" / "out.json")
-    with pytest.raises(InputError, match="directory"):
-        check_output(tmp_path)
 
 
 def test_same_policy_twice_is_refused(result):

@@ -1,5 +1,6 @@
 """One common suite for every policy, and the registry against the files."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from meqc_marl.env.simulator import OffloadingSimulator
 from meqc_marl.errors import InputError
 from meqc_marl.evaluation.rollout import rollout
 from meqc_marl.physics.cost import Mode
-from meqc_marl.policies import POLICIES, Situation, make_policy
+from meqc_marl.policies import DEFAULT_POLICIES, POLICIES, Situation, make_policy
 from meqc_marl.trace import generate_trace
 
 LATENCY = ["parallel", "sequential", "literal"]
@@ -21,6 +22,18 @@ PERMITTED = {
     "cpu-continuous": {Mode.LOCAL, Mode.CPU},
     "qpu-discrete": {Mode.LOCAL, Mode.QPU},
     "qpu-continuous": {Mode.LOCAL, Mode.QPU},
+    "oracle-cpu": {Mode.LOCAL, Mode.CPU},
+    "oracle-cpu-discrete": {Mode.LOCAL, Mode.CPU},
+    "oracle-qpu": {Mode.LOCAL, Mode.QPU},
+    "oracle-qpu-discrete": {Mode.LOCAL, Mode.QPU},
+}
+WITHOUT_QUEUE = {
+    "greedy": "oracle",
+    "hybrid-discrete": "oracle-discrete",
+    "cpu-continuous": "oracle-cpu",
+    "cpu-discrete": "oracle-cpu-discrete",
+    "qpu-continuous": "oracle-qpu",
+    "qpu-discrete": "oracle-qpu-discrete",
 }
 
 
@@ -80,13 +93,32 @@ def test_random_follows_its_generator():
 def test_greedy_minimises_cost_also_with_the_printed_sign():
     right, printed = (load_scenario("paper", (f"lyapunov.sign={sign}",)) for sign in ("corrected", "literal"))
     now = situation(right)
-    for a, b in zip(make_policy("greedy", right).act(now), make_policy("greedy", printed).act(now), strict=True):
+    assert_same_actions(make_policy("greedy", right).act(now), make_policy("greedy", printed).act(now))
+
+
+def assert_same_actions(one, other):
+    for a, b in zip(one, other, strict=True):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize(("name", "oracle"), WITHOUT_QUEUE.items())
+def test_the_papers_methods_are_the_oracles_with_empty_queues(name, oracle):
+    scenario = load_scenario("paper")
+    now = situation(scenario)
+    empty = replace(now, backlog=np.zeros_like(now.backlog))
+    myopic, with_queue = make_policy(name, scenario), make_policy(oracle, scenario)
+    assert_same_actions(myopic.act(now), myopic.act(empty))
+    assert_same_actions(myopic.act(now), with_queue.act(empty))
+    assert with_queue.act(now)[1].mean() > with_queue.act(empty)[1].mean()
+
+
+def test_the_restricted_oracles_are_shown_on_request():
+    assert set(POLICIES) - set(DEFAULT_POLICIES) == set(WITHOUT_QUEUE.values()) - {"oracle"}
+
+
 def test_every_file_is_registered():
-    """Each policy file is imported by the registry; base and learned (made from checkpoints) register nothing."""
-    files = {path.stem for path in Path(package.__file__).parent.glob("*.py")} - {"__init__", "base", "learned"}
+    """Each policy file is imported by the registry; base registers nothing."""
+    files = {path.stem for path in Path(package.__file__).parent.glob("*.py")} - {"__init__", "base"}
     registered = {factory.__module__.rpartition(".")[2] for factory in POLICIES.values()}
     assert registered == files
 
