@@ -9,7 +9,7 @@ import numpy as np
 
 from meqc_marl.config import Scenario
 from meqc_marl.errors import InputError
-from meqc_marl.evaluation.metrics import measure
+from meqc_marl.evaluation.metrics import OracleReference, measure
 from meqc_marl.evaluation.optimum import Optimum, constrained_optimum
 from meqc_marl.evaluation.rollout import rollout
 from meqc_marl.physics.allocation import allocate
@@ -67,13 +67,12 @@ def compare(
     # The oracle is the reference of every gap; it comes first, and does not depend on who else is compared.
     oracle = next((policy for policy in policies if policy.name == "oracle"), make_policy("oracle", scenario))
     record = rollout(oracle, scenario, trace, policy_seed, step("oracle", trace.num_slots))
-    metrics = {"oracle": measure(record, scenario, optimum)}
-    oracle_cost = metrics["oracle"]["cost"]
-    metrics["oracle"]["gap_to_oracle"] = np.zeros_like(oracle_cost)
+    reference = OracleReference.of(record)
+    metrics = {"oracle": measure(record, scenario, optimum, reference)}
     for policy in policies:
         if policy.name != "oracle":
             record = rollout(policy, scenario, trace, policy_seed, step(policy.name, trace.num_slots))
-            metrics[policy.name] = measure(record, scenario, optimum, oracle_cost)
+            metrics[policy.name] = measure(record, scenario, optimum, reference)
     return Comparison(
         scenario=scenario,
         num_slots=trace.num_slots,

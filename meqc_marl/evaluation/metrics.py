@@ -42,11 +42,26 @@ METRICS: dict[str, Metric] = {
     "reward": Metric("", "shaped reward of a device in a slot, mean"),
     "gap_to_optimum": Metric("relative", "cost above C_opt(Delta)"),
     "gap_to_oracle": Metric("relative", "cost above the oracle's on the same trace"),
+    "shortfall": Metric("", "largest Delta - mean fraction among the devices whose oracle reaches Delta, at least 0"),
 }
 
 
+class OracleReference(NamedTuple):
+    """What a policy is compared with on the same trace."""
+
+    cost: np.ndarray
+    """The oracle's mean cost [E]."""
+    fraction: np.ndarray
+    """Its time-average fraction of each device [E, M]."""
+
+    @classmethod
+    def of(cls, record: Rollout) -> OracleReference:
+        """From the oracle's rollout."""
+        return cls(record.cost.mean((0, 2), dtype=np.float64), record.fraction.mean(0))
+
+
 def measure(
-    record: Rollout, scenario: Scenario, optimum: Optimum | None = None, oracle_cost: np.ndarray | None = None
+    record: Rollout, scenario: Scenario, optimum: Optimum | None = None, oracle: OracleReference | None = None
 ) -> dict[str, np.ndarray]:
     """Compute all metrics of a rollout.
 
@@ -54,7 +69,7 @@ def measure(
         record: The rollout.
         scenario: Its scenario.
         optimum: For ``gap_to_optimum``, over the same trace.
-        oracle_cost: The oracle's ``cost`` on the same trace [E], for ``gap_to_oracle``.
+        oracle: The oracle's results on the same trace, for ``gap_to_oracle`` and ``shortfall``.
 
     Returns:
         Arrays [E] by name of :data:`METRICS`; the gaps only where their reference is given.
@@ -93,6 +108,9 @@ def measure(
     }
     if optimum is not None:
         metrics["gap_to_optimum"] = cost / optimum.cost.mean(-1) - 1.0
-    if oracle_cost is not None:
-        metrics["gap_to_oracle"] = cost / oracle_cost - 1.0
+    if oracle is not None:
+        metrics["gap_to_oracle"] = cost / oracle.cost - 1.0
+        delta = scenario.lyapunov.delta
+        short = np.maximum(delta - record.fraction.mean(0), 0.0)
+        metrics["shortfall"] = np.where(oracle.fraction >= delta, short, 0.0).max(-1)
     return metrics

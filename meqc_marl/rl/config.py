@@ -87,6 +87,7 @@ def offloading_config(
     config.callbacks(LyapunovCallback)
     config.training(
         gamma=0.0,
+        hidden=(128, 128, 128),
         activation="relu",
         critic_lr=_decay(3e-3, env_steps),
         actor_lr=_decay(3e-3, env_steps),

@@ -8,7 +8,7 @@ from typing import Any
 from ray.rllib.algorithms.algorithm import Algorithm
 
 from meqc_marl.config import Scenario
-from meqc_marl.evaluation.metrics import measure
+from meqc_marl.evaluation.metrics import OracleReference, measure
 from meqc_marl.evaluation.rollout import rollout
 from meqc_marl.policies import make_policy
 from meqc_marl.rl.policy import LearnedPolicy
@@ -39,9 +39,9 @@ def evaluate_against_oracle(algorithm: Algorithm, _runners: Any = None) -> tuple
     assert scenario is not None
     trace = generate_trace(scenario, range(HELD_OUT_SEED, HELD_OUT_SEED + NUM_TRACES))
     # Nature is the same at every evaluation, and so is the oracle's result.
-    if not hasattr(algorithm, "oracle_cost"):
+    if not hasattr(algorithm, "oracle_reference"):
         oracle = rollout(make_policy("oracle", scenario), scenario, trace)
-        algorithm.oracle_cost = measure(oracle, scenario)["cost"]
-    metrics = measure(rollout(policy, scenario, trace), scenario, oracle_cost=algorithm.oracle_cost)
+        algorithm.oracle_reference = OracleReference.of(oracle)
+    metrics = measure(rollout(policy, scenario, trace), scenario, oracle=algorithm.oracle_reference)
     steps = trace.num_slots * trace.num_envs
     return {name: float(value.mean()) for name, value in metrics.items()}, steps, steps * trace.num_devices

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from meqc_marl.config import load_scenario
-from meqc_marl.evaluation.metrics import METRICS, measure
+from meqc_marl.evaluation.metrics import METRICS, OracleReference, measure
 from meqc_marl.evaluation.optimum import Optimum
 from meqc_marl.evaluation.rollout import Rollout, rollout
 from meqc_marl.policies import make_policy
@@ -35,7 +35,9 @@ def hand_made():
 def test_hand_made_rollout():
     ones = np.ones((1, 3))
     optimum = Optimum(3.0 * ones, ones, ones, ones > 0, ones, 0.7)
-    got = measure(hand_made(), load_scenario("paper"), optimum, np.array([2.0]))
+    got = measure(
+        hand_made(), load_scenario("paper"), optimum, OracleReference(np.array([2.0]), np.array([[0.7, 0.0, 0.9]]))
+    )
     assert set(got) == set(METRICS)
     expected = {
         "cost": 4.0,
@@ -60,6 +62,7 @@ def test_hand_made_rollout():
         "reward": -4.0,
         "gap_to_optimum": 1 / 3,
         "gap_to_oracle": 1.0,
+        "shortfall": 0.7,
     }
     for name, value in expected.items():
         assert got[name] == pytest.approx([value]), name
@@ -74,3 +77,13 @@ def test_mode_shares_sum_to_one(name):
     shares = [values for key, values in got.items() if key.startswith("mode_")]
     np.testing.assert_allclose(np.sum(shares, axis=0) + got["deadline_infeasible"], 1.0)
     assert (got["shortfall_bound"] + got["fraction_worst"] >= scenario.lyapunov.delta - 1e-9).all()
+
+
+def test_shortfall_counts_only_devices_whose_oracle_reaches_delta(small):
+    trace = generate_trace(small, [0, 1], num_slots=50)
+    record = rollout(make_policy("greedy", small), small, trace)
+    reached = np.array([[0.9, 0.1, 0.9], [0.0, 0.0, 0.0]])
+    got = measure(record, small, oracle=OracleReference(np.ones(2), reached))["shortfall"]
+    fraction = record.fraction.mean(0)
+    assert got[0] == pytest.approx(max(0.0, 0.7 - fraction[0, 0], 0.7 - fraction[0, 2]))
+    assert got[1] == 0.0
