@@ -32,6 +32,7 @@ def slot_table(index: int, slot: Slot, outcome: Outcome | None) -> str:
 def draw_disc(radius_m: float, index: int, slot: Slot, outcome: Outcome | None) -> np.ndarray:
     """Map of row 0: devices coloured by executed mode, larger the more they send away; uint8 [H, W, 3]."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.collections import PathCollection
     from matplotlib.figure import Figure
     from matplotlib.patches import Circle
 
@@ -57,6 +58,9 @@ def draw_disc(radius_m: float, index: int, slot: Slot, outcome: Outcome | None) 
         ylabel="y in m",
         title=f"slot {index}",
     )
-    axes.legend(loc="upper right", fontsize="small")
+    legend = axes.legend(loc="upper right", fontsize="small")
+    for handle in legend.legend_handles:
+        if isinstance(handle, PathCollection):  # else as large as its first device, or as none
+            handle.set_sizes([40.0])
     canvas.draw()  # type: ignore[no-untyped-call]
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()  # type: ignore[no-untyped-call]
