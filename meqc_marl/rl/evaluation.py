@@ -28,11 +28,11 @@ def policy_of(algorithm: Algorithm) -> LearnedPolicy:
     )
 
 
-def evaluate_against_oracle(algorithm: Algorithm, _runners: Any = None) -> tuple[dict[str, float], int, int]:
-    """RLlib's ``custom_evaluation_function``: cost, constraint and gap to the oracle on common held-out traces.
+def evaluate_against_oracle(algorithm: Algorithm) -> dict[str, float]:
+    """Cost, constraint and gap to the oracle of the current greedy policy on common held-out traces.
 
     Returns:
-        Metrics, environment steps and agent steps.
+        Means over the traces by name of :data:`~meqc_marl.evaluation.METRICS`.
     """
     policy = policy_of(algorithm)
     scenario = policy.scenario
@@ -40,8 +40,16 @@ def evaluate_against_oracle(algorithm: Algorithm, _runners: Any = None) -> tuple
     trace = generate_trace(scenario, range(HELD_OUT_SEED, HELD_OUT_SEED + NUM_TRACES))
     # Nature is the same at every evaluation, and so is the oracle's result.
     if not hasattr(algorithm, "oracle_reference"):
-        oracle = rollout(make_policy("oracle", scenario), scenario, trace)
-        algorithm.oracle_reference = OracleReference.of(oracle)
+        algorithm.oracle_reference = OracleReference.of(rollout(make_policy("oracle", scenario), scenario, trace))
     metrics = measure(rollout(policy, scenario, trace), scenario, oracle=algorithm.oracle_reference)
-    steps = trace.num_slots * trace.num_envs
-    return {name: float(value.mean()) for name, value in metrics.items()}, steps, steps * trace.num_devices
+    return {name: float(value.mean()) for name, value in metrics.items()}
+
+
+def add_evaluation(*, algorithm: Algorithm, result: dict[str, Any], every: int, **kwargs: Any) -> None:
+    """RLlib callback ``on_train_result``: evaluate in every so many iterations, under ``evaluation`` of the result.
+
+    RLlib's own hook for this, ``custom_evaluation_function``, loses what it returns in 2.60 and builds EnvRunners that
+    nobody needs.
+    """
+    if result["training_iteration"] % every == 0:
+        result["evaluation"] = evaluate_against_oracle(algorithm)

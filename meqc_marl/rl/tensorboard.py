@@ -40,7 +40,7 @@ SCALARS: dict[str, tuple[str, ...]] = {
         _STEPS + "_throughput",
         "throughput_since_last_reduce",
     ),
-    "speed/replay_rows": ("replay_buffer", "size"),
+    "replay/rows": ("replay_buffer", "size"),
     "evaluation/cost": ("evaluation", "cost"),
     "evaluation/gap_to_oracle": ("evaluation", "gap_to_oracle"),
     "evaluation/mean_fraction": ("evaluation", "fraction"),

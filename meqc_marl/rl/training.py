@@ -10,10 +10,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import ray
+from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME
 from torch.utils.tensorboard import SummaryWriter
 
 from meqc_marl.config import Scenario, save_scenario
@@ -21,7 +23,7 @@ from meqc_marl.errors import InputError
 from meqc_marl.rl.algorithm import DQNDDPG
 from meqc_marl.rl.checkpoint import latest_checkpoint, remove_incomplete, save_checkpoint
 from meqc_marl.rl.config import offloading_config
-from meqc_marl.rl.evaluation import evaluate_against_oracle, policy_of
+from meqc_marl.rl.evaluation import add_evaluation, policy_of
 from meqc_marl.rl.tensorboard import env_steps, scalars
 
 _RUN_FILE = "run.json"
@@ -101,7 +103,10 @@ def load_run(folder: Path) -> TrainingRun:
 
 
 def _loop(algorithm: DQNDDPG, run: TrainingRun, folder: Path, report: Callable[[Progress], None]) -> tuple[Path, bool]:
-    steps, saved_at = 0, time.monotonic()
+    steps = int(algorithm.metrics.peek((ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME), default=0))
+    if steps >= run.env_steps:
+        return latest_checkpoint(folder), True
+    saved_at = time.monotonic()
     with SummaryWriter(str(folder / "tensorboard")) as writer, _stop_on_interrupt() as interrupted:
         while steps < run.env_steps and not interrupted():
             result = algorithm.train()
@@ -125,7 +130,7 @@ def _build(scenario: Scenario, run: TrainingRun) -> DQNDDPG:
         env_runner=run.env_runner,  # type: ignore[arg-type]
     )
     iterations = max(1, run.env_steps // config.min_sample_timesteps_per_iteration)
-    config.evaluation(evaluation_interval=max(1, iterations // 10), custom_evaluation_function=evaluate_against_oracle)
+    config.callbacks(on_train_result=partial(add_evaluation, every=max(1, iterations // 10)))
     algorithm: DQNDDPG = config.build_algo()
     return algorithm
 
