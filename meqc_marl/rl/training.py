@@ -157,7 +157,8 @@ def _local_ray(num_env_runners: int) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    logging.getLogger("ray").setLevel(logging.ERROR)
+    for name in ("ray", "ray.rllib", "ray.tune", "ray._common", "ray._private"):  # some set a level of their own
+        logging.getLogger(name).setLevel(logging.ERROR)
     ray.init(
         num_cpus=max(os.cpu_count() or 1, num_env_runners + 1),
         include_dashboard=False,
