@@ -14,17 +14,18 @@ from meqc_marl.rl.batched_env import BatchedStep
 from meqc_marl.rl.offloading_env import OffloadingBatchedEnv
 
 LYAPUNOV = "lyapunov"
+_FEASIBLE = "deadline_feasible"
 
 
 class LyapunovCallback(RLlibCallback):
     """Drives :class:`~meqc_marl.lyapunov.VirtualQueues` inside RLlib.
 
     With the batched EnvRunner it is called once for all rows, in ``on_episode_step``, before anything is stored. With
-    RLlib's ``MultiAgentEnvRunner`` it does the same on each ``MultiAgentEpisode``. A new episode needs no call: its
-    backlog is zero, which is what the environment already shows.
+    RLlib's ``MultiAgentEnvRunner`` it does the same on each ``MultiAgentEpisode``. A new episode, also one that follows
+    an aborted one, starts with empty queues, which is what the environment already shows.
 
-    Logged under ``env_runners/lyapunov/``: means over the fragment; for the fraction also means over the
-    episode, of all devices and of the worst.
+    Logged under ``env_runners/lyapunov/``: means over the fragment, with the definitions of
+    :mod:`meqc_marl.evaluation.metrics`; for the fraction also means over the episode, of all devices and of the worst.
     """
 
     def __init__(self) -> None:
@@ -34,6 +35,7 @@ class LyapunovCallback(RLlibCallback):
         self._slots: dict[int, int] = {}
         self._totals: dict[str, float] = {}
         self._num_steps = 0
+        self._backlog_max = 0.0
         self._scenario: Any = None
 
     @override(RLlibCallback)
@@ -42,6 +44,11 @@ class LyapunovCallback(RLlibCallback):
             self._scenario = env.scenario
         else:
             self._scenario = env.unwrapped.envs[0].unwrapped.scenario
+
+    @override(RLlibCallback)
+    def on_episode_start(self, *, env_index: int = 0, **kwargs: Any) -> None:
+        for by_row in (self._queues, self._fraction_sum, self._slots):
+            by_row.pop(env_index, None)
 
     @override(RLlibCallback)
     def on_episode_step(self, *, episode: Any, env_index: int = 0, **kwargs: Any) -> None:
@@ -82,8 +89,8 @@ class LyapunovCallback(RLlibCallback):
         return step.reward, scaled_backlog(self._scenario.lyapunov, step.backlog)
 
     def _tally(self, outcome: Outcome, step: Any) -> None:
-        remote, full = outcome.mode != Mode.LOCAL, outcome.fraction >= 1.0
-        feasible = max(float(outcome.deadline_feasible.mean()), 1e-12)
+        feasible, whole = outcome.deadline_feasible, outcome.fraction >= 1.0
+        cpu, qpu = outcome.mode == Mode.CPU, outcome.mode == Mode.QPU
         for name, value in {
             "cost": outcome.cost,
             "latency_s": outcome.latency_s,
@@ -93,16 +100,17 @@ class LyapunovCallback(RLlibCallback):
             "drift": step.drift,
             "penalty": self._scenario.lyapunov.v * outcome.cost,
             "objective": step.objective,
-            "deadline_miss_share": (outcome.deadline_missed & outcome.deadline_feasible) / feasible,
+            _FEASIBLE: feasible,
+            "deadline_miss_share": outcome.deadline_missed & feasible,
             "qpu_rejected_share": outcome.qpu_rejected,
-            "mode_local": ~remote,
-            "mode_cpu": (outcome.mode == Mode.CPU) & full,
-            "mode_qpu": (outcome.mode == Mode.QPU) & full,
-            "mode_cpu_partial": (outcome.mode == Mode.CPU) & ~full,
-            "mode_qpu_partial": (outcome.mode == Mode.QPU) & ~full,
+            "mode_local": (outcome.mode == Mode.LOCAL) & feasible,
+            "mode_cpu": cpu & whole & feasible,
+            "mode_qpu": qpu & whole & feasible,
+            "mode_cpu_partial": cpu & ~whole & feasible,
+            "mode_qpu_partial": qpu & ~whole & feasible,
         }.items():
             self._totals[name] = self._totals.get(name, 0.0) + float(value.mean())
-        self._totals["backlog_max"] = max(self._totals.get("backlog_max", 0.0), float(step.backlog.max()))
+        self._backlog_max = max(self._backlog_max, float(step.backlog.max()))
         self._num_steps += 1
 
     @override(RLlibCallback)
@@ -110,16 +118,17 @@ class LyapunovCallback(RLlibCallback):
         mean = self._fraction_sum[env_index] / self._slots[env_index]
         metrics_logger.log_value((LYAPUNOV, "episode_fraction_mean"), float(mean.mean()), window=20)
         metrics_logger.log_value((LYAPUNOV, "episode_fraction_worst"), float(mean.min(-1).mean()), window=20)
-        self._queues[env_index].reset()
-        self._fraction_sum[env_index][...] = 0.0
-        self._slots[env_index] = 0
 
     @override(RLlibCallback)
     def on_sample_end(self, *, metrics_logger: Any, **kwargs: Any) -> None:
-        for name, total in self._totals.items():
-            value = total if name == "backlog_max" else total / self._num_steps
+        if not self._num_steps:
+            return
+        means = {name: total / self._num_steps for name, total in self._totals.items()}
+        means["deadline_miss_share"] /= max(means.pop(_FEASIBLE), 1e-300)
+        for name, value in means.items():
             metrics_logger.log_value((LYAPUNOV, name), value, window=20)
-        self._totals, self._num_steps = {}, 0
+        metrics_logger.log_value((LYAPUNOV, "backlog_max"), self._backlog_max, reduce="max", window=20)
+        self._totals, self._num_steps, self._backlog_max = {}, 0, 0.0
 
     def get_state(self) -> dict[str, Any]:
         """Queues and running sums, for exact resumption."""

@@ -31,6 +31,7 @@ from ray.rllib.utils.metrics import (
 )
 
 from meqc_marl.rl.batched_env import BatchedEnv, BatchedStep, GymBatchedEnv
+from meqc_marl.rl.networks import allowed_modes
 from meqc_marl.rl.rl_module import MODE, PARAMETERS
 
 
@@ -142,7 +143,7 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
             num_timesteps: Environment steps, counted over all rows; default ``rollout_fragment_length`` slots.
             num_episodes: Complete episodes instead, counted over all rows, from a fresh start.
             explore: Explore, or take the greedy action; default as configured.
-            random_actions: Act at random only.
+            random_actions: Act at random only: an allowed mode and parameters, both uniform.
             force_reset: Start new episodes first.
         """
         if self.env is None:
@@ -173,7 +174,7 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
         rows, agents = observation.shape[:2]
         batch = {Columns.OBS: torch.from_numpy(observation.reshape(rows * agents, -1))}
         if random_actions:
-            output = module.forward_exploration(batch, t=0)
+            output = _random_actions(module, batch[Columns.OBS])
         elif explore:
             output = module.forward_exploration(batch, t=self.num_env_steps_sampled_lifetime)
         else:
@@ -248,8 +249,8 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
             state["sampling"] = {
                 "env": self.env.get_state(),
                 "observation": self._observation,
-                "episode_return": self._episode_return,
-                "episode_length": self._episode_length,
+                "episode_return": self._episode_return.copy(),
+                "episode_length": self._episode_length.copy(),
                 "exploration": self.module[DEFAULT_MODULE_ID].generator.get_state().numpy(),
                 "callbacks": [c.get_state() if hasattr(c, "get_state") else None for c in self._callbacks],
             }
@@ -258,21 +259,20 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
     @override(Checkpointable)
     def set_state(self, state: dict[str, Any]) -> None:
         if COMPONENT_RL_MODULE in state:
-            seq_no = state.get(WEIGHTS_SEQ_NO, 0)
-            # Unlike the stock runners, an older state is loaded too: after a restore it is the right one.
-            if seq_no == 0 or seq_no != self._weights_seq_no:
-                weights = state[COMPONENT_RL_MODULE]
-                self.module.set_state(ray.get(weights) if isinstance(weights, ray.ObjectRef) else weights)
-            self._weights_seq_no = seq_no or self._weights_seq_no
+            # Unlike the stock runners, a state that is not newer is loaded too: after a restore it is the right one.
+            weights = state[COMPONENT_RL_MODULE]
+            self.module.set_state(ray.get(weights) if isinstance(weights, ray.ObjectRef) else weights)
+            self._weights_seq_no = state.get(WEIGHTS_SEQ_NO, self._weights_seq_no)
         if NUM_ENV_STEPS_SAMPLED_LIFETIME in state:
             self.num_env_steps_sampled_lifetime = int(state[NUM_ENV_STEPS_SAMPLED_LIFETIME])
         if "sampling" in state and self.env is not None:
             sampling = state["sampling"]
             fresh = self.env.set_state(sampling["env"])
             # A general environment cannot go on in mid-episode (its state is empty): it has begun a new one.
-            self._observation = sampling["observation"] if sampling["env"] else fresh
-            self._episode_return = np.array(sampling["episode_return"])
-            self._episode_length = np.array(sampling["episode_length"])
+            goes_on = bool(sampling["env"])
+            self._observation = sampling["observation"] if goes_on else fresh
+            self._episode_return = sampling["episode_return"] * goes_on
+            self._episode_length = sampling["episode_length"] * goes_on
             self.module[DEFAULT_MODULE_ID].generator.set_state(torch.from_numpy(np.array(sampling["exploration"])))
             for callback, saved in zip(self._callbacks, sampling["callbacks"], strict=True):
                 if saved is not None:
@@ -290,6 +290,14 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
     def stop(self) -> None:
         for env in getattr(self.env, "envs", []):
             env.close()
+
+
+def _random_actions(module: Any, observation: torch.Tensor) -> dict[str, Any]:
+    weights = allowed_modes(module.spec, observation).float()
+    mode = torch.multinomial(weights, 1, generator=module.generator).squeeze(-1)
+    parameters = torch.rand(len(observation), module.spec.num_parameters, generator=module.generator)
+    scaled = module.parameter_low + parameters * (module.parameter_high - module.parameter_low)
+    return {MODE: mode, PARAMETERS: parameters, Columns.ACTIONS: module.layout.build(mode, scaled)}
 
 
 def _to_numpy(value: Any, lead: tuple[int, int]) -> Any:

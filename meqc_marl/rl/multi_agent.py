@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import tree
 from pettingzoo import ParallelEnv
 from ray.rllib.core.columns import Columns
 from ray.rllib.env.multi_agent_env import MultiAgentEnv
@@ -62,7 +63,8 @@ class ParallelEnvAdapter(MultiAgentEnv):
 def episode_rows(episode: Any, discount: float, layout: HybridActionSpace) -> dict[str, np.ndarray]:
     """Flatten a ``MultiAgentEpisode`` chunk to transitions, as the replay buffer takes them.
 
-    The environment's action holds the parameters of the mode taken only; the slots of other modes are zero.
+    Of shared Boxes the environment's action holds the parameters of the mode taken only; the slots of other modes are
+    zero.
     """
     parts = []
     for single in episode.agent_episodes.values():
@@ -90,13 +92,11 @@ def episode_rows(episode: Any, discount: float, layout: HybridActionSpace) -> di
 def _flat_actions(actions: Any, layout: HybridActionSpace) -> tuple[np.ndarray, np.ndarray]:
     """Modes [N] and unit parameters [N, P] from stacked or listed environment actions."""
     if isinstance(actions, list):
-        actions = {key: np.stack([a[key] for a in actions]) for key in actions[0]}
-    keys = list(actions) if isinstance(actions, dict) else range(len(actions))
-    leaves = {key: np.asarray(actions[key]) for key in keys}
-    mode_key = next(key for key, value in leaves.items() if np.issubdtype(value.dtype, np.integer))
-    mode = leaves.pop(mode_key).reshape(-1)
-    given = np.concatenate([value.reshape(len(mode), -1) for value in leaves.values()], -1).astype(np.float32)
-    if given.shape[1] == layout.num_parameters:
+        actions = tree.map_structure(lambda *steps: np.stack(steps), *actions)
+    mode, boxes = layout.build.split(actions)
+    mode = np.asarray(mode).reshape(-1)
+    given = np.concatenate([np.asarray(box, np.float32).reshape(len(mode), -1) for box in boxes], -1)
+    if not layout.shared:
         return mode, (given - layout.lows) / (layout.highs - layout.lows)
     parameters = np.zeros((len(mode), layout.num_parameters), np.float32)
     for k, slot in enumerate(layout.slots):

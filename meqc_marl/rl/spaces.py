@@ -13,7 +13,7 @@ where the rest of the task goes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,14 +32,14 @@ class HybridActionSpace:
         slots: For each mode the slice of the parameter vector that belongs to it.
         lows, highs: Bounds of all P parameters in the environment's units.
         build: Maps (mode, parameters of all modes in environment units) to the environment's action; works on single
-            actions and on batches alike (leading axes are kept).
+            actions and on batches alike (leading axes are kept). ``build.split`` gives back the mode and the Boxes.
     """
 
     num_modes: int
     slots: tuple[slice, ...]
     lows: np.ndarray
     highs: np.ndarray
-    build: Callable[[Any, Any], Any]
+    build: _OwnBoxes | _SharedBoxes
 
     @property
     def num_parameters(self) -> int:
@@ -53,6 +53,11 @@ class HybridActionSpace:
         for mode, slot in enumerate(self.slots):
             mask[mode, slot] = 1.0
         return mask
+
+    @property
+    def shared(self) -> bool:
+        """Whether all modes share the Boxes."""
+        return isinstance(self.build, _SharedBoxes)
 
     def scale(self, unit: Any) -> Any:
         """Map parameters from [0, 1] to the environment's bounds. Accepts numpy arrays."""
@@ -85,7 +90,10 @@ def parse_action_space(space: gym.Space, parameterless: Sequence[int] = ()) -> H
     if not all(b.is_bounded() for _, b in boxes):
         raise InputError(f"action space {space} is not supported: every Box must be bounded.")
     num_modes = int(modes[0][1].n)
-    own = isinstance(space, gym.spaces.Tuple) and len(boxes) == num_modes and (nested or num_modes > 1)
+    if nested and len(boxes) != num_modes:
+        raise InputError(f"action space {space} is not supported: a nested Tuple must hold a Box for each mode.")
+    first = modes[0][0] == 0
+    own = isinstance(space, gym.spaces.Tuple) and len(boxes) == num_modes and first and (nested or num_modes > 1)
     flat_low = [b.low.ravel().astype(np.float32) for _, b in boxes]
     flat_high = [b.high.ravel().astype(np.float32) for _, b in boxes]
     if own:
@@ -121,6 +129,11 @@ class _OwnBoxes:
         boxes = tuple(parameters[..., slot] for slot in self.slots)
         return (mode, boxes) if self.nested else (mode, *boxes)
 
+    def split(self, action: Any) -> tuple[Any, list[Any]]:
+        """The mode and the Boxes of all modes."""
+        mode, *boxes = action
+        return mode, list(boxes[0]) if self.nested else boxes
+
 
 @dataclass(frozen=True)
 class _SharedBoxes:
@@ -146,3 +159,7 @@ class _SharedBoxes:
         if self.as_dict:
             return action
         return tuple(action[key] for key in sorted(action))
+
+    def split(self, action: Any) -> tuple[Any, list[Any]]:
+        """The mode and the shared Boxes."""
+        return action[self.mode_key], [action[key] for key, _ in self.boxes]
