@@ -52,7 +52,7 @@ def update(learner, rows, minibatch=None):
 
 
 def reference_update(module, optimizers, rows, gamma, tau, scale):
-    """P-DQN with parameters clamped to [0, 1], written out: three passes for the critic, autograd through a frozen copy."""
+    """P-DQN with parameters clamped to [0, 1], written out: a pass for each mode, autograd through a frozen copy."""
     rows = {k: torch.as_tensor(v) for k, v in rows.items()}
 
     def q_of(critic, observation, parameters):

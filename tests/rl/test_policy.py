@@ -89,7 +89,10 @@ def _edit(path, **changes):
         (lambda f: _cut(f / "policy.safetensors"), r"is damaged: policy.safetensors cannot be read"),
         (lambda f: _cut(f / "policy.json"), r"is damaged: policy.json cannot be read"),
         (lambda f: _edit(f / "policy.json", format=99), r"has format 99; this version reads format 1"),
-        (lambda f: _edit(f / "policy.json", observation_columns=["a", "b"]), r"observes the 2 columns a, b; this system"),
+        (
+            lambda f: _edit(f / "policy.json", observation_columns=["a"]),
+            r"observes the 1 columns a; this system",
+        ),
         (lambda f: _edit(f / "policy.json", network={}), r"is damaged: policy.json cannot be read"),
     ],
 )

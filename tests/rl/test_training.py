@@ -61,7 +61,9 @@ def test_a_finished_run_is_not_trained_further(run_of):
     folder, _ = run_of[3]
     reports = []
     before = list_checkpoints(folder)
-    checkpoint, finished = train(load_scenario(folder / "scenario.yaml"), load_run(folder), folder, reports.append, True)
+    checkpoint, finished = train(
+        load_scenario(folder / "scenario.yaml"), load_run(folder), folder, reports.append, True
+    )
     assert finished
     assert not reports
     assert checkpoint == before[-1]
