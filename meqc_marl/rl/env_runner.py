@@ -31,7 +31,6 @@ from ray.rllib.utils.metrics import (
 )
 
 from meqc_marl.rl.batched_env import BatchedEnv, BatchedStep, GymBatchedEnv
-from meqc_marl.rl.networks import allowed_modes
 from meqc_marl.rl.rl_module import MODE, PARAMETERS
 
 
@@ -174,7 +173,7 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
         rows, agents = observation.shape[:2]
         batch = {Columns.OBS: torch.from_numpy(observation.reshape(rows * agents, -1))}
         if random_actions:
-            output = _random_actions(module, batch[Columns.OBS])
+            output = module.forward_random(batch)
         elif explore:
             output = module.forward_exploration(batch, t=self.num_env_steps_sampled_lifetime)
         else:
@@ -290,14 +289,6 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
     def stop(self) -> None:
         for env in getattr(self.env, "envs", []):
             env.close()
-
-
-def _random_actions(module: Any, observation: torch.Tensor) -> dict[str, Any]:
-    weights = allowed_modes(module.spec, observation).float()
-    mode = torch.multinomial(weights, 1, generator=module.generator).squeeze(-1)
-    parameters = torch.rand(len(observation), module.spec.num_parameters, generator=module.generator)
-    scaled = module.parameter_low + parameters * (module.parameter_high - module.parameter_low)
-    return {MODE: mode, PARAMETERS: parameters, Columns.ACTIONS: module.layout.build(mode, scaled)}
 
 
 def _to_numpy(value: Any, lead: tuple[int, int]) -> Any:

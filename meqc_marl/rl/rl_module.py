@@ -94,13 +94,20 @@ class DQNDDPGModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
             else:
                 mode = torch.zeros(len(observation), dtype=torch.long)
                 parameters = torch.zeros(len(observation), self.spec.num_parameters)
-            weights = allowed_modes(self.spec, observation).float()
-            random_mode = torch.multinomial(weights, 1, generator=self.generator).squeeze(-1)
-            random_parameters = torch.rand(parameters.shape, generator=self.generator)
+            random_mode, random_parameters = self._random(observation)
             is_random = torch.rand(len(observation), generator=self.generator) < epsilon
             mode = torch.where(is_random, random_mode, mode)
             parameters = torch.where(is_random.unsqueeze(-1), random_parameters, parameters)
         return self._actions(mode, parameters)
+
+    def forward_random(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """An allowed mode and parameters, both uniform; keys as those of exploration."""
+        return self._actions(*self._random(batch[Columns.OBS]))
+
+    def _random(self, observation: Tensor) -> tuple[Tensor, Tensor]:
+        weights = allowed_modes(self.spec, observation).float()
+        mode = torch.multinomial(weights, 1, generator=self.generator).squeeze(-1)
+        return mode, torch.rand(len(observation), self.spec.num_parameters, generator=self.generator)
 
     def _actions(self, mode: Tensor, parameters: Tensor) -> dict[str, Any]:
         """Flat actions for the batched runner and, under ``Columns.ACTIONS``, the environment's own structure."""
