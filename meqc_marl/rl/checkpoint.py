@@ -54,7 +54,7 @@ def save_checkpoint(algorithm: DQNDDPG, policy: LearnedPolicy, run_folder: Path,
 
 def list_checkpoints(run_folder: Path) -> list[Path]:
     """Complete checkpoints of a run, oldest first."""
-    found = [p for p in run_folder.glob(f"{_PREFIX}*") if p.is_dir()]
+    found = [p for p in run_folder.glob(f"{_PREFIX}*") if p.is_dir() and p.name.removeprefix(_PREFIX).isdecimal()]
     return sorted(found, key=lambda p: int(p.name.removeprefix(_PREFIX)))
 
 

@@ -57,8 +57,12 @@ class NetworkSpec:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> NetworkSpec:
-        """Inverse of :meth:`to_json`."""
-        return cls(
+        """Inverse of :meth:`to_json`.
+
+        Raises:
+            ValueError, KeyError, TypeError: If the data describes no network.
+        """
+        spec = cls(
             observation_size=int(data["observation_size"]),
             parameter_slots=tuple((int(a), int(b)) for a, b in data["parameter_slots"]),
             hidden=tuple(int(width) for width in data["hidden"]),
@@ -66,6 +70,19 @@ class NetworkSpec:
             activation=data["activation"],
             mask_columns=tuple((int(a), int(b)) for a, b in data["mask_columns"]),
         )
+        sound = {
+            "parameter_slots": spec.parameter_slots and all(0 <= a <= b for a, b in spec.parameter_slots),
+            "hidden": spec.hidden and min(spec.hidden) >= 1,
+            "critic": spec.critic in ("multi-pass", "joint"),
+            "activation": spec.activation in _ACTIVATIONS,
+            "mask_columns": all(
+                0 <= mode < spec.num_modes and 0 <= column < spec.observation_size for mode, column in spec.mask_columns
+            ),
+        }
+        for name, is_sound in sound.items():
+            if not is_sound:
+                raise ValueError(f"{name} is {data[name]!r}")
+        return spec
 
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "silu": nn.SiLU}

@@ -92,15 +92,17 @@ def load_policy(path: str | Path, name: str = "learned") -> LearnedPolicy:
         root = checkpoints[-1]
     folder = root / POLICY_FOLDER if (root / POLICY_FOLDER).is_dir() else root
     if not (folder / _DESCRIPTION).is_file():
-        what = "has no policy in it" if root.is_dir() else "does not exist"
+        what = "has no policy in it" if root.exists() else "does not exist"
         raise InputError(f"checkpoint '{root}' {what}; give a checkpoint folder written by 'meqc-marl train'.")
     try:
         description: dict[str, Any] = json.loads((folder / _DESCRIPTION).read_text())
-        spec = NetworkSpec.from_json(description["network"])
-        columns, version = description["observation_columns"], description["format"]
-        trained_on = description["scenario"]
+        version = description["format"]
+        if version == _FORMAT:
+            columns = [str(column) for column in description["observation_columns"]]
+            spec = NetworkSpec.from_json(description["network"])
+            scenario = Scenario.model_validate(description["scenario"]) if description["scenario"] else None
     except (ValueError, KeyError, TypeError, OSError) as error:
-        raise InputError(f"checkpoint '{root}' is damaged: {_DESCRIPTION} cannot be read ({error}).") from error
+        raise _damaged(root, _DESCRIPTION, error) from error
     if version != _FORMAT:
         raise InputError(f"checkpoint '{root}' has format {version}; this version reads format {_FORMAT}.")
     if columns != list(OBSERVATION_COLUMNS) or spec.observation_size != len(columns):
@@ -108,14 +110,16 @@ def load_policy(path: str | Path, name: str = "learned") -> LearnedPolicy:
             f"checkpoint '{root}' observes the {len(columns)} columns {', '.join(columns)}; this system has the "
             f"{len(OBSERVATION_COLUMNS)} columns {', '.join(OBSERVATION_COLUMNS)}."
         )
-    actor, critic = Actor(spec), Critic(spec)
     try:
         weights = load_file(folder / _WEIGHTS)
+        actor, critic = Actor(spec), Critic(spec)
         for head, part in (("actor.", actor), ("critic.", critic)):
             part.load_state_dict({k.removeprefix(head): v for k, v in weights.items() if k.startswith(head)})
     except (SafetensorError, RuntimeError, OSError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(f"checkpoint '{root}' is damaged: {_WEIGHTS} cannot be read ({reason}).") from error
-    return LearnedPolicy(
-        spec, actor.eval(), critic.eval(), name, Scenario.model_validate(trained_on) if trained_on else None
-    )
+        raise _damaged(root, _WEIGHTS, error) from error
+    return LearnedPolicy(spec, actor.eval(), critic.eval(), name, scenario)
+
+
+def _damaged(root: Path, file: str, error: Exception) -> InputError:
+    reason = " ".join(str(error).split()).split(" For further information")[0][:200]
+    return InputError(f"checkpoint '{root}' is damaged: {file} cannot be read ({reason}).")

@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from meqc_marl.env.observation import OBSERVATION_COLUMNS
 from meqc_marl.env.parallel import action_space, observation_space
@@ -94,6 +95,13 @@ def _edit(path, **changes):
             r"observes the 1 columns a; this system",
         ),
         (lambda f: _edit(f / "policy.json", network={}), r"is damaged: policy.json cannot be read"),
+        (lambda f: _edit(f / "policy.json", scenario={"num_devices": -3}), r"is damaged: policy.json .* num_devices"),
+        (lambda f: _edit_network(f, activation="tanh"), r"is damaged: policy.json .*\(activation is 'tanh'"),
+        (lambda f: _edit_network(f, critic="other"), r"is damaged: policy.json cannot be read \(critic is 'other'"),
+        (lambda f: _edit_network(f, hidden=[]), r"is damaged: policy.json cannot be read \(hidden is \[\]"),
+        (lambda f: _edit_network(f, hidden=[16, 17]), r"is damaged: policy.safetensors cannot be read"),
+        (lambda f: _edit_network(f, mask_columns=[[2, 99]]), r"is damaged: policy.json .*\(mask_columns is \[\[2, 99"),
+        (lambda f: save_file({"actor.x": torch.zeros(1)}, f / "policy.safetensors"), r"is damaged: policy.safetensors"),
     ],
 )
 def test_damage_is_told_in_one_sentence(run_folder, spoil, sentence):
@@ -105,8 +113,20 @@ def test_damage_is_told_in_one_sentence(run_folder, spoil, sentence):
     assert str(error.value).endswith(".")
 
 
+def _edit_network(folder, **changes):
+    network = json.loads((folder / "policy.json").read_text())["network"]
+    _edit(folder / "policy.json", network=network | changes)
+
+
 def _cut(path):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def test_other_folders_beside_the_checkpoints_do_no_harm(run_folder):
+    (run_folder / "checkpoint_best").mkdir()
+    (run_folder / "checkpoint_000099").write_text("a file")
+    newest = load_policy(run_folder / "checkpoint_000010")
+    assert torch.equal(load_policy(run_folder).actor.head.bias, newest.actor.head.bias)
 
 
 def test_missing_folder(tmp_path):
