@@ -42,12 +42,12 @@ class ParallelEnvAdapter(MultiAgentEnv):
         """Step all agents; ``__all__`` ends the episode when no agent is left."""
         observations, rewards, terminated, truncated, infos = self.env.step(action_dict)
         over = not self.env.agents
-        all_terminated = over and all(terminated.values())
+        all_truncated = over and all(truncated.values())
         return (
             observations,
             rewards,
-            {**terminated, "__all__": all_terminated},
-            {**truncated, "__all__": over and not all_terminated},
+            {**terminated, "__all__": over and not all_truncated},
+            {**truncated, "__all__": all_truncated},
             infos,
         )
 
@@ -74,7 +74,8 @@ def episode_rows(episode: Any, discount: float, layout: HybridActionSpace) -> di
             continue
         mode, parameters = _flat_actions(actions, layout)
         alive = np.full(len(rewards), discount, np.float32)
-        if single.is_terminated:
+        # RLlib marks agents as terminated too when all are truncated together.
+        if single.is_terminated and not single.is_truncated:
             alive[-1] = 0.0
         parts.append(
             {
