@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,6 +13,7 @@ from meqc_marl.cli.compare import Compare
 from meqc_marl.cli.options import Overrides, ScenarioSource, at_least
 from meqc_marl.config import Scenario, load_scenario
 from meqc_marl.errors import InputError
+from meqc_marl.rl.run_folder import TrainingRun, check_new_run, load_run
 
 
 @dataclass(frozen=True)
@@ -45,28 +47,29 @@ class Train:
 
     def run(self) -> None:
         """Train, then compare."""
-        scenario, env_steps = self._checked()
-        # RLlib takes seconds to import; bad input should be told at once.
+        self._check_numbers()
+        scenario, resumed = self._resumed() if self.resume else (self._scenario(), None)
+        if resumed is None:
+            check_new_run(self.out)
+        # RLlib takes seconds to import; bad input has been told by now.
         from meqc_marl.cli.training_progress import show_training
         from meqc_marl.rl.config import default_env_steps
-        from meqc_marl.rl.training import TrainingRun, load_run, train
+        from meqc_marl.rl.training import train
 
-        if self.resume:
-            run = load_run(self.out)
-        else:
-            run = TrainingRun(
-                env_steps=env_steps or default_env_steps(scenario),
-                seed=self.seed,
-                num_env_runners=self.num_env_runners,
-                env_runner=self.env_runner,
-                checkpoint_every_s=self.checkpoint_every_s,
-            )
+        run = resumed or TrainingRun(
+            env_steps=self.env_steps or default_env_steps(scenario),
+            seed=self.seed,
+            num_env_runners=self.num_env_runners,
+            env_runner=self.env_runner,
+            checkpoint_every_s=self.checkpoint_every_s,
+        )
         console = Console()
         with show_training() as report:
             checkpoint, finished = train(scenario, run, self.out, report, self.resume)
         console.print(f"checkpoint: {checkpoint}", highlight=False, soft_wrap=True)
         if not finished:
-            console.print(f"stopped early; go on with: meqc-marl train --resume --out {self.out}", soft_wrap=True)
+            again = f"meqc-marl train --resume --out {shlex.quote(str(self.out))}"
+            console.print(f"stopped early; go on with: {again}", highlight=False, soft_wrap=True)
             raise KeyboardInterrupt
         Compare(
             scenario=str(self.out / "scenario.yaml"),
@@ -82,17 +85,25 @@ class Train:
         ):
             console.print(f"{what}: {where}", highlight=False, soft_wrap=True)
 
-    def _checked(self) -> tuple[Scenario, int | None]:
+    def _check_numbers(self) -> None:
         at_least("seed", self.seed, 0)
         at_least("num-env-runners", self.num_env_runners, 0)
         at_least("num-traces", self.num_traces, 1)
         if self.env_steps is not None:
             at_least("env-steps", self.env_steps, 1)
-        if self.resume:
-            if not (self.out / "scenario.yaml").is_file():
-                raise InputError(f"run folder '{self.out}' holds no run to resume.")
-            return load_scenario(self.out / "scenario.yaml"), None
+
+    def _scenario(self) -> Scenario:
         short = [
             f"lyapunov.{name}={value!r}" for name, value in (("v", self.v), ("delta", self.delta)) if value is not None
         ]
-        return load_scenario(self.scenario, [*self.overrides, *short]), self.env_steps
+        return load_scenario(self.scenario, [*self.overrides, *short])
+
+    def _resumed(self) -> tuple[Scenario, TrainingRun]:
+        """What the folder's run was started with; options that ask for something else are refused."""
+        scenario, run = load_run(self.out)
+        given = self.overrides or self.v is not None or self.delta is not None
+        if given and self._scenario() != scenario:
+            raise InputError(f"resume: the run in '{self.out}' has another scenario; leave out --set, --v and --delta.")
+        if self.env_steps not in (None, run.env_steps):
+            raise InputError(f"resume: the run in '{self.out}' has {run.env_steps:,} env-steps; leave out --env-steps.")
+        return scenario, run

@@ -181,8 +181,11 @@ class DQNDDPG(Algorithm):
     def training_step(self) -> None:
         with self.metrics.log_time((TIMERS, ENV_RUNNER_SAMPLING_TIMER)):
             samples = self._sample()
+        added = -self.replay_buffer.num_added
         for sample in samples:
             self.replay_buffer.add(self._rows(sample))
+        added += self.replay_buffer.num_added
+        self.metrics.log_value((REPLAY_BUFFER, "added"), added, reduce="lifetime_sum", with_throughput=True)
         sampled = int(self.metrics.peek((ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME), default=0))
         self.metrics.log_value((REPLAY_BUFFER, "size"), len(self.replay_buffer), window=1)
         if sampled < self.config.num_steps_before_learning:

@@ -58,18 +58,6 @@ def list_checkpoints(run_folder: Path) -> list[Path]:
     return sorted(found, key=lambda p: int(p.name.removeprefix(_PREFIX)))
 
 
-def latest_checkpoint(run_folder: Path) -> Path:
-    """The newest complete checkpoint.
-
-    Raises:
-        InputError: If there is none.
-    """
-    found = list_checkpoints(run_folder)
-    if not found:
-        raise InputError(f"run folder '{run_folder}' holds no checkpoint to resume from.")
-    return found[-1]
-
-
 def remove_incomplete(run_folder: Path) -> None:
     """Remove what a killed run left half written."""
     for aside in run_folder.glob(f"{_ASIDE}*"):

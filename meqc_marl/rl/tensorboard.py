@@ -35,11 +35,8 @@ SCALARS: dict[str, tuple[str, ...]] = {
     "learner/q_mean": ("learners", "default_policy", "q_mean"),
     "learner/critic_learning_rate": ("learners", "default_policy", "critic_learning_rate"),
     "exploration/epsilon": ("env_runners", "epsilon"),
-    "speed/env_steps_per_s": (
-        "env_runners",
-        _STEPS + "_throughput",
-        "throughput_since_last_reduce",
-    ),
+    "speed/env_steps_per_s": ("env_runners", _STEPS + "_throughput", "throughput_since_last_reduce"),
+    "speed/device_steps_per_s": ("replay_buffer", "added_throughput", "throughput_since_last_reduce"),
     "replay/rows": ("replay_buffer", "size"),
     "evaluation/cost": ("evaluation", "cost"),
     "evaluation/gap_to_oracle": ("evaluation", "gap_to_oracle"),

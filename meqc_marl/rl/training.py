@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,34 +18,13 @@ import ray
 from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME
 from torch.utils.tensorboard import SummaryWriter
 
-from meqc_marl.config import Scenario, save_scenario
-from meqc_marl.errors import InputError
+from meqc_marl.config import Scenario
 from meqc_marl.rl.algorithm import DQNDDPG
-from meqc_marl.rl.checkpoint import latest_checkpoint, remove_incomplete, save_checkpoint
+from meqc_marl.rl.checkpoint import list_checkpoints, remove_incomplete, save_checkpoint
 from meqc_marl.rl.config import offloading_config
 from meqc_marl.rl.evaluation import add_evaluation, policy_of
+from meqc_marl.rl.run_folder import TrainingRun, begin_run
 from meqc_marl.rl.tensorboard import env_steps, scalars
-
-_RUN_FILE = "run.json"
-
-
-@dataclass(frozen=True)
-class TrainingRun:
-    """What a run was started with; stored in its folder, so that it can be resumed.
-
-    Attributes:
-        env_steps: Environment steps of the whole run.
-        seed: Seed of everything.
-        num_env_runners: Remote samplers.
-        env_runner: ``batched`` or ``stock``.
-        checkpoint_every_s: Seconds between checkpoints.
-    """
-
-    env_steps: int
-    seed: int = 0
-    num_env_runners: int = 0
-    env_runner: str = "batched"
-    checkpoint_every_s: float = 60.0
 
 
 @dataclass(frozen=True)
@@ -71,7 +50,7 @@ def train(
         run: Budget, seed and workers.
         folder: Where TensorBoard files, checkpoints and ``scenario.yaml`` go.
         report: Called after every iteration.
-        resume: Go on from the newest checkpoint in the folder.
+        resume: Go on from the newest checkpoint in the folder, with the ``run`` that :func:`load_run` finds there.
 
     Returns:
         The last checkpoint, and whether the whole budget was trained (False if the run was interrupted).
@@ -80,45 +59,39 @@ def train(
         InputError: If the folder cannot be written, or holds a run already and ``resume`` is not set.
     """
     folder = folder.resolve()
-    _prepare(folder, scenario, run, resume)
-    checkpoint = latest_checkpoint(folder) if resume else None
+    if not resume:
+        begin_run(folder, scenario, run)
+    remove_incomplete(folder)
+    checkpoints = list_checkpoints(folder)
     with _local_ray(run.num_env_runners):
-        algorithm = DQNDDPG.from_checkpoint(str(checkpoint)) if checkpoint else _build(scenario, run)
+        # A run that was killed before its first checkpoint begins again.
+        algorithm = DQNDDPG.from_checkpoint(str(checkpoints[-1])) if checkpoints else _build(scenario, run)
         try:
             return _loop(algorithm, run, folder, report)
         finally:
             algorithm.stop()
 
 
-def load_run(folder: Path) -> TrainingRun:
-    """Read what a run was started with.
-
-    Raises:
-        InputError: If the folder holds no run.
-    """
-    try:
-        return TrainingRun(**json.loads((folder / _RUN_FILE).read_text()))
-    except (OSError, ValueError, TypeError) as error:
-        raise InputError(f"run folder '{folder}' holds no readable {_RUN_FILE} to resume from ({error}).") from error
-
-
 def _loop(algorithm: DQNDDPG, run: TrainingRun, folder: Path, report: Callable[[Progress], None]) -> tuple[Path, bool]:
     steps = int(algorithm.metrics.peek((ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME), default=0))
     if steps >= run.env_steps:
-        return latest_checkpoint(folder), True
-    saved_at = time.monotonic()
-    with SummaryWriter(str(folder / "tensorboard")) as writer, _stop_on_interrupt() as interrupted:
-        while steps < run.env_steps and not interrupted():
+        return list_checkpoints(folder)[-1], True
+    saved_at, checkpoint = time.monotonic(), None
+    # What a killed run logged after its last checkpoint is logged again: TensorBoard drops the first.
+    writer = SummaryWriter(str(folder / "tensorboard"), purge_step=steps + 1)
+    with writer, _stop_on_signal() as stopped:
+        while steps < run.env_steps and not stopped():
             result = algorithm.train()
+            checkpoint = None
             steps = env_steps(result)
             values = scalars(result)
             for tag, value in values.items():
                 writer.add_scalar(tag, value, steps)
             report(Progress(steps, run.env_steps, values))
             if time.monotonic() - saved_at > run.checkpoint_every_s:
-                save_checkpoint(algorithm, policy_of(algorithm), folder)
+                checkpoint = save_checkpoint(algorithm, policy_of(algorithm), folder)
                 saved_at = time.monotonic()
-        return save_checkpoint(algorithm, policy_of(algorithm), folder), steps >= run.env_steps
+        return checkpoint or save_checkpoint(algorithm, policy_of(algorithm), folder), steps >= run.env_steps
 
 
 def _build(scenario: Scenario, run: TrainingRun) -> DQNDDPG:
@@ -135,36 +108,17 @@ def _build(scenario: Scenario, run: TrainingRun) -> DQNDDPG:
     return algorithm
 
 
-def _prepare(folder: Path, scenario: Scenario, run: TrainingRun, resume: bool) -> None:
-    if resume:
-        remove_incomplete(folder)
-        return
-    if (folder / _RUN_FILE).exists():
-        raise InputError(f"output folder '{folder}' holds a run already; resume it with --resume, or name another.")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        save_scenario(scenario, folder / "scenario.yaml")
-        aside = folder / f".{_RUN_FILE}"
-        aside.write_text(json.dumps(asdict(run), indent=2))
-        os.replace(aside, folder / _RUN_FILE)
-    except OSError as error:
-        raise InputError(f"output folder '{folder}' cannot be written: {error.strerror or error}.") from error
-
-
 @contextmanager
 def _local_ray(num_env_runners: int) -> Iterator[None]:
-    """A Ray of our own, unless one is running already (a job on a cluster)."""
+    """The Ray that this process or cluster has, or one of our own."""
     if ray.is_initialized():
         yield
         return
     for name in ("ray", "ray.rllib", "ray.tune", "ray._common", "ray._private"):  # some set a level of their own
         logging.getLogger(name).setLevel(logging.ERROR)
-    ray.init(
-        num_cpus=max(os.cpu_count() or 1, num_env_runners + 1),
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-    )
+    # A job on a cluster finds its address here, and must not say how large the cluster is.
+    own: dict[str, Any] = {"num_cpus": max(os.cpu_count() or 1, num_env_runners + 1), "include_dashboard": False}
+    ray.init(**({} if os.environ.get("RAY_ADDRESS") else own), log_to_driver=False, logging_level=logging.ERROR)
     try:
         yield
     finally:
@@ -172,8 +126,8 @@ def _local_ray(num_env_runners: int) -> Iterator[None]:
 
 
 @contextmanager
-def _stop_on_interrupt() -> Iterator[Callable[[], bool]]:
-    """The first Ctrl-C asks for a stop after the current iteration; a second one interrupts at once."""
+def _stop_on_signal() -> Iterator[Callable[[], bool]]:
+    """The first Ctrl-C (or SIGTERM) asks for a stop after the current iteration; a second one interrupts at once."""
     asked = False
 
     def ask(number: int, frame: Any) -> None:
@@ -182,8 +136,12 @@ def _stop_on_interrupt() -> Iterator[Callable[[], bool]]:
             raise KeyboardInterrupt
         asked = True
 
-    before = signal.signal(signal.SIGINT, ask)
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False  # signals go to the main thread
+        return
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield lambda: asked
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -13,7 +13,7 @@ from pathlib import Path
 import ray
 from meqc_marl.config import load_scenario
 from meqc_marl.rl.algorithm import DQNDDPG
-from meqc_marl.rl.checkpoint import latest_checkpoint, save_checkpoint
+from meqc_marl.rl.checkpoint import list_checkpoints, save_checkpoint
 from meqc_marl.rl.config import offloading_config
 from meqc_marl.rl.evaluation import policy_of
 
@@ -21,35 +21,43 @@ first, total, folder, out = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]
 logging.getLogger("ray").setLevel(logging.ERROR)
 ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
 if first:
-    algorithm = DQNDDPG.from_checkpoint(str(latest_checkpoint(folder)))
+    algorithm = DQNDDPG.from_checkpoint(str(list_checkpoints(folder)[-1]))
 else:
     config = offloading_config(load_scenario("small", ["horizon=30"]), env_steps=20_000, seed=3)
     config.training(hidden=(16, 16), updates_per_training_step=2, num_steps_before_learning=300, replay_capacity=4_000)
     config.env_runners(num_envs_per_env_runner=8).reporting(min_sample_timesteps_per_iteration=200)
     algorithm = config.build_algo()
-for _ in range(first, total):
+states = {}
+for iteration in range(first + 1, total + 1):
     result = algorithm.train()
+    learner = algorithm.learner_group.get_state()["learner"]
+    states[iteration] = {
+        "module": learner["rl_module"],
+        "optimizer": learner["optimizer"],
+        "runner": algorithm.env_runner.get_state(not_components=["rl_module"]),
+        "replay": algorithm.replay_buffer.get_state(),
+        "iteration": algorithm.iteration,
+        "steps": int(result["env_runners"]["num_env_steps_sampled_lifetime"]),
+        "epsilon": float(result["env_runners"]["epsilon"]),
+    }
 save_checkpoint(algorithm, policy_of(algorithm), folder)
-learner = algorithm.learner_group.get_state()["learner"]
-runner = algorithm.env_runner.get_state(not_components=["rl_module"])
-state = {
-    "module": learner["rl_module"],
-    "optimizer": learner["optimizer"],
-    "runner": runner,
-    "replay": algorithm.replay_buffer.get_state(),
-    "iteration": algorithm.iteration,
-    "steps": int(result["env_runners"]["num_env_steps_sampled_lifetime"]),
-    "epsilon": float(result["env_runners"]["epsilon"]),
-}
-out.write_bytes(pickle.dumps(state))
+out.write_bytes(pickle.dumps(states))
 """
 
 
-def run(first, total, folder, out):
+def start(first, total, folder):
+    """Train in a process of its own, from the checkpoint in the folder or from the beginning."""
     folder.mkdir(exist_ok=True)
-    arguments = [str(first), str(total), str(folder), str(out)]
-    done = subprocess.run([sys.executable, "-c", SCRIPT, *arguments], capture_output=True, text=True, timeout=150)
-    assert done.returncode == 0, done.stderr[-2000:]
+    arguments = [str(first), str(total), str(folder), str(folder / f"states_{total}")]
+    return subprocess.Popen([sys.executable, "-c", SCRIPT, *arguments], stderr=subprocess.PIPE, text=True), arguments[
+        -1
+    ]
+
+
+def states_of(process, out):
+    """The state after each iteration."""
+    _, errors = process.communicate(timeout=150)
+    assert process.returncode == 0, errors[-2000:]
     return pickle.loads(out.read_bytes())
 
 
@@ -68,18 +76,26 @@ def differences(a, b, path=""):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("whole")
-    return run(0, 8, folder / "run", folder / "state")
+def runs(tmp_path_factory):
+    """Undisturbed training of eight iterations; and four, and after them four more in another process."""
+    folder = tmp_path_factory.mktemp("runs")
+    both = [start(0, 8, folder / "whole"), start(0, 4, folder / "halves")]
+    whole, half = (states_of(*one) for one in both)
+    return whole, half, states_of(*start(4, 8, folder / "halves"))
 
 
-def test_interrupted_training_equals_undisturbed_training(undisturbed, tmp_path):
-    run(0, 4, tmp_path / "run", tmp_path / "half")
-    resumed = run(4, 8, tmp_path / "run", tmp_path / "state")
-    assert undisturbed["iteration"] == resumed["iteration"] == 8
-    assert undisturbed["replay"]["num_added"] > 4_000
-    assert differences(undisturbed, resumed) == []
+def test_interrupted_training_equals_undisturbed_training(runs):
+    whole, _, resumed = runs
+    assert set(resumed) == {5, 6, 7, 8}
+    assert whole[8]["iteration"] == 8
+    assert whole[8]["replay"]["num_added"] > 4_000
+    assert differences(whole[4]["module"], whole[8]["module"])
+    for iteration, state in resumed.items():
+        assert differences(whole[iteration], state) == []
 
 
-def test_the_same_seed_gives_the_same_bits(undisturbed, tmp_path):
-    assert differences(undisturbed, run(0, 8, tmp_path / "run", tmp_path / "state")) == []
+def test_the_same_seed_gives_the_same_bits(runs):
+    whole, half, _ = runs
+    assert set(half) == {1, 2, 3, 4}
+    for iteration, state in half.items():
+        assert differences(whole[iteration], state) == []

@@ -1,6 +1,9 @@
 """A small training run, and what TensorBoard shows of it."""
 
 import math
+import os
+import signal
+from dataclasses import replace
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -8,8 +11,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from meqc_marl.config import load_scenario
 from meqc_marl.errors import InputError
 from meqc_marl.rl.checkpoint import list_checkpoints
+from meqc_marl.rl.run_folder import TrainingRun, load_run
 from meqc_marl.rl.tensorboard import SCALARS
-from meqc_marl.rl.training import TrainingRun, load_run, train
+from meqc_marl.rl.training import train
 
 RUN = TrainingRun(env_steps=4_000, seed=1, checkpoint_every_s=0.0)
 
@@ -61,9 +65,7 @@ def test_a_finished_run_is_not_trained_further(run_of):
     folder, _ = run_of[3]
     reports = []
     before = list_checkpoints(folder)
-    checkpoint, finished = train(
-        load_scenario(folder / "scenario.yaml"), load_run(folder), folder, reports.append, True
-    )
+    checkpoint, finished = train(*load_run(folder), folder, reports.append, resume=True)
     assert finished
     assert not reports
     assert checkpoint == before[-1]
@@ -75,10 +77,65 @@ def test_a_folder_holds_one_run(run_of):
         train(load_scenario("small"), RUN, folder)
 
 
+class Crash(Exception):
+    pass
+
+
+def test_resuming_after_a_crash_shows_every_step_once(ray_session, tmp_path):
+    """The crash comes after the last checkpoint: what was logged in between is logged again."""
+    run = TrainingRun(env_steps=3_200, seed=1, checkpoint_every_s=1e9)
+    scenario, folder, reports = load_scenario("small", ["horizon=20"]), tmp_path / "run", []
+
+    def crash_after(iterations):
+        def report(progress):
+            reports.append(progress)
+            if len(reports) == iterations:
+                raise Crash
+
+        return report
+
+    # Before the first checkpoint: the run begins again.
+    with pytest.raises(Crash):
+        train(scenario, run, folder, crash_after(2))
+    assert not list_checkpoints(folder)
+    (folder / ".incomplete-x").mkdir()
+    often = replace(run, checkpoint_every_s=0.0)
+    with pytest.raises(Crash):
+        train(scenario, often, folder, crash_after(5), resume=True)
+    assert [report.env_steps for report in reports] == [320, 640, 320, 640, 960]
+    (saved,) = list_checkpoints(folder)[-1:]
+    assert saved.name == "checkpoint_000002"
+    reports.clear()
+    checkpoint, finished = train(*load_run(folder), folder, reports.append, resume=True)
+    assert finished
+    assert checkpoint.name == "checkpoint_000010"
+    assert not list(folder.glob(".*"))
+    assert [report.env_steps for report in reports] == list(range(960, 3_201, 320))
+    assert [point.step for point in events(folder)["system/cost"]] == list(range(320, 3_201, 320))
+
+
+def test_a_signal_ends_training_with_a_checkpoint(ray_session, tmp_path):
+    reports = []
+
+    def report(progress):
+        reports.append(progress)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    checkpoint, finished = train(load_scenario("small", ["horizon=20"]), RUN, tmp_path / "run", report)
+    assert not finished
+    assert len(reports) == 1
+    assert checkpoint == tmp_path / "run" / "checkpoint_000001"
+    assert before == (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT))
+
+
 def test_folders_that_cannot_be_used(tmp_path):
     in_the_way = tmp_path / "file"
     in_the_way.write_text("")
     with pytest.raises(InputError, match=r"output folder '.*' cannot be written: .*\.$"):
         train(load_scenario("small"), RUN, in_the_way / "run")
-    with pytest.raises(InputError, match=r"holds no readable run.json to resume from"):
+    with pytest.raises(InputError, match=r"run folder '.*' holds no run to resume\.$"):
+        load_run(tmp_path)
+    (tmp_path / "run.json").write_text('{"env_steps": 5')
+    with pytest.raises(InputError, match=r"holds no readable run.json to resume from \(.*\)\.$"):
         load_run(tmp_path)

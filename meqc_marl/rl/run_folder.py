@@ -1,0 +1,75 @@
+"""What a training run was started with, in its folder. No Ray here: bad input is told before RLlib is imported."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from meqc_marl.config import Scenario, load_scenario, save_scenario
+from meqc_marl.errors import InputError
+from meqc_marl.files import check_output, replacing
+
+_RUN_FILE = "run.json"
+_SCENARIO_FILE = "scenario.yaml"
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """What a run was started with; stored in its folder, so that it can be resumed.
+
+    Attributes:
+        env_steps: Environment steps of the whole run.
+        seed: Seed of everything.
+        num_env_runners: Remote samplers.
+        env_runner: ``batched`` or ``stock``.
+        checkpoint_every_s: Seconds between checkpoints.
+    """
+
+    env_steps: int
+    seed: int = 0
+    num_env_runners: int = 0
+    env_runner: str = "batched"
+    checkpoint_every_s: float = 60.0
+
+
+def check_new_run(folder: Path) -> None:
+    """Make the folder of a new run.
+
+    Raises:
+        InputError: If it cannot be written, or holds a run already.
+    """
+    if (folder / _RUN_FILE).exists():
+        raise InputError(f"output folder '{folder}' holds a run already; resume it with --resume, or name another.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"output folder '{folder}' cannot be written: {error.strerror or error}.") from error
+    check_output(folder / _RUN_FILE)
+
+
+def begin_run(folder: Path, scenario: Scenario, run: TrainingRun) -> None:
+    """Write what a new run is started with.
+
+    Raises:
+        InputError: If the folder cannot be written, or holds a run already.
+    """
+    check_new_run(folder)
+    save_scenario(scenario, folder / _SCENARIO_FILE)
+    with replacing(folder / _RUN_FILE) as file:
+        file.write(json.dumps(asdict(run), indent=2).encode())
+
+
+def load_run(folder: Path) -> tuple[Scenario, TrainingRun]:
+    """Read what a run was started with.
+
+    Raises:
+        InputError: If the folder holds no run.
+    """
+    if not (folder / _RUN_FILE).is_file():
+        raise InputError(f"run folder '{folder}' holds no run to resume.")
+    try:
+        run = TrainingRun(**json.loads((folder / _RUN_FILE).read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"run folder '{folder}' holds no readable {_RUN_FILE} to resume from ({error}).") from error
+    return load_scenario(folder / _SCENARIO_FILE), run
