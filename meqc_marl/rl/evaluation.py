@@ -21,7 +21,7 @@ NUM_TRACES = 4
 
 def policy_of(algorithm: Algorithm) -> LearnedPolicy:
     """A copy of the current greedy policy."""
-    module = algorithm.get_module()
+    module = algorithm.get_module(next(iter(algorithm.config.policies)))
     scenario = Scenario.model_validate(algorithm.config.env_config["scenario"])
     return LearnedPolicy(
         module.spec, copy.deepcopy(module.actor).eval(), copy.deepcopy(module.critic).eval(), scenario=scenario

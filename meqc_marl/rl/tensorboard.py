@@ -8,8 +8,10 @@ from typing import Any
 
 _STEPS = "num_env_steps_sampled_lifetime"
 _LYAPUNOV = ("env_runners", "lyapunov")
+_THE_MODULE = "*"
+_LEARNER = ("learners", _THE_MODULE)
 
-#: TensorBoard tag -> where it stands in RLlib's result.
+#: TensorBoard tag -> where it stands in RLlib's result; ``*`` is the one module, which has several names.
 SCALARS: dict[str, tuple[str, ...]] = {
     "system/cost": (*_LYAPUNOV, "cost"),
     "system/latency_s": (*_LYAPUNOV, "latency_s"),
@@ -29,11 +31,11 @@ SCALARS: dict[str, tuple[str, ...]] = {
     "mode/partial_qpu": (*_LYAPUNOV, "mode_qpu_partial"),
     "constraint/deadline_miss_share": (*_LYAPUNOV, "deadline_miss_share"),
     "constraint/qpu_rejected_share": (*_LYAPUNOV, "qpu_rejected_share"),
-    "learner/critic_loss": ("learners", "default_policy", "critic_loss"),
-    "learner/actor_loss": ("learners", "default_policy", "actor_loss"),
-    "learner/td_error": ("learners", "default_policy", "td_error_mean"),
-    "learner/q_mean": ("learners", "default_policy", "q_mean"),
-    "learner/critic_learning_rate": ("learners", "default_policy", "critic_learning_rate"),
+    "learner/critic_loss": (*_LEARNER, "critic_loss"),
+    "learner/actor_loss": (*_LEARNER, "actor_loss"),
+    "learner/td_error": (*_LEARNER, "td_error_mean"),
+    "learner/q_mean": (*_LEARNER, "q_mean"),
+    "learner/critic_learning_rate": (*_LEARNER, "critic_learning_rate"),
     "exploration/epsilon": ("env_runners", "epsilon"),
     "speed/env_steps_per_s": ("env_runners", _STEPS + "_throughput", "throughput_since_last_reduce"),
     "speed/device_steps_per_s": ("replay_buffer", "added_throughput", "throughput_since_last_reduce"),
@@ -52,10 +54,18 @@ def scalars(result: Mapping[str, Any]) -> dict[str, float]:
     for tag, path in SCALARS.items():
         value: Any = result
         for key in path:
-            value = value.get(key) if isinstance(value, Mapping) else None
+            value = _inner(value, key)
         if value is not None and math.isfinite(float(value)):
             found[tag] = float(value)
     return found
+
+
+def _inner(value: Any, key: str) -> Any:
+    if not isinstance(value, Mapping):
+        return None
+    if key == _THE_MODULE:
+        return next((part for name, part in value.items() if name != "__all_modules__"), None)
+    return value.get(key)
 
 
 def env_steps(result: Mapping[str, Any]) -> int:

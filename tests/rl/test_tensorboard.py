@@ -1,0 +1,79 @@
+"""The scalars of a run: names, missing values, and an evaluation that is right and disturbs nothing."""
+
+import numpy as np
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from meqc_marl.config import load_scenario
+from meqc_marl.evaluation.comparison import compare
+from meqc_marl.policies import make_policy
+from meqc_marl.rl.config import offloading_config
+from meqc_marl.rl.evaluation import HELD_OUT_SEED, NUM_TRACES, evaluate_against_oracle
+from meqc_marl.rl.policy import load_policy
+from meqc_marl.rl.run_folder import TrainingRun
+from meqc_marl.rl.tensorboard import SCALARS, scalars
+from meqc_marl.rl.training import train
+from meqc_marl.trace import generate_trace
+
+
+def test_what_is_missing_or_not_finite_is_left_out():
+    result = {"env_runners": {"lyapunov": {"cost": np.float32(2.5), "drift": float("nan"), "penalty": float("inf")}}}
+    assert scalars(result) == {"system/cost": 2.5}
+    assert scalars({"env_runners": 3}) == {}
+
+
+def test_names_and_sources_are_distinct():
+    assert len(set(SCALARS.values())) == len(SCALARS)
+    assert all(len(tag.split("/")) == 2 for tag in SCALARS)
+
+
+def test_evaluation_curves_are_what_the_saved_policy_scores(ray_session, tmp_path):
+    """The last point against ``compare`` of the saved policy with the oracle on the same held-out traces."""
+    scenario, folder = load_scenario("small", ["horizon=20", "num_devices=4"]), tmp_path / "run"
+    # Fewer than twenty iterations: all are evaluated, the last too.
+    train(scenario, TrainingRun(env_steps=1_500, seed=2, checkpoint_every_s=1e9), folder)
+    seeds = list(range(HELD_OUT_SEED, HELD_OUT_SEED + NUM_TRACES))
+    result = compare([make_policy("oracle", scenario), load_policy(folder)], scenario, generate_trace(scenario, seeds))
+    accumulator = EventAccumulator(str(folder / "tensorboard"))
+    accumulator.Reload()
+    for tag, metric in (
+        ("evaluation/cost", "cost"),
+        ("evaluation/gap_to_oracle", "gap_to_oracle"),
+        ("evaluation/mean_fraction", "fraction"),
+        ("evaluation/worst_device_fraction", "fraction_worst"),
+        ("evaluation/deadline_miss_share", "deadline_missed_feasible"),
+    ):
+        shown = accumulator.Scalars(tag)[-1].value
+        assert shown == pytest.approx(float(result.metrics["learned"][metric].mean()), rel=1e-5, abs=1e-7), tag
+
+
+def test_stock_runner_gives_the_same_scalars(ray_session, tmp_path, monkeypatch):
+    """Only epsilon is known to our own runner alone. RLlib's runner wants a module that is not ``default_policy``."""
+    monkeypatch.setattr("meqc_marl.rl.config.SHARED_MODULE", "device")
+    scenario, reports = load_scenario("small", ["horizon=20"]), []
+    train(scenario, TrainingRun(env_steps=960, env_runner="stock"), tmp_path / "run", reports.append)
+    assert set(reports[-1].scalars) == set(SCALARS) - {"exploration/epsilon"}
+    assert load_policy(tmp_path / "run").scenario == scenario
+
+
+def test_evaluation_disturbs_nothing(ray_session):
+    """No random state moves, so a run does not depend on how often it is evaluated."""
+    algorithm = offloading_config(load_scenario("small", ["horizon=20"]), env_steps=2_000).build_algo()
+    algorithm.train()
+
+    def states():
+        generator = algorithm.env_runner.module["default_policy"].generator.get_state()
+        replay = algorithm.replay_buffer.get_state()["rng"]
+        _, keys, position, *_ = np.random.get_state()  # noqa: NPY002 (it must be left alone)
+        return torch.get_rng_state().tolist(), keys.tolist(), position, generator.tolist(), replay
+
+    def weights():
+        return {name: value.clone() for name, value in algorithm.get_module().state_dict().items()}
+
+    states_before, weights_before = states(), weights()
+    first, second = evaluate_against_oracle(algorithm), evaluate_against_oracle(algorithm)
+    assert first == second
+    assert states() == states_before
+    assert all(torch.equal(value, weights_before[name]) for name, value in weights().items())
+    algorithm.stop()
