@@ -48,10 +48,9 @@ out.write_bytes(pickle.dumps(states))
 def start(first, total, folder):
     """Train in a process of its own, from the checkpoint in the folder or from the beginning."""
     folder.mkdir(exist_ok=True)
-    arguments = [str(first), str(total), str(folder), str(folder / f"states_{total}")]
-    return subprocess.Popen([sys.executable, "-c", SCRIPT, *arguments], stderr=subprocess.PIPE, text=True), arguments[
-        -1
-    ]
+    out = folder / f"states_{total}"
+    command = [sys.executable, "-c", SCRIPT, str(first), str(total), str(folder), str(out)]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True), out
 
 
 def states_of(process, out):
