@@ -44,7 +44,7 @@ def only_progress(lines):
 
 def test_interrupt_resume_evaluate(tmp_path):
     """Ctrl-C in mid-training, then resume to the end; then evaluate what came out, on more devices too."""
-    arguments = [*TINY, "--env-steps", "12000", "--checkpoint-every-s", "0", "--out", "run"]
+    arguments = [*TINY, "--env-steps", "6000", "--checkpoint-every-s", "0", "--out", "run"]
     process = start_and_wait_for_checkpoint(arguments, tmp_path)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
@@ -74,9 +74,8 @@ def test_interrupt_resume_evaluate(tmp_path):
 
 def test_kill_and_resume(tmp_path):
     """kill -9: the next run starts from the last complete checkpoint, and what was half written is gone."""
-    arguments = [*TINY, "--env-steps", "8000", "--checkpoint-every-s", "0", "--out", "run"]
+    arguments = [*TINY, "--env-steps", "5000", "--checkpoint-every-s", "0", "--out", "run"]
     process = start_and_wait_for_checkpoint(arguments, tmp_path)
-    time.sleep(0.5)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate(timeout=60)
     kept = list_checkpoints(tmp_path / "run")[-1]
