@@ -39,7 +39,7 @@ def show_training() -> Iterator[Callable[[Progress], None]]:
             first = progress if first is None else first
             done = progress.env_steps - first.env_steps
             rate = done / max(now - started, 1e-9) if done else 0.0
-            state = f"{rate:,.0f} env-steps/s, {_describe(progress.scalars)}"
+            state = (f"{rate:,.0f} env-steps/s, " if rate else "") + _describe(progress.scalars)
             bar.update(task, total=progress.total_env_steps, completed=progress.env_steps, state=state)
             if not console.is_terminal and (
                 now - logged > _LOG_EVERY_S or progress.env_steps >= progress.total_env_steps

@@ -18,7 +18,7 @@ from meqc_marl.rl.offloading_env import OffloadingBatchedEnv
 
 BATCHED_ENV = "meqc_offloading_batched"
 PARALLEL_ENV = "meqc_offloading_parallel"
-SHARED_MODULE = "default_policy"
+SHARED_MODULE = "device"
 
 #: Device-steps of the default budget, about three minutes on two cores.
 DEFAULT_DEVICE_STEPS = 2_400_000

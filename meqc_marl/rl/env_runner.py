@@ -209,7 +209,11 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
         return count
 
     def _reset(self) -> None:
-        entropy = None if self.config.seed is None else (self._seed, self.worker_index or 0)
+        entropy = None
+        if self.config.seed is not None:
+            # Training goes on to other nature, also in a runner that was restarted or restored; evaluation does not.
+            begun_at = 0 if self.config.in_evaluation else self.num_env_steps_sampled_lifetime
+            entropy = (self._seed, self.worker_index or 0, begun_at)
         seeds = np.random.SeedSequence(entropy).generate_state(self.num_envs, np.uint32)
         self._observation = self.env.reset([int(seed) for seed in seeds])
         self._episode_return = np.zeros(self.num_envs)

@@ -113,6 +113,25 @@ def test_a_fresh_start_in_mid_episode_is_complete_and_empties_the_queues(scenari
         np.testing.assert_allclose(data["next_observation"][slot, ..., BACKLOG_COLUMN], expected, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.parametrize("in_evaluation", [False, True])
+def test_a_later_start_shows_other_nature_except_in_evaluation(scenario, in_evaluation):
+    """A restarted worker learns how far training has come, and must not see the first episodes again."""
+
+    def first_seeds(lifetime):
+        runner = make_runner(scenario)
+        runner.config.in_evaluation = in_evaluation
+        runner.set_state({"num_env_steps_sampled_lifetime": lifetime})
+        sampled(runner, 1)
+        return runner.env.get_state()["seeds"]
+
+    assert first_seeds(0) == first_seeds(0)
+    assert (set(first_seeds(0)) & set(first_seeds(800)) != set()) == in_evaluation
+    runner = make_runner(scenario)
+    runner.config.in_evaluation = in_evaluation
+    both = [sampled(runner, 3, force_reset=True)["observation"][0] for _ in range(2)]
+    assert np.array_equal(*both) == in_evaluation
+
+
 def test_without_exploration_actions_are_those_of_the_networks(scenario):
     runner = make_runner(scenario, epsilon=1.0)
     (fragment,) = runner.sample(num_episodes=ROWS, explore=False)

@@ -218,7 +218,6 @@ def check_rows(columns, scenario, seed):
     assert (columns["discount"] == 0.5).all()
 
 
-@pytest.mark.xfail(strict=True, reason="RLlib takes a single policy called default_policy for a single-agent setup")
 def test_the_stock_configuration_is_multi_agent(scenario):
     assert offloading_config(scenario, env_runner="stock").is_multi_agent
 

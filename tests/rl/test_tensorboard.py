@@ -48,9 +48,8 @@ def test_evaluation_curves_are_what_the_saved_policy_scores(ray_session, tmp_pat
         assert shown == pytest.approx(float(result.metrics["learned"][metric].mean()), rel=1e-5, abs=1e-7), tag
 
 
-def test_stock_runner_gives_the_same_scalars(ray_session, tmp_path, monkeypatch):
-    """Only epsilon is known to our own runner alone. RLlib's runner wants a module that is not ``default_policy``."""
-    monkeypatch.setattr("meqc_marl.rl.config.SHARED_MODULE", "device")
+def test_stock_runner_gives_the_same_scalars(ray_session, tmp_path):
+    """Only epsilon is known to our own runner alone."""
     scenario, reports = load_scenario("small", ["horizon=20"]), []
     train(scenario, TrainingRun(env_steps=960, env_runner="stock"), tmp_path / "run", reports.append)
     assert set(reports[-1].scalars) == set(SCALARS) - {"exploration/epsilon"}
