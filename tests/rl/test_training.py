@@ -15,7 +15,7 @@ from meqc_marl.rl.run_folder import TrainingRun, load_run
 from meqc_marl.rl.tensorboard import SCALARS
 from meqc_marl.rl.training import train
 
-RUN = TrainingRun(env_steps=4_000, seed=1, checkpoint_every_s=0.0)
+RUN = TrainingRun(env_steps=1_600, seed=1, checkpoint_every_s=0.0)
 
 
 @pytest.fixture(scope="module")
