@@ -11,7 +11,10 @@ import time
 import pytest
 
 from meqc_marl.cli import main
+from meqc_marl.config import load_scenario
+from meqc_marl.errors import InputError
 from meqc_marl.rl.checkpoint import list_checkpoints
+from meqc_marl.rl.run_folder import TrainingRun, begin_run
 
 TRAIN = [sys.executable, "-m", "meqc_marl.cli", "train"]
 WITHOUT_RAY = "import sys; sys.modules['ray'] = None; from meqc_marl.cli import main; sys.exit(main(sys.argv[1:]))"
@@ -25,12 +28,14 @@ def finish(arguments, cwd, code):
     return done
 
 
-def start_and_wait_for_checkpoint(arguments, folder):
+def start(arguments, folder):
+    """Start to train and wait until there is a new checkpoint."""
+    before = list_checkpoints(folder / "run")[-1:]
     process = subprocess.Popen(
         [*TRAIN, *arguments], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     deadline = time.monotonic() + 120
-    while not list_checkpoints(folder / "run"):
+    while list_checkpoints(folder / "run")[-1:] == before:
         assert process.poll() is None, process.stderr.read()
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -42,10 +47,15 @@ def only_progress(lines):
     return bool(lines) and all(PROGRESS.fullmatch(line) for line in lines)
 
 
-def test_interrupt_resume_evaluate(tmp_path):
-    """Ctrl-C in mid-training, then resume to the end; then evaluate what came out, on more devices too."""
-    arguments = [*TINY, "--env-steps", "6000", "--checkpoint-every-s", "0", "--out", "run"]
-    process = start_and_wait_for_checkpoint(arguments, tmp_path)
+def test_kill_interrupt_resume_evaluate(tmp_path):
+    """kill -9, go on, Ctrl-C, go on to the end; then evaluate what came out, on more devices too."""
+    process = start([*TINY, "--env-steps", "8000", "--checkpoint-every-s", "0", "--out", "run"], tmp_path)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate(timeout=60)
+    killed = list_checkpoints(tmp_path / "run")[-1]
+    (tmp_path / "run" / ".incomplete-x").mkdir()
+
+    process = start(["--resume", "--out", "run"], tmp_path)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -53,7 +63,9 @@ def test_interrupt_resume_evaluate(tmp_path):
     *lines, last = err.splitlines()
     assert last == "interrupted"
     assert only_progress(lines)
+    assert not list((tmp_path / "run").glob(".incomplete*"))
     before = list_checkpoints(tmp_path / "run")[-1]
+    assert before > killed
 
     done = finish(["--resume", "--out", "run", "--num-traces", "2"], tmp_path, 0)
     assert list_checkpoints(tmp_path / "run")[-1] > before
@@ -70,19 +82,6 @@ def test_interrupt_resume_evaluate(tmp_path):
     evaluated = json.loads((tmp_path / "e.json").read_text())
     assert set(evaluated["policies"]) == {"oracle", "learned"}
     assert evaluated["scenario"]["num_devices"] == 6
-
-
-def test_kill_and_resume(tmp_path):
-    """kill -9: the next run starts from the last complete checkpoint, and what was half written is gone."""
-    arguments = [*TINY, "--env-steps", "5000", "--checkpoint-every-s", "0", "--out", "run"]
-    process = start_and_wait_for_checkpoint(arguments, tmp_path)
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate(timeout=60)
-    kept = list_checkpoints(tmp_path / "run")[-1]
-    (tmp_path / "run" / ".incomplete-x").mkdir()
-    finish(["--resume", "--out", "run", "--num-traces", "2"], tmp_path, 0)
-    assert not list((tmp_path / "run").glob(".incomplete*"))
-    assert list_checkpoints(tmp_path / "run")[-1] > kept
 
 
 @pytest.mark.parametrize(
@@ -108,6 +107,29 @@ def test_bad_input_is_told_in_one_sentence(arguments, words, tmp_path, monkeypat
     assert err.count("\n") == 1
     for word in words:
         assert word in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--env-steps", "50"], "has 5,000 env-steps; leave out --env-steps"),
+        (["--v", "2"], "has another scenario; leave out --set, --v and --delta"),
+        (["--scenario", "small", "--set", "horizon=30"], "has another scenario"),
+        # The same is no contradiction; it goes on to look for what is missing here.
+        (["--scenario", "small", "--set", "horizon=20", "--v", "3", "--env-steps", "5000"], "no Ray today"),
+    ],
+)
+def test_resume_refuses_another_scenario_or_budget(arguments, words, tmp_path, monkeypatch, capsys):
+    def train(*args):
+        raise InputError("no Ray today.")
+
+    monkeypatch.setattr("meqc_marl.rl.training.train", train)
+    scenario = load_scenario("small", ["horizon=20", "lyapunov.v=3"])
+    begin_run(tmp_path / "run", scenario, TrainingRun(env_steps=5_000))
+    assert main(["train", "--resume", "--out", str(tmp_path / "run"), *arguments]) == 2
+    err = capsys.readouterr().err
+    assert words in err
+    assert err.count("\n") == 1
 
 
 @pytest.mark.parametrize(
