@@ -36,8 +36,6 @@ class Recorder:
         # Without the mask a policy asks for QPUs that do not admit; epsilon leaves room for both kinds of action.
         config = offloading_config(scenario, env_runner=kind).training(hidden=(16,), epsilon=0.7, mask_columns=())
         self.rows = 3 if kind == "batched" else 1
-        if kind == "stock":
-            config.multi_agent(policies={"device"}, policy_mapping_fn=lambda agent, episode: "device")
         config.env_runners(num_envs_per_env_runner=self.rows)
         self.kind = kind
         if kind == "batched":
