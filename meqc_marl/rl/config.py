@@ -34,8 +34,13 @@ def _parallel(context: Any) -> ParallelEnvAdapter:
     return ParallelEnvAdapter(OffloadingParallelEnv(Scenario.model_validate(context["scenario"])))
 
 
-register_env(BATCHED_ENV, _batched)
-register_env(PARALLEL_ENV, _parallel)
+def register_envs() -> None:
+    """Tell RLlib the environments by name; it forgets them when its Ray shuts down."""
+    register_env(BATCHED_ENV, _batched)
+    register_env(PARALLEL_ENV, _parallel)
+
+
+register_envs()
 
 
 def default_env_steps(scenario: Scenario) -> int:

@@ -21,7 +21,7 @@ from torch.utils.tensorboard import SummaryWriter
 from meqc_marl.config import Scenario
 from meqc_marl.rl.algorithm import DQNDDPG
 from meqc_marl.rl.checkpoint import list_checkpoints, remove_incomplete, save_checkpoint
-from meqc_marl.rl.config import offloading_config
+from meqc_marl.rl.config import offloading_config, register_envs
 from meqc_marl.rl.evaluation import add_evaluation, policy_of
 from meqc_marl.rl.run_folder import TrainingRun, begin_run
 from meqc_marl.rl.tensorboard import env_steps, scalars
@@ -64,6 +64,7 @@ def train(
     remove_incomplete(folder)
     checkpoints = list_checkpoints(folder)
     with _local_ray(run.num_env_runners):
+        register_envs()
         # A run that was killed before its first checkpoint begins again.
         algorithm = DQNDDPG.from_checkpoint(str(checkpoints[-1])) if checkpoints else _build(scenario, run)
         try:

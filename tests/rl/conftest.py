@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 import ray
-from ray.tune.registry import register_env
 
 sys.path.insert(0, str(Path(__file__).parent))
+
+import hybrid_envs
 
 
 @pytest.fixture(scope="session")
@@ -17,13 +18,6 @@ def ray_session():
     # Workers must find the environments of these tests.
     os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-    register_test_envs()
+    hybrid_envs.register()
     yield
     ray.shutdown()
-
-
-def register_test_envs():
-    from hybrid_envs import AlwaysFailing, HybridIdentity
-
-    register_env("hybrid_identity", lambda context: HybridIdentity(context.get("own_boxes", False)))
-    register_env("always_failing", lambda context: AlwaysFailing())
