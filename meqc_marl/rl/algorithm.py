@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import Any
 
+from ray.exceptions import RayError
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig, NotProvided
+from ray.rllib.core.learner.learner_group import LearnerGroup
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
-from ray.rllib.execution.rollout_ops import synchronous_parallel_sample
 from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 from ray.rllib.utils.annotations import override
 from ray.rllib.utils.checkpoints import Checkpointable
@@ -24,22 +26,31 @@ from ray.rllib.utils.metrics import (
 )
 
 from meqc_marl.rl.env_runner import BatchedEnvRunner, Fragment
-from meqc_marl.rl.learner import DQNDDPGLearner
+from meqc_marl.rl.learner import DQNDDPGLearner, pop_row_errors
 from meqc_marl.rl.multi_agent import episode_rows
+from meqc_marl.rl.networks import ACTIVATIONS, BOUNDS, CRITICS
 from meqc_marl.rl.replay_buffer import FlatReplayBuffer
-from meqc_marl.rl.rl_module import DQNDDPGModule
+from meqc_marl.rl.rl_module import PARAMETERS, TARGET_NOISE, DQNDDPGModule
 
 REPLAY_BUFFER = "replay_buffer"
+FAULTS = "faults"
+#: After so many updates the driver copies the state of remote Learners, from which they are built anew if one dies.
+_UPDATES_BETWEEN_COPIES = 500
+_TARGET_NOISE_CLIP = 2.5  # standard deviations, as TD3 does
 _MODEL_FIELDS = (
     "hidden",
     "critic",
     "activation",
+    "bounds",
+    "double_q",
+    "twin_critics",
     "epsilon",
     "exploration_noise",
     "parameterless_modes",
     "mask_columns",
 )
 Schedule = float | list[list[float]]
+_logger = logging.getLogger(__name__)
 
 
 class DQNDDPGConfig(AlgorithmConfig):
@@ -63,6 +74,14 @@ class DQNDDPGConfig(AlgorithmConfig):
         self.hidden: tuple[int, ...] = (128, 128)
         self.critic = "multi-pass"
         self.activation = "silu"
+        self.bounds = "clamp"
+        self.double_q = False
+        self.twin_critics = False
+        self.target_noise = 0.0
+        self.n_step = 1
+        self.replay_alpha = 0.0
+        self.replay_beta = 0.4
+        self.asynchronous = False
         self.epsilon: Schedule = [[0, 1.0], [10_000, 0.05]]
         self.exploration_noise: Schedule = 0.1
         self.parameterless_modes: tuple[int, ...] = ()
@@ -92,6 +111,14 @@ class DQNDDPGConfig(AlgorithmConfig):
         hidden: Any = NotProvided,
         critic: Any = NotProvided,
         activation: Any = NotProvided,
+        bounds: Any = NotProvided,
+        double_q: Any = NotProvided,
+        twin_critics: Any = NotProvided,
+        target_noise: Any = NotProvided,
+        n_step: Any = NotProvided,
+        replay_alpha: Any = NotProvided,
+        replay_beta: Any = NotProvided,
+        asynchronous: Any = NotProvided,
         epsilon: Any = NotProvided,
         exploration_noise: Any = NotProvided,
         parameterless_modes: Any = NotProvided,
@@ -112,8 +139,16 @@ class DQNDDPGConfig(AlgorithmConfig):
             actor_lr: Learning rate of the DDPG head (schedule).
             tau: Share by which targets move to the main networks at each update.
             hidden: Widths of the hidden layers of both heads.
-            critic: ``multi-pass`` or ``joint``.
+            critic: ``multi-pass`` (MP-DQN), ``joint`` (P-DQN) or ``separate`` (the paper's DQN and DDPG).
             activation: ``silu`` or ``relu``.
+            bounds: How parameters are kept in their range: ``clamp``, ``inverting`` (gradients) or ``sigmoid``.
+            double_q: The main critic chooses the next mode, the target critic values it. Needs a discount.
+            twin_critics: Bootstrap from the lesser of two critics. Needs a discount.
+            target_noise: Standard deviation of the noise on the next parameters, of their range. Needs a discount.
+            n_step: Steps of reward summed before bootstrapping. Needs a discount.
+            replay_alpha: Exponent of the priorities of replay; 0 samples uniformly.
+            replay_beta: Exponent of the importance weights of prioritised replay.
+            asynchronous: Remote EnvRunners sample while the learner learns, with weights one round old.
             epsilon: Probability of a random action (schedule).
             exploration_noise: Standard deviation of the noise on parameters, of their range (schedule).
             parameterless_modes: Modes that ignore a shared Box.
@@ -136,15 +171,23 @@ class DQNDDPGConfig(AlgorithmConfig):
     @override(AlgorithmConfig)
     def validate(self) -> None:
         super().validate()
-        if self.critic not in ("multi-pass", "joint"):
-            self._value_error(f"critic = {self.critic!r}: must be 'multi-pass' or 'joint'.")
-        if self.activation not in ("silu", "relu"):
-            self._value_error(f"activation = {self.activation!r}: must be 'silu' or 'relu'.")
+        for name, choices in (("critic", CRITICS), ("activation", tuple(ACTIVATIONS)), ("bounds", BOUNDS)):
+            if getattr(self, name) not in choices:
+                self._value_error(f"{name} = {getattr(self, name)!r}: must be one of {', '.join(choices)}.")
         if not 0 <= self.gamma < 1:
             self._value_error(f"gamma = {self.gamma}: must be at least 0 and below 1.")
-        for name in ("replay_capacity", "updates_per_training_step", "train_batch_size_per_learner"):
+        for name in ("replay_capacity", "updates_per_training_step", "train_batch_size_per_learner", "n_step"):
             if getattr(self, name) < 1:
                 self._value_error(f"{name} = {getattr(self, name)}: must be at least 1.")
+        for name in ("replay_alpha", "replay_beta", "target_noise"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                self._value_error(f"{name} = {getattr(self, name)}: must be at least 0 and finite.")
+        bootstrapping = {"double_q": False, "twin_critics": False, "target_noise": 0.0, "n_step": 1}
+        for name, unused in bootstrapping.items():
+            if self.gamma == 0 and getattr(self, name) != unused:
+                self._value_error(f"{name} = {getattr(self, name)}: has no effect with gamma = 0; leave it {unused}.")
+        if self.asynchronous and not self.num_env_runners:
+            self._value_error("asynchronous = True: needs num_env_runners of at least 1.")
 
     @property
     @override(AlgorithmConfig)
@@ -161,9 +204,15 @@ class DQNDDPGConfig(AlgorithmConfig):
 
 
 class DQNDDPG(Algorithm):
-    """Samples a round, stores it in a flat replay buffer, makes some updates, and sends the weights out."""
+    """Samples a round, stores it in a flat replay buffer, makes some updates, and sends the weights out.
+
+    Faults: an EnvRunner whose environment fails builds it anew, and one whose process dies is restarted by Ray; when
+    rounds on end bring no sample, training stops with the original error. When a remote Learner dies, all are built
+    anew from a copy of their state, at most 500 updates old. What is lost is counted under ``faults`` in the results.
+    """
 
     config: DQNDDPGConfig
+    learner_group: LearnerGroup
 
     @classmethod
     @override(Algorithm)
@@ -173,31 +222,37 @@ class DQNDDPG(Algorithm):
     @override(Algorithm)
     def setup(self, config: Any) -> None:
         super().setup(config)
-        self.replay_buffer = FlatReplayBuffer(self.config.replay_capacity, self.config.seed)
+        self.replay_buffer = FlatReplayBuffer(
+            self.config.replay_capacity, self.config.seed, self.config.replay_alpha, self.config.replay_beta
+        )
         self._empty_rounds = 0
+        self._original_error = ""
+        self._learner_state: Any = None
+        self._updates_unsaved = 0
         self._module_id = next(iter(self.config.policies))
 
     @override(Algorithm)
     def training_step(self) -> None:
+        for name in ("sample_rounds_lost", "learner_restarts", "updates_lost"):
+            self.metrics.log_value((FAULTS, name), 0, reduce="lifetime_sum")
         with self.metrics.log_time((TIMERS, ENV_RUNNER_SAMPLING_TIMER)):
             samples = self._sample()
         added = -self.replay_buffer.num_added
         for sample in samples:
-            self.replay_buffer.add(self._rows(sample))
+            if rows := self._rows(sample):
+                self.replay_buffer.add(rows)
         added += self.replay_buffer.num_added
         self.metrics.log_value((REPLAY_BUFFER, "added"), added, reduce="lifetime_sum", with_throughput=True)
         sampled = int(self.metrics.peek((ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME), default=0))
         self.metrics.log_value((REPLAY_BUFFER, "size"), len(self.replay_buffer), window=1)
-        if sampled < self.config.num_steps_before_learning:
+        if sampled < self.config.num_steps_before_learning or not len(self.replay_buffer):
             return
         with self.metrics.log_time((TIMERS, REPLAY_BUFFER_SAMPLE_TIMER)):
             batch = self._train_batch()
         with self.metrics.log_time((TIMERS, LEARNER_UPDATE_TIMER)):
-            results = self.learner_group.update(
-                batch=batch,
-                minibatch_size=self.config.train_batch_size_per_learner,
-                timesteps={NUM_ENV_STEPS_SAMPLED_LIFETIME: sampled},
-            )
+            results = self._update(batch, sampled)
+        for errors in pop_row_errors(results).values():
+            self.replay_buffer.update_priorities(*errors)
         self.metrics.aggregate(results, key=LEARNER_RESULTS)
         with self.metrics.log_time((TIMERS, SYNCH_WORKER_WEIGHTS_TIMER)):
             self.env_runner_group.sync_weights(
@@ -206,35 +261,101 @@ class DQNDDPG(Algorithm):
             )
 
     def _sample(self) -> list[Any]:
-        samples, results = synchronous_parallel_sample(
-            worker_set=self.env_runner_group,
-            concat=True,
-            sample_timeout_s=self.config.sample_timeout_s,
-            _uses_new_env_runners=True,
-            _return_metrics=True,
-        )
-        self.metrics.aggregate(results, key=ENV_RUNNER_RESULTS)
+        """A round of fragments, one from each EnvRunner that is well; of stock EnvRunners, episodes."""
+        group = self.env_runner_group
+        if not self.config.num_env_runners:
+            samples = group.local_env_runner.sample()
+            self.metrics.aggregate([group.local_env_runner.get_metrics()], key=ENV_RUNNER_RESULTS)
+            return samples
+        answers = self._round_ahead() if self.config.asynchronous else self._round()
+        self.metrics.aggregate([metrics for _, metrics, _ in answers], key=ENV_RUNNER_RESULTS)
+        samples = [sample for samples, _, _ in answers for sample in samples]
+        lost = self.config.num_env_runners - sum(bool(samples) for samples, _, _ in answers)
+        if lost > 0:
+            self.metrics.log_value((FAULTS, "sample_rounds_lost"), lost, reduce="lifetime_sum")
+        for _, _, error in answers:
+            if error is not None:
+                self._original_error = error
+                _logger.warning("an environment failed and was built anew:\n%s", error)
         # RLlib restarts a failed runner for ever; an environment that always fails would spin here without a word.
         self._empty_rounds = 0 if samples else self._empty_rounds + 1
         if self._empty_rounds >= self.config.max_empty_sampling_rounds:
             raise RuntimeError(
-                f"no EnvRunner returned a sample in {self._empty_rounds} rounds; the original error is in the log of "
-                "the EnvRunner above."
+                f"no EnvRunner returned a sample in {self._empty_rounds} rounds. "
+                + (f"The original error:\n{self._original_error}" if self._original_error else "They do not answer.")
             )
         if not samples:
             time.sleep(1.0)
         return samples
 
+    def _round(self) -> list[Any]:
+        """Let all remote EnvRunners sample, and wait for them."""
+        return self.env_runner_group.foreach_env_runner(
+            _sample_safely, local_env_runner=False, timeout_seconds=self.config.sample_timeout_s
+        )
+
+    def _round_ahead(self) -> list[Any]:
+        """As many fragments as there are EnvRunners, from whichever have finished; all go on sampling."""
+        group = self.env_runner_group
+        answers: list[Any] = []
+        deadline = time.monotonic() + self.config.sample_timeout_s
+        while len(answers) < max(1, group.num_healthy_remote_env_runners()) and time.monotonic() < deadline:
+            group.foreach_env_runner_async(_sample_safely, tag="sample")
+            answers += [answer for _, answer in group.fetch_ready_async_reqs(tags="sample", timeout_seconds=0.1)]
+            if not group.num_healthy_remote_env_runners():
+                break
+        group.foreach_env_runner_async(_sample_safely, tag="sample")
+        return answers
+
+    def _update(self, batch: MultiAgentBatch, sampled: int) -> list[Any]:
+        """Make the updates; if a remote Learner has died, on Learners that are built anew."""
+        arguments = {
+            "minibatch_size": self.config.train_batch_size_per_learner,
+            "timesteps": {NUM_ENV_STEPS_SAMPLED_LIFETIME: sampled},
+        }
+        if self.learner_group.is_local:
+            return self.learner_group.update(batch=batch, **arguments)
+        try:
+            if self._learner_state is None:
+                self._keep_learner_state()
+            results = self.learner_group.update(batch=batch, **arguments)
+            self._updates_unsaved += self.config.updates_per_training_step
+        except RayError as error:
+            if self.learner_group._worker_manager.num_healthy_actors() == self.config.num_learners:
+                raise  # an error of the Learner, which is still alive
+            _logger.warning("a Learner died; all are built anew: %s", str(error).splitlines()[0])
+            self.metrics.log_value((FAULTS, "learner_restarts"), 1, reduce="lifetime_sum")
+            self.metrics.log_value((FAULTS, "updates_lost"), self._updates_unsaved, reduce="lifetime_sum")
+            self.learner_group.shutdown()
+            spaces = self.env_runner_group.get_spaces()
+            self.learner_group = self.config.build_learner_group(
+                rl_module_spec=self.config.get_multi_rl_module_spec(spaces=spaces, inference_only=False)
+            )
+            self.learner_group.set_state(self._learner_state)
+            results = self.learner_group.update(batch=batch, **arguments)
+        if self._updates_unsaved >= _UPDATES_BETWEEN_COPIES:
+            self._keep_learner_state()
+        return results
+
+    def _keep_learner_state(self) -> None:
+        self._learner_state = self.learner_group.get_state()
+        self._updates_unsaved = 0
+
     def _rows(self, sample: Any) -> dict[str, Any]:
         if isinstance(sample, Fragment):
-            return sample.rows(self.config.gamma)
-        return episode_rows(sample, self.config.gamma, self.get_module(self._module_id).layout)
+            return sample.rows(self.config.gamma, self.config.n_step)
+        layout = self.get_module(self._module_id).layout
+        return episode_rows(sample, self.config.gamma, layout, self.config.n_step)
 
     def _train_batch(self) -> MultiAgentBatch:
         size = self.config.train_batch_size_per_learner * max(1, self.config.num_learners)
         size *= self.config.updates_per_training_step
         unused = frozenset() if self.config.gamma > 0 else frozenset({"new_obs", "discount"})
         rows = self.replay_buffer.sample(size, unused)
+        if self.config.target_noise:
+            # Drawn here, where the random state is part of the checkpoint.
+            noise = self.replay_buffer.standard_normal(rows[PARAMETERS].shape)
+            rows[TARGET_NOISE] = self.config.target_noise * noise.clip(-_TARGET_NOISE_CLIP, _TARGET_NOISE_CLIP)
         return MultiAgentBatch({self._module_id: SampleBatch(rows)}, env_steps=size)
 
     @override(Checkpointable)
@@ -247,9 +368,17 @@ class DQNDDPG(Algorithm):
     @override(Checkpointable)
     def set_state(self, state: dict[str, Any]) -> None:
         super().set_state(state)
+        self._learner_state = None
         if REPLAY_BUFFER in state:
             self.replay_buffer.set_state(state[REPLAY_BUFFER])
 
     @override(Checkpointable)
     def get_checkpointable_components(self) -> list[tuple[str, Any]]:
         return [*super().get_checkpointable_components(), (REPLAY_BUFFER, self.replay_buffer)]
+
+
+def _sample_safely(runner: Any) -> tuple[list[Any], Any, str | None]:
+    """Samples, metrics and error of an EnvRunner; the stock one has no way to survive an error."""
+    if isinstance(runner, BatchedEnvRunner):
+        return runner.sample_safely()
+    return runner.sample(), runner.get_metrics(), None

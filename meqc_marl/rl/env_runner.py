@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
+import traceback
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,11 +35,12 @@ from ray.rllib.utils.metrics import (
 
 from meqc_marl.rl.batched_env import BatchedEnv, BatchedStep, GymBatchedEnv
 from meqc_marl.rl.rl_module import MODE, PARAMETERS
+from meqc_marl.rl.transitions import multi_step
 
 
 @dataclass
 class Fragment:
-    """Consecutive slots of all rows, time first: arrays [T, E, M, ...] and [T, E] for ``terminated``."""
+    """Consecutive slots of all rows, time first: arrays [T, E, M, ...], and [T, E] for ``terminated`` and ``done``."""
 
     observation: list[np.ndarray] = field(default_factory=list)
     next_observation: list[np.ndarray] = field(default_factory=list)
@@ -44,6 +48,7 @@ class Fragment:
     parameters: list[np.ndarray] = field(default_factory=list)
     reward: list[np.ndarray] = field(default_factory=list)
     terminated: list[np.ndarray] = field(default_factory=list)
+    done: list[np.ndarray] = field(default_factory=list)
 
     def env_steps(self) -> int:
         """Slots times rows."""
@@ -53,19 +58,31 @@ class Fragment:
         """Slots times rows times agents."""
         return self.env_steps() * self.reward[0].shape[-1] if self.reward else 0
 
-    def rows(self, discount: float) -> dict[str, np.ndarray]:
-        """Flatten to transitions [T * E * M, ...], as the replay buffer takes them."""
+    def after(self, earlier: Fragment) -> Fragment:
+        """This fragment with an earlier one before it."""
+        return Fragment(**{name: getattr(earlier, name) + slots for name, slots in vars(self).items()})
+
+    def last(self, slots: int) -> Fragment:
+        """The last slots."""
+        return Fragment(**{name: values[len(values) - slots :] if slots else [] for name, values in vars(self).items()})
+
+    def rows(self, discount: float, num_steps: int = 1) -> dict[str, np.ndarray]:
+        """Flatten to transitions [(T - num_steps + 1) * E * M, ...], as the replay buffer takes them."""
         reward = np.stack(self.reward)
-        alive = 1.0 - np.stack(self.terminated)[..., None].astype(np.float32)
+        done, terminated = (np.stack(flags)[..., None] for flags in (self.done, self.terminated))
+        shape = np.broadcast_shapes(done.shape, reward.shape)
+        done, terminated = np.broadcast_to(done, shape), np.broadcast_to(terminated, shape)
+        returns = multi_step(reward, np.stack(self.next_observation), done, terminated, discount, num_steps)
+        starts = len(returns[Columns.REWARDS])
+        if not starts:
+            return {}
         columns = {
-            Columns.OBS: np.stack(self.observation),
-            MODE: np.stack(self.mode),
-            PARAMETERS: np.stack(self.parameters),
-            Columns.REWARDS: reward,
-            Columns.NEXT_OBS: np.stack(self.next_observation),
-            "discount": np.broadcast_to(discount * alive, reward.shape).astype(np.float32),
+            Columns.OBS: np.stack(self.observation[:starts]),
+            MODE: np.stack(self.mode[:starts]),
+            PARAMETERS: np.stack(self.parameters[:starts]),
+            **returns,
         }
-        return {name: value.reshape(reward.size, *value.shape[3:]) for name, value in columns.items()}
+        return {name: value.reshape(returns[Columns.REWARDS].size, *value.shape[3:]) for name, value in columns.items()}
 
 
 class BatchedEnvRunner(EnvRunner, Checkpointable):
@@ -83,6 +100,9 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
         self._callbacks = [cls() for cls in self._as_list(self.config.callbacks_class)]
         self._weights_seq_no = 0
         self._observation: Any = None
+        self._num_resets = 0
+        #: The last slots, whose returns of several steps are not whole yet.
+        self._pending = Fragment()
         self._episode_return: np.ndarray = np.zeros(0)
         self._episode_length: np.ndarray = np.zeros(0, int)
         torch.set_num_threads(1)
@@ -162,9 +182,29 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
             if num_episodes is not None:
                 self._observation = None
             self._log_steps(fragment)
+            if (overlap := self.config.n_step - 1) and not self.config.in_evaluation:
+                fragment = fragment.after(self._pending)
+                self._pending = fragment.last(min(overlap, len(fragment.done)))
             samples = [fragment]
             self._callback("on_sample_end", samples=samples)
         return samples
+
+    def sample_safely(self) -> tuple[list[Fragment], Any, str | None]:
+        """Sample; if the environment fails, build it anew and tell why, instead of going down with it.
+
+        Returns:
+            Fragments, metrics, and the original error with its traceback or None.
+        """
+        try:
+            return self.sample(), self.get_metrics(), None
+        except Exception:
+            error = traceback.format_exc()
+            with contextlib.suppress(Exception):  # of an environment that is broken already
+                self.stop()
+            self._observation = None
+            self._pending = Fragment()
+            self.make_env()
+            return [], self.get_metrics(), error
 
     def _step(self, fragment: Fragment, explore: bool, random_actions: bool) -> int:
         """One slot of all rows; returns the number of episodes that ended."""
@@ -186,6 +226,7 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
         fragment.reward.append(step.reward)
         fragment.next_observation.append(step.next_observation)
         fragment.terminated.append(step.terminated)
+        fragment.done.append(step.done)
         self.num_env_steps_sampled_lifetime += rows * (self.num_workers or 1)
         self._episode_return += step.reward.sum(-1)
         self._episode_length += 1
@@ -212,10 +253,12 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
         entropy = None
         if self.config.seed is not None:
             # Training goes on to other nature, also in a runner that was restarted or restored; evaluation does not.
-            begun_at = 0 if self.config.in_evaluation else self.num_env_steps_sampled_lifetime
-            entropy = (self._seed, self.worker_index or 0, begun_at)
+            begun = (0, 0) if self.config.in_evaluation else (self.num_env_steps_sampled_lifetime, self._num_resets)
+            entropy = (self._seed, self.worker_index or 0, *begun)
+            self._num_resets += 1
         seeds = np.random.SeedSequence(entropy).generate_state(self.num_envs, np.uint32)
         self._observation = self.env.reset([int(seed) for seed in seeds])
+        self._pending = Fragment()
         self._episode_return = np.zeros(self.num_envs)
         self._episode_length = np.zeros(self.num_envs, int)
         self._callback("on_episode_start", episode=None, env=self.env, env_index=0)
@@ -252,6 +295,8 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
             state["sampling"] = {
                 "env": self.env.get_state(),
                 "observation": self._observation,
+                "pending": copy.deepcopy(vars(self._pending)),
+                "num_resets": self._num_resets,
                 "episode_return": self._episode_return.copy(),
                 "episode_length": self._episode_length.copy(),
                 "exploration": self.module[DEFAULT_MODULE_ID].generator.get_state().numpy(),
@@ -274,6 +319,8 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
             # A general environment cannot go on in mid-episode (its state is empty): it has begun a new one.
             goes_on = bool(sampling["env"])
             self._observation = sampling["observation"] if goes_on else fresh
+            self._pending = Fragment(**copy.deepcopy(sampling["pending"])) if goes_on else Fragment()
+            self._num_resets = sampling["num_resets"]
             self._episode_return = sampling["episode_return"] * goes_on
             self._episode_length = sampling["episode_length"] * goes_on
             self.module[DEFAULT_MODULE_ID].generator.set_state(torch.from_numpy(np.array(sampling["exploration"])))

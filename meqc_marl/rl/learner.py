@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import Any
 
+import numpy as np
 import torch
 from ray.rllib.core import COMPONENT_RL_MODULE
 from ray.rllib.core.columns import Columns
@@ -11,13 +13,16 @@ from ray.rllib.core.learner.learner import Learner
 from ray.rllib.core.learner.torch.torch_learner import TorchLearner
 from ray.rllib.utils.annotations import override
 
-from meqc_marl.rl.rl_module import ACTOR_GRADIENT, NEXT_VALUE, PARAMETERS, Q_TAKEN, RAW_PARAMETERS
+from meqc_marl.rl.replay_buffer import INDEX, WEIGHT
+from meqc_marl.rl.rl_module import ACTOR_GRADIENT, NEXT_VALUE, Q_TAKEN, RAW_PARAMETERS
+from meqc_marl.rl.transitions import DISCOUNT
 
 CRITIC_LOSS = "critic_loss"
 ACTOR_LOSS = "actor_loss"
 Q_MEAN = "q_mean"
 TD_ERROR = "td_error_mean"
-DISCOUNT = "discount"
+#: Row of the replay buffer and absolute TD error of everything trained on, float64 [2, N].
+ROW_ERRORS = "row_errors"
 
 
 class DQNDDPGLearner(TorchLearner):
@@ -32,17 +37,18 @@ class DQNDDPGLearner(TorchLearner):
         super().build()
         self._sums: dict[str, dict[str, Any]] = {}
         self._num_summed = 0
+        self._row_errors: dict[str, list[torch.Tensor]] = defaultdict(list)
         for _, module in self.module.items():
             module.unwrapped().make_target_networks()
 
     @override(TorchLearner)
     def configure_optimizers_for_module(self, module_id: str, config: Any = None) -> None:
         module = self.module[module_id].unwrapped()
-        for name, part, lr in (
-            ("critic", module.critic, config.critic_lr),
-            ("actor", module.actor, config.actor_lr),
+        for name, parts, lr in (
+            ("critic", module.critics, config.critic_lr),
+            ("actor", [module.actor], config.actor_lr),
         ):
-            parameters = list(part.parameters())
+            parameters = [parameter for part in parts for parameter in part.parameters()]
             self.register_optimizer(
                 module_id=module_id,
                 optimizer_name=name,
@@ -55,19 +61,28 @@ class DQNDDPGLearner(TorchLearner):
     def compute_loss_for_module(
         self, *, module_id: str, config: Any, batch: dict[str, Any], fwd_out: dict[str, Any]
     ) -> torch.Tensor:
-        target = batch[Columns.REWARDS] * config.reward_scale
+        taken = fwd_out[Q_TAKEN]
+        target = (batch[Columns.REWARDS] * config.reward_scale).unsqueeze(-1)
         if config.gamma > 0:
             next_value = self.module[module_id].unwrapped().forward_target(batch)[NEXT_VALUE]
-            target = target + batch[DISCOUNT] * next_value
-        td_error = fwd_out[Q_TAKEN] - target
-        critic_loss = torch.nn.functional.huber_loss(fwd_out[Q_TAKEN], target, delta=config.huber_delta)
+            target = target + batch[DISCOUNT].unsqueeze(-1) * next_value
+        target = target.expand_as(taken)
+        td_error = (taken.detach() - target).abs()
+        if INDEX in batch:
+            losses = torch.nn.functional.huber_loss(taken, target, delta=config.huber_delta, reduction="none")
+            critic_loss = (losses * batch[WEIGHT].unsqueeze(-1)).mean()
+            self._row_errors[module_id].append(torch.stack([batch[INDEX].double(), td_error.mean((0, 2)).double()]))
+        else:
+            critic_loss = torch.nn.functional.huber_loss(taken, target, delta=config.huber_delta)
+        # Every critic and every value has a loss of its own.
+        critic_loss = critic_loss * (taken.shape[0] * taken.shape[2])
         actor_loss = -(fwd_out[ACTOR_GRADIENT] * fwd_out[RAW_PARAMETERS]).sum(-1).mean()
         sums = self._sums.setdefault(module_id, {})
         for name, value in (
             (CRITIC_LOSS, critic_loss),
             (ACTOR_LOSS, actor_loss),
-            (Q_MEAN, fwd_out[Q_TAKEN].mean()),
-            (TD_ERROR, td_error.abs().mean()),
+            (Q_MEAN, taken.mean()),
+            (TD_ERROR, td_error.mean()),
         ):
             sums[name] = sums.get(name, 0.0) + value.detach()
         self._num_summed += 1
@@ -103,6 +118,9 @@ class DQNDDPGLearner(TorchLearner):
             for name, value in sums.items():
                 self.metrics.log_value((module_id, name), float(value) / self._num_summed, window=1)
         self._sums, self._num_summed = {}, 0
+        for module_id, errors in self._row_errors.items():
+            self.metrics.log_value((module_id, ROW_ERRORS), torch.cat(errors, -1).numpy(), reduce="item_series")
+        self._row_errors.clear()
 
     @override(Learner)
     def set_state(self, state: dict[str, Any]) -> None:
@@ -119,5 +137,11 @@ class DQNDDPGLearner(TorchLearner):
         super().set_state(state)
 
 
-#: Columns of a train batch, in the order of the replay buffer.
-TRAIN_COLUMNS = (Columns.OBS, "mode", PARAMETERS, Columns.REWARDS, Columns.NEXT_OBS, DISCOUNT)
+def pop_row_errors(results: list[Any]) -> dict[str, np.ndarray]:
+    """Take the ROW_ERRORS [2, N] of each module out of the results of an update, in which they are too long to log."""
+    errors = defaultdict(list)
+    for result in results:
+        for module_id, module_result in result.items():
+            if ROW_ERRORS in module_result:
+                errors[module_id].extend(module_result.pop(ROW_ERRORS).peek(compile=False))
+    return {module_id: np.concatenate(parts, -1) for module_id, parts in errors.items()}

@@ -12,6 +12,7 @@ from ray.rllib.env.multi_agent_env import MultiAgentEnv
 
 from meqc_marl.rl.rl_module import MODE, PARAMETERS
 from meqc_marl.rl.spaces import HybridActionSpace
+from meqc_marl.rl.transitions import multi_step
 
 
 class ParallelEnvAdapter(MultiAgentEnv):
@@ -60,9 +61,10 @@ class ParallelEnvAdapter(MultiAgentEnv):
         self.env.close()
 
 
-def episode_rows(episode: Any, discount: float, layout: HybridActionSpace) -> dict[str, np.ndarray]:
+def episode_rows(episode: Any, discount: float, layout: HybridActionSpace, num_steps: int = 1) -> dict[str, np.ndarray]:
     """Flatten a ``MultiAgentEpisode`` chunk to transitions, as the replay buffer takes them.
 
+    Returns of several steps are shorter at the end of a chunk.
     Of shared Boxes the environment's action holds the parameters of the mode taken only; the slots of other modes are
     zero.
     """
@@ -73,18 +75,16 @@ def episode_rows(episode: Any, discount: float, layout: HybridActionSpace) -> di
         if not len(rewards):
             continue
         mode, parameters = _flat_actions(actions, layout)
-        alive = np.full(len(rewards), discount, np.float32)
+        done, terminated = np.zeros(len(rewards), bool), np.zeros(len(rewards), bool)
+        done[-1] = True
         # RLlib marks agents as terminated too when all are truncated together.
-        if single.is_terminated and not single.is_truncated:
-            alive[-1] = 0.0
+        terminated[-1] = single.is_terminated and not single.is_truncated
         parts.append(
             {
                 Columns.OBS: observations[:-1],
                 MODE: mode.astype(np.int8),
                 PARAMETERS: parameters,
-                Columns.REWARDS: rewards,
-                Columns.NEXT_OBS: observations[1:],
-                "discount": alive,
+                **multi_step(rewards, observations[1:], done, terminated, discount, num_steps, complete=False),
             }
         )
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -1,7 +1,8 @@
 """The two heads as plain torch modules: a DDPG actor for the fractions and a DQN critic over the modes.
 
 P-DQN (Xiong et al. 2018, arXiv 1810.06394) with the multi-pass critic (Bester et al. 2019, arXiv 1905.04388): the
-critic sees one mode's parameters at a time, so that Q_k cannot depend on the fractions of other modes. No Ray here.
+critic sees one mode's parameters at a time, so that Q_k cannot depend on the fractions of other modes. As an option the
+paper's own form, a DQN and a DDPG side by side, each with a value function of its own. No Ray here.
 """
 
 from __future__ import annotations
@@ -23,16 +24,19 @@ class NetworkSpec:
         observation_size: Length D of an observation.
         parameter_slots: (start, stop) of each mode's parameters in the vector of P.
         hidden: Width of each hidden layer, of both heads.
-        critic: ``multi-pass`` (own parameters only) or ``joint`` (Q_k sees all parameters, plain P-DQN).
+        critic: ``multi-pass`` (Q_k sees its own parameters only), ``joint`` (all parameters, plain P-DQN) or
+            ``separate`` (Q_k sees none; the actor follows a second value function of all parameters: DQN and DDPG).
         activation: Of the hidden layers. A smooth one gives the actor a smooth dQ/dx.
+        bounds: How parameters are kept in [0, 1]; see :class:`Actor`.
         mask_columns: (mode, observation column) pairs: the mode is allowed where the column is above one half.
     """
 
     observation_size: int
     parameter_slots: tuple[tuple[int, int], ...]
     hidden: tuple[int, ...] = (128, 128)
-    critic: Literal["multi-pass", "joint"] = "multi-pass"
+    critic: Literal["multi-pass", "joint", "separate"] = "multi-pass"
     activation: Literal["relu", "silu"] = "silu"
+    bounds: Literal["clamp", "inverting", "sigmoid"] = "clamp"
     mask_columns: tuple[tuple[int, int], ...] = ()
 
     @property
@@ -68,13 +72,15 @@ class NetworkSpec:
             hidden=tuple(int(width) for width in data["hidden"]),
             critic=data["critic"],
             activation=data["activation"],
+            bounds=data["bounds"],
             mask_columns=tuple((int(a), int(b)) for a, b in data["mask_columns"]),
         )
         sound = {
             "parameter_slots": spec.parameter_slots and all(0 <= a <= b for a, b in spec.parameter_slots),
             "hidden": spec.hidden and min(spec.hidden) >= 1,
-            "critic": spec.critic in ("multi-pass", "joint"),
-            "activation": spec.activation in _ACTIVATIONS,
+            "critic": spec.critic in CRITICS,
+            "activation": spec.activation in ACTIVATIONS,
+            "bounds": spec.bounds in BOUNDS,
             "mask_columns": all(
                 0 <= mode < spec.num_modes and 0 <= column < spec.observation_size for mode, column in spec.mask_columns
             ),
@@ -85,53 +91,86 @@ class NetworkSpec:
         return spec
 
 
-_ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "silu": nn.SiLU}
+ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "silu": nn.SiLU}
+CRITICS = ("multi-pass", "joint", "separate")
+BOUNDS = ("clamp", "inverting", "sigmoid")
+#: The sigmoid is stretched to [-0.1, 1.1], so that both ends are reached at finite weights.
+_STRETCH = 1.2
 
 
 def _trunk(sizes: Sequence[int], activation: str) -> nn.Sequential:
     layers: list[nn.Module] = []
     for wide, narrow in pairwise(sizes):
-        layers += [nn.Linear(wide, narrow), _ACTIVATIONS[activation]()]
+        layers += [nn.Linear(wide, narrow), ACTIVATIONS[activation]()]
     return nn.Sequential(*layers)
 
 
 class Actor(nn.Module):
-    """The DDPG head: observation [B, D] -> raw parameters [B, P] of all modes, unbounded, meant in [0, 1].
+    """The DDPG head: observation [B, D] -> raw parameters [B, P] of all modes, meant in [0, 1], clamped in use.
 
-    Parameters are clamped in use, and in training a gradient that leads further out of the range is dropped: both
-    ends are reached exactly, which tanh or inverting gradients only approach.
+    In training (:func:`inward_gradient`) ``clamp`` drops a gradient that leads further out of the range, so that both
+    ends are reached exactly; ``sigmoid`` does the same with a stretched sigmoid of the output; ``inverting`` scales
+    the gradient by the room left (Hausknecht and Stone 2016, arXiv 1511.04143), which only approaches the ends.
     """
 
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
+        self.squash = spec.bounds == "sigmoid"
         self.trunk = _trunk([spec.observation_size, *spec.hidden], spec.activation)
         self.head = nn.Linear(spec.hidden[-1], spec.num_parameters)
         nn.init.uniform_(self.head.weight, -3e-3, 3e-3)
-        nn.init.constant_(self.head.bias, 0.5)
+        nn.init.constant_(self.head.bias, 0.0 if self.squash else 0.5)
 
     def forward(self, observation: Tensor) -> Tensor:
         """Raw parameters [B, P]."""
         raw: Tensor = self.head(self.trunk(observation))
-        return raw
+        return _STRETCH * raw.sigmoid() - (_STRETCH - 1.0) / 2.0 if self.squash else raw
 
 
-class Critic(nn.Module):
+def inward_gradient(spec: NetworkSpec, raw: Tensor, gradient: Tensor) -> Tensor:
+    """What of dQ/dparameters [B, P] the actor follows at its raw parameters [B, P]; see :class:`Actor`."""
+    if spec.bounds == "inverting":
+        return gradient * torch.where(gradient > 0, 1.0 - raw, raw)
+    outward = ((raw > 1.0) & (gradient > 0)) | ((raw < 0.0) & (gradient < 0))
+    return gradient.masked_fill(outward, 0.0)
+
+
+class _Value(nn.Module):
+    """A network of observation [..., D] and parameters [..., P], with an output for each mode or a single one."""
+
+    def __init__(self, spec: NetworkSpec, num_parameters: int, num_outputs: int) -> None:
+        super().__init__()
+        self.observation_in = nn.Linear(spec.observation_size, spec.hidden[0])
+        if num_parameters:
+            self.parameter_in = nn.Linear(num_parameters, spec.hidden[0], bias=False)
+        self.trunk = _trunk(spec.hidden, spec.activation)
+        self.activation = ACTIVATIONS[spec.activation]()
+        self.head = nn.Linear(spec.hidden[-1], num_outputs)
+
+    def hidden(self, first: Tensor, parameters: Tensor | None = None) -> Tensor:
+        """Last hidden layer, from the observation's share of the first and the parameters."""
+        return self.trunk(self.activation(first if parameters is None else first + self.parameter_in(parameters)))
+
+
+class Critic(_Value):
     """The DQN head: Q(s, k, x_k) for all or for chosen modes."""
 
     mode_mask: Tensor
 
     def __init__(self, spec: NetworkSpec) -> None:
-        super().__init__()
-        self.joint = spec.critic == "joint"
-        self.observation_in = nn.Linear(spec.observation_size, spec.hidden[0])
-        self.parameter_in = nn.Linear(spec.num_parameters, spec.hidden[0], bias=False)
-        self.trunk = _trunk(spec.hidden, spec.activation)
-        self.activation = _ACTIVATIONS[spec.activation]()
-        self.head = nn.Linear(spec.hidden[-1], spec.num_modes)
+        self.kind = spec.critic
+        super().__init__(spec, 0 if spec.critic == "separate" else spec.num_parameters, spec.num_modes)
         mask = torch.zeros(spec.num_modes, spec.num_parameters)
         for mode, (start, stop) in enumerate(spec.parameter_slots):
             mask[mode, start:stop] = 1.0
         self.register_buffer("mode_mask", mask, persistent=False)
+        if spec.critic == "separate":
+            self.ddpg = _Value(spec, spec.num_parameters, 1)
+
+    @property
+    def num_values(self) -> int:
+        """Number C of values learned for each transition: two if DQN and DDPG are separate."""
+        return 2 if self.kind == "separate" else 1
 
     def forward(self, observation: Tensor, parameters: Tensor, modes: slice = slice(None)) -> Tensor:
         """Q values of all modes, or of a range of them.
@@ -145,19 +184,40 @@ class Critic(nn.Module):
             [B, K], or [B, number of modes wanted].
         """
         first = self.observation_in(observation)
-        if self.joint:
-            hidden = self.trunk(self.activation(first + self.parameter_in(parameters)))
+        if self.kind != "multi-pass":
+            hidden = self.hidden(first, None if self.kind == "separate" else parameters)
             return torch.nn.functional.linear(hidden, self.head.weight[modes], self.head.bias[modes])
-        passes = self.parameter_in(parameters.unsqueeze(1) * self.mode_mask[modes])
-        hidden = self.trunk(self.activation(first.unsqueeze(1) + passes))
+        hidden = self.hidden(first.unsqueeze(1), parameters.unsqueeze(1) * self.mode_mask[modes])
         # Pass k keeps output k only.
         return (hidden * self.head.weight[modes]).sum(-1) + self.head.bias[modes]
 
+    def actor_value(self, observation: Tensor, parameters: Tensor, allowed: Tensor, modes: slice) -> Tensor:
+        """What the actor ascends, summed over the batch: Q of all allowed modes with parameters, or DDPG's value.
+
+        Args:
+            observation: [B, D].
+            parameters: [B, P] in [0, 1].
+            allowed: Bool [B, K].
+            modes: The modes that have parameters.
+        """
+        if self.kind == "separate":
+            return self.ddpg_value(observation, parameters).sum()
+        return (self(observation, parameters, modes) * allowed[:, modes]).sum()
+
+    def ddpg_value(self, observation: Tensor, parameters: Tensor) -> Tensor:
+        """DDPG's value [B] of observation and parameters, whichever mode is taken."""
+        hidden = self.ddpg.hidden(self.ddpg.observation_in(observation), parameters)
+        value: Tensor = self.ddpg.head(hidden).squeeze(-1)
+        return value
+
     def taken(self, observation: Tensor, mode: Tensor, parameters: Tensor) -> Tensor:
-        """Q [B] of the mode taken [B]: one pass instead of K."""
-        own = parameters if self.joint else parameters * self.mode_mask[mode]
-        hidden = self.trunk(self.activation(self.observation_in(observation) + self.parameter_in(own)))
-        return (hidden * self.head.weight[mode]).sum(-1) + self.head.bias[mode]
+        """Values [B, C] of the modes taken [B]: one pass instead of K."""
+        own = parameters * self.mode_mask[mode] if self.kind == "multi-pass" else parameters
+        hidden = self.hidden(self.observation_in(observation), None if self.kind == "separate" else own)
+        q = (hidden * self.head.weight[mode]).sum(-1) + self.head.bias[mode]
+        if self.kind == "separate":
+            return torch.stack([q, self.ddpg_value(observation, parameters)], -1)
+        return q.unsqueeze(-1)
 
 
 def allowed_modes(spec: NetworkSpec, observation: Tensor) -> Tensor:

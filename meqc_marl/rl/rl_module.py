@@ -13,7 +13,7 @@ from ray.rllib.utils.annotations import override
 from ray.rllib.utils.schedules.scheduler import Scheduler
 from torch import Tensor
 
-from meqc_marl.rl.networks import Actor, Critic, NetworkSpec, allowed_modes, greedy_action
+from meqc_marl.rl.networks import Actor, Critic, NetworkSpec, allowed_modes, greedy_action, inward_gradient
 from meqc_marl.rl.spaces import HybridActionSpace, parse_action_space
 
 MODE = "mode"
@@ -22,13 +22,15 @@ Q_TAKEN = "q_taken"
 RAW_PARAMETERS = "raw_parameters"
 ACTOR_GRADIENT = "actor_gradient"
 NEXT_VALUE = "next_value"
+TARGET_NOISE = "target_noise"
 
 
 class DQNDDPGModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
     """Chooses a mode by Q and its parameters by the actor.
 
-    ``model_config`` keys: ``hidden``, ``critic``, ``activation``, ``parameterless_modes``, ``mask_columns``,
-    ``epsilon``, ``exploration_noise`` (the last two are numbers or RLlib schedules over environment steps).
+    ``model_config`` keys: ``hidden``, ``critic``, ``activation``, ``bounds``, ``parameterless_modes``,
+    ``mask_columns``, ``double_q``, ``twin_critics``, ``epsilon``, ``exploration_noise`` (the last two are numbers or
+    RLlib schedules over environment steps).
 
     In exploration a row acts at random with probability epsilon: an allowed mode and parameters, both uniform.
     Otherwise it takes the greedy mode, with Gaussian noise on the parameters.
@@ -36,6 +38,7 @@ class DQNDDPGModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
 
     @override(TorchRLModule)
     def setup(self) -> None:
+        self.options = {"bounds": "clamp", "double_q": False, "twin_critics": False, **self.model_config}
         self.layout: HybridActionSpace = parse_action_space(
             self.action_space, self.model_config.get("parameterless_modes", ())
         )
@@ -45,10 +48,13 @@ class DQNDDPGModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
             hidden=tuple(self.model_config["hidden"]),
             critic=self.model_config["critic"],
             activation=self.model_config["activation"],
+            bounds=self.options["bounds"],
             mask_columns=tuple(tuple(pair) for pair in self.model_config.get("mask_columns", ())),
         )
         self.actor = Actor(self.spec)
         self.critic = Critic(self.spec)
+        if self.options["twin_critics"] and not self.inference_only:
+            self.twin_critic = Critic(self.spec)
         self.register_buffer("parameter_low", torch.from_numpy(self.layout.lows), persistent=False)
         self.register_buffer("parameter_high", torch.from_numpy(self.layout.highs), persistent=False)
         self.epsilon = Scheduler(self.model_config["epsilon"], framework="torch")
@@ -60,21 +66,46 @@ class DQNDDPGModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
     def make_target_networks(self) -> None:
         self.target_actor = make_target_network(self.actor)
         self.target_critic = make_target_network(self.critic)
+        if self.options["twin_critics"]:
+            self.target_twin_critic = make_target_network(self.twin_critic)
 
     @override(TargetNetworkAPI)
     def get_target_network_pairs(self) -> list[tuple[Any, Any]]:
-        return [(self.actor, self.target_actor), (self.critic, self.target_critic)]
+        pairs = [(self.actor, self.target_actor), (self.critic, self.target_critic)]
+        return [*pairs, (self.twin_critic, self.target_twin_critic)] if self.options["twin_critics"] else pairs
+
+    @property
+    def critics(self) -> list[Critic]:
+        """The critic, and its twin if it has one."""
+        return [self.critic, self.twin_critic] if self.options["twin_critics"] else [self.critic]
 
     @override(InferenceOnlyAPI)
     def get_non_inference_attributes(self) -> list[str]:
-        return ["target_actor", "target_critic"]
+        return ["target_actor", "target_critic", "twin_critic", "target_twin_critic"]
 
     @override(TargetNetworkAPI)
     def forward_target(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Value of the next observation [B] under the target networks."""
+        """Values [B, C] of the next observation under the target networks.
+
+        With ``double_q`` the main critic chooses the mode that the target critic values (van Hasselt et al. 2016). Of
+        twin critics the lesser value counts, and noise, if the batch has it, smooths them over the parameters
+        (Fujimoto et al. 2018).
+        """
+        observation = batch[Columns.NEXT_OBS]
         with torch.no_grad():
-            _, _, q = greedy_action(self.spec, self.target_actor, self.target_critic, batch[Columns.NEXT_OBS])
-        return {NEXT_VALUE: q.max(-1).values}
+            parameters = self.target_actor(observation).clamp(0.0, 1.0)
+            if TARGET_NOISE in batch:
+                parameters = (parameters + batch[TARGET_NOISE]).clamp(0.0, 1.0)
+            barred = ~allowed_modes(self.spec, observation)
+            targets = [target for main, target in self.get_target_network_pairs() if isinstance(main, Critic)]
+            q = torch.stack([target(observation, parameters) for target in targets]).amin(0)
+            chooser = self.critic(observation, parameters) if self.options["double_q"] else q
+            mode = chooser.masked_fill(barred, -torch.inf).argmax(-1, keepdim=True)
+            value = q.gather(-1, mode)
+            if self.critic.num_values == 2:
+                ddpg = torch.stack([target.ddpg_value(observation, parameters) for target in targets]).amin(0)
+                value = torch.cat([value, ddpg.unsqueeze(-1)], -1)
+        return {NEXT_VALUE: value}
 
     @override(TorchRLModule)
     def _forward_inference(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
@@ -116,17 +147,16 @@ class DQNDDPGModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
 
     @override(TorchRLModule)
     def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        """Q of the modes taken, raw parameters, and dQ/dparameters where it does not lead out of the range."""
+        """Values [critics, B, C] of the modes taken, raw parameters [B, P], and the gradient that they follow."""
         observation = batch[Columns.OBS]
         raw = self.actor(observation)
         leaf = raw.detach().clamp(0.0, 1.0).requires_grad_()
-        modes = self.spec.parametric_modes
-        q = self.critic(observation, leaf, modes)
-        (gradient,) = torch.autograd.grad((q * allowed_modes(self.spec, observation)[:, modes]).sum(), leaf)
-        # What is clamped already is not pushed further out; unlike tanh or inverting gradients, the ends are reached.
-        outward = ((raw.detach() > 1.0) & (gradient > 0)) | ((raw.detach() < 0.0) & (gradient < 0))
+        allowed = allowed_modes(self.spec, observation)
+        value = self.critic.actor_value(observation, leaf, allowed, self.spec.parametric_modes)
+        (gradient,) = torch.autograd.grad(value, leaf)
+        mode = batch[MODE].long()
         return {
-            Q_TAKEN: self.critic.taken(observation, batch[MODE].long(), batch[PARAMETERS]),
+            Q_TAKEN: torch.stack([critic.taken(observation, mode, batch[PARAMETERS]) for critic in self.critics]),
             RAW_PARAMETERS: raw,
-            ACTOR_GRADIENT: gradient.masked_fill(outward, 0.0),
+            ACTOR_GRADIENT: inward_gradient(self.spec, raw.detach(), gradient),
         }

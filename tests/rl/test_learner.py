@@ -10,6 +10,7 @@ from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 from scipy import stats
 
 from meqc_marl.rl.algorithm import DQNDDPGConfig
+from meqc_marl.rl.learner import pop_row_errors
 from meqc_marl.rl.rl_module import MODE, PARAMETERS, DQNDDPGModule
 
 MODULE = "default_policy"
@@ -51,8 +52,8 @@ def update(learner, rows, minibatch=None):
     learner.update(batch=batch, minibatch_size=minibatch, timesteps={"num_env_steps_sampled_lifetime": 0})
 
 
-def reference_update(module, optimizers, rows, gamma, tau, scale):
-    """P-DQN with parameters clamped to [0, 1], written out: a pass for each mode, autograd through a frozen copy."""
+def reference_update(module, optimizers, rows, gamma, tau, scale, bounds="clamp", double_q=False, twin=False):
+    """P-DQN, written out: a pass for each mode, autograd through a frozen copy, every option in its own words."""
     rows = {k: torch.as_tensor(v) for k, v in rows.items()}
 
     def q_of(critic, observation, parameters):
@@ -62,21 +63,40 @@ def reference_update(module, optimizers, rows, gamma, tau, scale):
             columns.append(critic.head(critic.trunk(critic.activation(hidden)))[:, mode])
         return torch.stack(columns, 1)
 
+    def barred(q, observation):
+        return torch.stack([q[:, 0], q[:, 1], torch.where(observation[:, 3] > 0.5, q[:, 2], -torch.inf)], 1)
+
     target = rows["rewards"] * scale
     if gamma:
         with torch.no_grad():
-            q = q_of(module.target_critic, rows["new_obs"], module.target_actor(rows["new_obs"]).clamp(0, 1))
-            q[:, 2] = torch.where(rows["new_obs"][:, 3] > 0.5, q[:, 2], -torch.inf)
-            target = target + rows["discount"] * q.max(1).values
+            following = rows["new_obs"]
+            x = module.target_actor(following).clamp(0, 1)
+            if "target_noise" in rows:
+                x = (x + rows["target_noise"]).clamp(0, 1)
+            q = q_of(module.target_critic, following, x)
+            if twin:
+                q = torch.minimum(q, q_of(module.target_twin_critic, following, x))
+            chosen = barred(q_of(module.critic, following, x) if double_q else q, following).argmax(1)
+            target = target + rows["discount"] * q[torch.arange(len(q)), chosen]
     frozen = copy.deepcopy(module.critic).requires_grad_(False)
     raw = module.actor(rows["obs"])
+    if bounds == "sigmoid":
+        with torch.no_grad():
+            logit = module.actor.head(module.actor.trunk(rows["obs"]))
+            torch.testing.assert_close(raw, 1.2 / (1 + torch.exp(-logit)) - 0.1)
     x = raw.detach().clamp(0, 1).requires_grad_()
     q = q_of(frozen, rows["obs"], x)
     gradient = torch.autograd.grad(q[:, 1].sum() + (q[:, 2] * (rows["obs"][:, 3] > 0.5)).sum(), x)[0]
-    gradient = torch.where((raw.detach() > 1) & (gradient > 0), 0.0, gradient)
-    gradient = torch.where((raw.detach() < 0) & (gradient < 0), 0.0, gradient)
-    taken = q_of(module.critic, rows["obs"], rows["parameters"]).gather(1, rows["mode"].long()[:, None])[:, 0]
-    loss = torch.nn.functional.huber_loss(taken, target) - (gradient * raw).sum(1).mean()
+    if bounds == "inverting":
+        gradient = torch.where(gradient > 0, gradient * (1 - raw.detach()), gradient * raw.detach())
+    else:
+        gradient = torch.where((raw.detach() > 1) & (gradient > 0), 0.0, gradient)
+        gradient = torch.where((raw.detach() < 0) & (gradient < 0), 0.0, gradient)
+    loss = -(gradient * raw).sum(1).mean()
+    for critic in (module.critic, module.twin_critic) if twin else (module.critic,):
+        taken = q_of(critic, rows["obs"], rows["parameters"]).gather(1, rows["mode"].long()[:, None])[:, 0]
+        losses = torch.nn.functional.huber_loss(taken, target, reduction="none")
+        loss = loss + (losses * rows.get("weight", 1.0)).mean()
     for optimizer in optimizers:
         optimizer.zero_grad()
     loss.backward()
@@ -84,24 +104,101 @@ def reference_update(module, optimizers, rows, gamma, tau, scale):
         optimizer.step()
     if gamma:
         with torch.no_grad():
-            for main, slow in ((module.actor, module.target_actor), (module.critic, module.target_critic)):
+            for name in ("actor", "critic", "twin_critic")[: 3 if twin else 2]:
+                main, slow = getattr(module, name), getattr(module, f"target_{name}")
                 for p, q_slow in zip(main.parameters(), slow.parameters(), strict=True):
                     q_slow.mul_(1 - tau).add_(tau * p)
 
 
-@pytest.mark.parametrize("gamma", [0.0, 0.9])
-def test_updates_equal_a_plain_pytorch_loop(gamma):
-    learner = make_learner(gamma, reward_scale=0.5, critic_lr=1e-2, actor_lr=1e-2)
+@pytest.mark.parametrize(
+    ("gamma", "options"),
+    [
+        (0.0, {}),
+        (0.9, {}),
+        (0.0, {"bounds": "inverting"}),
+        (0.0, {"bounds": "sigmoid"}),
+        (0.9, {"double_q": True}),
+        (0.9, {"twin_critics": True, "target_noise": 0.1}),
+        (0.9, {"twin_critics": True, "double_q": True, "replay_alpha": 0.6}),
+    ],
+)
+def test_updates_equal_a_plain_pytorch_loop(gamma, options):
+    learner = make_learner(gamma, reward_scale=0.5, critic_lr=1e-2, actor_lr=1e-2, **options)
     module = learner.module[MODULE]
     other = copy.deepcopy(module)
-    optimizers = [torch.optim.Adam(part.parameters(), lr=1e-2) for part in (other.critic, other.actor)]
     rows = make_batch(96)
+    if "target_noise" in options:
+        rows["target_noise"] = np.random.default_rng(1).standard_normal((96, 2)).astype(np.float32)
+    if "replay_alpha" in options:
+        rows |= {"index": np.arange(96), "weight": np.random.default_rng(2).random(96).astype(np.float32)}
+    twin = options.get("twin_critics", False)
+    critics = [*other.critic.parameters(), *(other.twin_critic.parameters() if twin else ())]
+    optimizers = [torch.optim.Adam(part, lr=1e-2) for part in (critics, other.actor.parameters())]
     update(learner, rows, minibatch=32)
     for start in range(0, 96, 32):
         part = {k: v[start : start + 32] for k, v in rows.items()}
-        reference_update(other, optimizers, part, gamma, 0.1, 0.5)
+        switches = {"bounds": options.get("bounds", "clamp"), "double_q": options.get("double_q", False), "twin": twin}
+        reference_update(other, optimizers, part, gamma, 0.1, 0.5, **switches)
     for (name, ours), theirs in zip(module.named_parameters(), other.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs, atol=2e-6, rtol=1e-4, msg=name)
+
+
+def test_separate_dqn_and_ddpg_learn_from_their_own_values():
+    """Two learners written out: a DQN that sees no parameters, and a DDPG that sees no mode."""
+    learner = make_learner(0.9, critic="separate", critic_lr=1e-2, actor_lr=1e-2)
+    module = learner.module[MODULE]
+    other = copy.deepcopy(module)
+    optimizers = [torch.optim.Adam(part.parameters(), lr=1e-2) for part in (other.critic, other.actor)]
+    rows = {k: torch.as_tensor(v) for k, v in make_batch(32).items()}
+
+    def dqn(critic, observation):
+        return critic.head(critic.trunk(critic.activation(critic.observation_in(observation))))
+
+    def ddpg(critic, observation, x):
+        value = critic.ddpg
+        first = (
+            torch.cat([observation, x], 1) @ torch.cat([value.observation_in.weight, value.parameter_in.weight], 1).T
+        )
+        return value.head(value.trunk(value.activation(first + value.observation_in.bias)))[:, 0]
+
+    with torch.no_grad():
+        q = dqn(other.target_critic, rows["new_obs"])
+        q[:, 2] = torch.where(rows["new_obs"][:, 3] > 0.5, q[:, 2], -torch.inf)
+        dqn_target = rows["rewards"] + rows["discount"] * q.max(1).values
+        x = other.target_actor(rows["new_obs"]).clamp(0, 1)
+        ddpg_target = rows["rewards"] + rows["discount"] * ddpg(other.target_critic, rows["new_obs"], x)
+    loss = torch.nn.functional.huber_loss(
+        dqn(other.critic, rows["obs"]).gather(1, rows["mode"].long()[:, None])[:, 0], dqn_target
+    )
+    loss = loss + torch.nn.functional.huber_loss(ddpg(other.critic, rows["obs"], rows["parameters"]), ddpg_target)
+    raw = other.actor(rows["obs"])
+    x = raw.detach().clamp(0, 1).requires_grad_()
+    gradient = torch.autograd.grad(ddpg(other.critic, rows["obs"], x).sum(), x)[0]
+    gradient[((raw > 1) & (gradient > 0)) | ((raw < 0) & (gradient < 0))] = 0.0
+    (loss - (gradient * raw).sum(1).mean()).backward()
+    for optimizer in optimizers:
+        optimizer.step()
+    update(learner, make_batch(32))
+    for (name, ours), theirs in zip(module.named_parameters(), other.named_parameters(), strict=True):
+        if not name.startswith("target"):
+            torch.testing.assert_close(ours, theirs[1], atol=2e-6, rtol=1e-4, msg=name)
+
+
+def test_prioritised_updates_tell_the_error_of_every_row():
+    learner = make_learner(0.0, replay_alpha=0.6)
+    module = learner.module[MODULE]
+    rows = make_batch(32) | {"index": np.arange(100, 132), "weight": np.ones(32, np.float32)}
+    batch = {k: torch.as_tensor(v) for k, v in rows.items()}
+    with torch.no_grad():
+        expected = (module.critic.taken(batch["obs"], batch["mode"].long(), batch["parameters"])[:, 0]).numpy()
+    expected = np.abs(expected - rows["rewards"])
+    multi = MultiAgentBatch({MODULE: SampleBatch(rows)}, env_steps=32)
+    results = [learner.update(batch=multi, timesteps={"num_env_steps_sampled_lifetime": 0})]
+    index, errors = pop_row_errors(results)[MODULE]
+    order = np.argsort(index)
+    np.testing.assert_array_equal(index[order], rows["index"])
+    np.testing.assert_allclose(errors[order], expected, rtol=1e-4, atol=1e-6)
+    assert pop_row_errors(results) == {}
 
 
 def test_an_older_state_is_really_restored():

@@ -38,9 +38,7 @@ def test_taken_is_a_column_of_all(batch, kind):
     spec = NetworkSpec(5, SPEC.parameter_slots, hidden=(16, 8), critic=kind)
     critic = Critic(spec)
     mode = torch.randint(0, 3, (32,))
-    torch.testing.assert_close(
-        critic.taken(batch[0], mode, batch[1]), critic(*batch).gather(1, mode[:, None]).squeeze(1)
-    )
+    torch.testing.assert_close(critic.taken(batch[0], mode, batch[1]), critic(*batch).gather(1, mode[:, None]))
 
 
 def test_multi_pass_q_does_not_see_other_modes_parameters(batch):
