@@ -37,13 +37,26 @@ def test_solves_the_hybrid_identity_task(ray_session, own_boxes):
     ("field", "value", "message"),
     [
         ("critic", "mixed", "must be one of multi-pass, joint, separate"),
+        ("bounds", "tanh", "must be one of clamp, inverting, sigmoid"),
         ("gamma", 1.5, "below 1"),
         ("replay_capacity", 0, "at least 1"),
+        ("n_step", 0, "at least 1"),
+        ("replay_alpha", -0.5, "at least 0"),
+        ("asynchronous", True, "num_env_runners of at least 1"),
     ],
 )
 def test_bad_configuration_is_refused(field, value, message):
     config = identity_config().training(**{field: value})
     with pytest.raises(ValueError, match=message):
+        config.validate()
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("double_q", True), ("twin_critics", True), ("target_noise", 0.1), ("n_step", 3)]
+)
+def test_options_that_need_a_discount_are_refused_without(option, value):
+    config = identity_config().training(gamma=0.0, **{option: value})
+    with pytest.raises(ValueError, match=f"{option} = {value}: has no effect with gamma = 0"):
         config.validate()
 
 
@@ -56,7 +69,7 @@ def test_an_environment_that_always_fails_ends_training(ray_session):
         .fault_tolerance(restart_failed_env_runners=True, delay_between_env_runner_restarts_s=0.0)
     )
     algorithm = config.build_algo()
-    with pytest.raises(RuntimeError, match="(?s)in 3 rounds.*RuntimeError: broken on purpose"):
+    with pytest.raises(RuntimeError, match=r"(?s)in 3 rounds.*RuntimeError: broken on purpose"):
         algorithm.train()
     algorithm.stop()
 
