@@ -66,12 +66,12 @@ def compare(
     optimum = constrained_optimum(scenario, trace, on_step=step("C_opt", 0))
     # The oracle is the reference of every gap; it comes first, and does not depend on who else is compared.
     oracle = next((policy for policy in policies if policy.name == "oracle"), make_policy("oracle", scenario))
-    record = rollout(oracle, scenario, trace, policy_seed, step("oracle", trace.num_slots))
+    record = rollout(oracle, scenario, trace, policy_seed, step("oracle", trace.num_slots), oracle)
     reference = OracleReference.of(record)
     metrics = {"oracle": measure(record, scenario, optimum, reference)}
     for policy in policies:
         if policy.name != "oracle":
-            record = rollout(policy, scenario, trace, policy_seed, step(policy.name, trace.num_slots))
+            record = rollout(policy, scenario, trace, policy_seed, step(policy.name, trace.num_slots), oracle)
             metrics[policy.name] = measure(record, scenario, optimum, reference)
     return Comparison(
         scenario=scenario,

@@ -40,6 +40,8 @@ METRICS: dict[str, Metric] = {
     "deadline_infeasible": Metric("share", "device-slots in which no action meets the deadline"),
     "objective": Metric("", "drift-plus-penalty (18) of a device in a slot, mean"),
     "reward": Metric("", "shaped reward of a device in a slot, mean"),
+    "objective_regret": Metric("relative", "objective above the oracle's in the states visited, of V times cost"),
+    "reward_regret": Metric("relative", "the same with the penalty of missed deadlines"),
     "gap_to_optimum": Metric("relative", "cost above C_opt(Delta)"),
     "gap_to_oracle": Metric("relative", "cost above the oracle's on the same trace"),
     "shortfall": Metric("", "largest Delta - mean fraction among the devices whose oracle reaches Delta, at least 0"),
@@ -72,7 +74,7 @@ def measure(
         oracle: The oracle's results on the same trace, for ``gap_to_oracle`` and ``shortfall``.
 
     Returns:
-        Arrays [E] by name of :data:`METRICS`; the gaps only where their reference is given.
+        Arrays [E] by name of :data:`METRICS`; gaps and regrets only where their reference is given.
     """
 
     def average(values: np.ndarray) -> np.ndarray:
@@ -106,6 +108,9 @@ def measure(
         "objective": average(record.objective),
         "reward": average(record.reward),
     }
+    for name in ("objective_regret", "reward_regret"):
+        if (regret := getattr(record, name)) is not None:
+            metrics[name] = average(regret) / (scenario.lyapunov.v * cost)
     if optimum is not None:
         metrics["gap_to_optimum"] = cost / optimum.cost.mean(-1) - 1.0
     if oracle is not None:

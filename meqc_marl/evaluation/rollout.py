@@ -9,8 +9,8 @@ import numpy as np
 
 from meqc_marl.config import Scenario
 from meqc_marl.env.simulator import OffloadingSimulator
-from meqc_marl.lyapunov import BACKLOG_COLUMN, VirtualQueues, scaled_backlog
-from meqc_marl.physics.cost import Outcome
+from meqc_marl.lyapunov import BACKLOG_COLUMN, VirtualQueues, growth, objective, reward, scaled_backlog
+from meqc_marl.physics.cost import Outcome, settle
 from meqc_marl.policies import Policy, Situation
 from meqc_marl.trace import Trace
 
@@ -22,15 +22,24 @@ class Rollout(Outcome):
     Attributes:
         objective, reward: Drift-plus-penalty (18) and shaped reward [T, E, M].
         backlog: Virtual queues z [T + 1, E, M], from the empty ones before the first slot to those after the last.
+        objective_regret, reward_regret: How much worse than the reference policy's action in the same state the action
+            was [T, E, M]; None without a reference.
     """
 
     objective: np.ndarray
     reward: np.ndarray
     backlog: np.ndarray
+    objective_regret: np.ndarray | None = None
+    reward_regret: np.ndarray | None = None
 
 
 def rollout(
-    policy: Policy, scenario: Scenario, trace: Trace, seed: int = 0, on_slot: Callable[[], object] | None = None
+    policy: Policy,
+    scenario: Scenario,
+    trace: Trace,
+    seed: int = 0,
+    on_slot: Callable[[], object] | None = None,
+    reference: Policy | None = None,
 ) -> Rollout:
     """Let ``policy`` decide every slot of ``trace``, all rows at once, with virtual queues that start empty.
 
@@ -40,6 +49,7 @@ def rollout(
         trace: Nature [T, E, M]; T may differ from the scenario's horizon.
         seed: Of the policy's own randomness.
         on_slot: Called after every slot, to show progress.
+        reference: Is asked for its action in every state that ``policy`` visits; the oracle, to measure regret.
     """
     slots, rows, devices = trace.num_slots, trace.num_envs, trace.num_devices
     simulator = OffloadingSimulator(scenario, rows, trace)
@@ -52,10 +62,14 @@ def rollout(
     for slot in range(slots):
         observation = simulator.observation
         observation[..., BACKLOG_COLUMN] = scaled_backlog(scenario.lyapunov, queues.backlog)
-        mode, fraction = policy.act(Situation(observation, simulator.places, queues.backlog, rng))
+        situation = Situation(observation, simulator.places, queues.backlog, rng)
+        mode, fraction = policy.act(situation)
+        best = None if reference is None else _values(reference, situation, scenario)
         outcome = simulator.step(mode, fraction)
         step = queues.advance(outcome.cost, outcome.fraction, outcome.deadline_missed)
         happened = vars(outcome) | {"objective": step.objective, "reward": step.reward}
+        if best is not None:
+            happened |= {"objective_regret": step.objective - best[0], "reward_regret": best[1] - step.reward}
         if slot == 0:
             record = {name: np.empty((slots, *values.shape), values.dtype) for name, values in happened.items()}
         for name, values in happened.items():
@@ -64,3 +78,11 @@ def rollout(
         if on_slot is not None:
             on_slot()
     return Rollout(**record, backlog=backlog)
+
+
+def _values(policy: Policy, situation: Situation, scenario: Scenario) -> tuple[np.ndarray, np.ndarray]:
+    """Objective and reward [E, M] of what ``policy`` would do."""
+    outcome = settle(scenario.cost, situation.places, *policy.act(situation))
+    config, backlog = scenario.lyapunov, situation.backlog
+    slot = (config, outcome.cost, backlog, growth(config, outcome.fraction))
+    return objective(*slot), reward(*slot, outcome.deadline_missed, scenario.cost.deadline_penalty)

@@ -39,9 +39,11 @@ def evaluate_against_oracle(algorithm: Algorithm) -> dict[str, float]:
     assert scenario is not None
     trace = generate_trace(scenario, range(HELD_OUT_SEED, HELD_OUT_SEED + NUM_TRACES))
     # Nature is the same at every evaluation, and so is the oracle's result.
+    oracle = make_policy("oracle", scenario)
     if not hasattr(algorithm, "oracle_reference"):
-        algorithm.oracle_reference = OracleReference.of(rollout(make_policy("oracle", scenario), scenario, trace))
-    metrics = measure(rollout(policy, scenario, trace), scenario, oracle=algorithm.oracle_reference)
+        algorithm.oracle_reference = OracleReference.of(rollout(oracle, scenario, trace))
+    record = rollout(policy, scenario, trace, reference=oracle)
+    metrics = measure(record, scenario, oracle=algorithm.oracle_reference)
     return {name: float(value.mean()) for name, value in metrics.items()}
 
 

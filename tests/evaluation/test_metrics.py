@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from meqc_marl.config import load_scenario
+from meqc_marl.env.simulator import OffloadingSimulator
 from meqc_marl.evaluation.metrics import METRICS, OracleReference, measure
 from meqc_marl.evaluation.optimum import Optimum
 from meqc_marl.evaluation.rollout import Rollout, rollout
+from meqc_marl.physics.cost import settle
 from meqc_marl.policies import make_policy
 from meqc_marl.trace import generate_trace
 
@@ -29,6 +31,8 @@ def hand_made():
         objective=array([1.0, 2.0, 3.0], [4.0, 5.0, 9.0]),
         reward=-array([1.0, 2.0, 3.0], [4.0, 5.0, 9.0]),
         backlog=array([0.0, 0.0, 0.0], [0.7, 0.0, 0.2], [1.4, 0.2, 0.0]),
+        objective_regret=array([0.1, 0.2, 0.3], [0.0, 0.0, 0.0]),
+        reward_regret=array([0.1, 0.2, 0.3], [3.0, 0.0, 0.0]),
     )
 
 
@@ -60,6 +64,8 @@ def test_hand_made_rollout():
         "deadline_infeasible": 1 / 6,
         "objective": 4.0,
         "reward": -4.0,
+        "objective_regret": 0.1 / 4.0,
+        "reward_regret": 0.6 / 4.0,
         "gap_to_optimum": 1 / 3,
         "gap_to_oracle": 1.0,
         "shortfall": 0.7,
@@ -87,3 +93,35 @@ def test_shortfall_counts_only_devices_whose_oracle_reaches_delta(small):
     fraction = record.fraction.mean(0)
     assert got[0] == pytest.approx(max(0.0, 0.7 - fraction[0, 0], 0.7 - fraction[0, 2]))
     assert got[1] == 0.0
+
+
+def test_regret_against_a_search_over_all_actions(small):
+    """Greedy's regret in the states that it visits, the best action being found on a fine grid of fractions."""
+    trace = generate_trace(small, [0, 1], num_slots=40)
+    record = rollout(make_policy("greedy", small), small, trace, reference=make_policy("oracle", small))
+    simulator = OffloadingSimulator(small, 2, trace)
+    simulator.reset()
+    config = small.lyapunov
+    actions = [(0, 0.0), *((mode, x) for mode in (1, 2) for x in np.linspace(0.01, 1.0, 400))]
+    for slot in range(40):
+        backlog = record.backlog[slot]
+        least = np.full((2, 3), np.inf)
+        for mode, fraction in actions:
+            shape = np.ones((2, 3))
+            outcome = settle(small.cost, simulator.places, mode * shape.astype(int), fraction * shape)
+            value = config.v * outcome.cost + backlog * (config.delta - outcome.fraction)
+            least = np.where(outcome.deadline_missed, least, np.minimum(least, value))
+        feasible = record.deadline_feasible[slot]
+        got = (record.objective_regret[slot], record.reward_regret[slot])
+        expected = (record.objective[slot] - least, -record.reward[slot] - least)
+        for regret, by_search in zip(got, expected, strict=True):
+            np.testing.assert_allclose(regret[feasible], by_search[feasible], atol=0.15 * config.v)
+        simulator.step(record.mode[slot], record.fraction[slot])
+    assert record.objective_regret.max() > 1.0
+
+
+def test_the_oracle_has_no_regret(small):
+    oracle = make_policy("oracle", small)
+    record = rollout(oracle, small, generate_trace(small, [0], num_slots=20), reference=oracle)
+    assert not record.objective_regret.any()
+    assert not record.reward_regret.any()
