@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
+from meqc_marl.config.io import parse_assignment
 from meqc_marl.errors import InputError
 
 Overrides = Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(name="set", metavar="FIELD=VALUE")]
 """``--set cost.latency=sequential``, as often as needed."""
+
+LearnerParameters = Annotated[
+    tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(name="learner", metavar="NAME=VALUE")
+]
+"""``--learner critic=separate``, as often as needed."""
 
 InputFile = Annotated[Path | None, tyro.conf.arg(metavar="FILE")]
 OutputFile = Annotated[Path | None, tyro.conf.arg(metavar="FILE")]
 
 ScenarioSource = Annotated[str, tyro.conf.arg(metavar="PRESET|FILE")]
 """A preset's name or a YAML file."""
+
+
+def parse_assignments(option: str, assignments: Sequence[str]) -> dict[str, Any]:
+    """Read ``name=value`` pairs, the values in YAML."""
+    return dict(parse_assignment(option, assignment) for assignment in assignments)
 
 
 def at_least(option: str, value: int, least: int) -> int:

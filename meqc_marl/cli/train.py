@@ -10,7 +10,7 @@ from typing import Literal
 from rich.console import Console
 
 from meqc_marl.cli.compare import Compare
-from meqc_marl.cli.options import Overrides, ScenarioSource, at_least
+from meqc_marl.cli.options import LearnerParameters, Overrides, ScenarioSource, at_least, parse_assignments
 from meqc_marl.config import Scenario, load_scenario
 from meqc_marl.errors import InputError
 from meqc_marl.rl.run_folder import TrainingRun, check_new_run, load_run
@@ -36,6 +36,8 @@ class Train:
     """Remote samplers; 0 samples in the main process, which is quickest for few cores."""
     env_runner: Literal["batched", "stock"] = "batched"
     """Ours over arrays, or RLlib's MultiAgentEnvRunner over the PettingZoo environment (slow)."""
+    learner: LearnerParameters = ()
+    """Change a parameter of the learner, such as critic=separate; may be repeated."""
     out: Path = Path("results/train")
     """Folder of the run: checkpoints, TensorBoard files, final table and picture."""
     resume: bool = False
@@ -48,6 +50,7 @@ class Train:
     def run(self) -> None:
         """Train, then compare."""
         self._check_numbers()
+        learner = parse_assignments("learner", self.learner)
         scenario, resumed = self._resumed() if self.resume else (self._scenario(), None)
         if resumed is None:
             check_new_run(self.out)
@@ -62,6 +65,7 @@ class Train:
             num_env_runners=self.num_env_runners,
             env_runner=self.env_runner,
             checkpoint_every_s=self.checkpoint_every_s,
+            learner=learner,
         )
         console = Console()
         with show_training() as report:
@@ -106,4 +110,6 @@ class Train:
             raise InputError(f"resume: the run in '{self.out}' has another scenario; leave out --set, --v and --delta.")
         if self.env_steps not in (None, run.env_steps):
             raise InputError(f"resume: the run in '{self.out}' has {run.env_steps:,} env-steps; leave out --env-steps.")
+        if self.learner and parse_assignments("learner", self.learner) != run.learner:
+            raise InputError(f"resume: the run in '{self.out}' has other learner parameters; leave out --learner.")
         return scenario, run

@@ -58,6 +58,21 @@ def save_scenario(scenario: Scenario, path: str | Path) -> None:
         file.write(text.encode())
 
 
+def parse_assignment(option: str, text: str, example: str = "gamma=0.9") -> tuple[str, Any]:
+    """Read ``name=value``, the value in YAML.
+
+    Raises:
+        InputError: If it is not of this form.
+    """
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise InputError(f"{option} '{text}' is not of the form field=value, as in {example}.")
+    try:
+        return name.strip(), yaml.load(value, Loader=_Loader)
+    except yaml.YAMLError:
+        raise InputError(f"{option} '{text}' has a value that is not valid YAML.") from None
+
+
 def _read_fields(source: str | Path | Scenario) -> dict[str, Any]:
     if isinstance(source, Scenario):
         return source.model_dump(mode="json")
@@ -92,14 +107,10 @@ def _read_text(source: str | Path) -> str:
 
 
 def _apply_override(fields: dict[str, Any], override: str) -> None:
-    name, equals, text = override.partition("=")
-    keys = name.strip().split(".")
-    if not equals or not all(keys):
-        raise InputError(f"override '{override}' is not of the form field=value, as in cost.latency=sequential.")
-    try:
-        value = yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError:
-        raise InputError(f"override '{override}' has a value that is not valid YAML.") from None
+    name, value = parse_assignment("override", override, "cost.latency=sequential")
+    keys = name.split(".")
+    if not all(keys):
+        raise InputError(f"override '{override}' has an empty name in it; an example is cost.latency=sequential.")
     for depth, key in enumerate(keys[:-1]):
         below = fields.setdefault(key, {})
         if not isinstance(below, dict):

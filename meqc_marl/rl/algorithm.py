@@ -186,7 +186,7 @@ class DQNDDPGConfig(AlgorithmConfig):
         for name, unused in bootstrapping.items():
             if self.gamma == 0 and getattr(self, name) != unused:
                 self._value_error(f"{name} = {getattr(self, name)}: has no effect with gamma = 0; leave it {unused}.")
-        if self.asynchronous and not self.num_env_runners:
+        if self.asynchronous and not self.num_env_runners and not self.in_evaluation:
             self._value_error("asynchronous = True: needs num_env_runners of at least 1.")
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from ray.tune.registry import register_env
@@ -9,6 +10,7 @@ from ray.tune.registry import register_env
 from meqc_marl.config import Scenario
 from meqc_marl.env.observation import OBSERVATION_COLUMNS
 from meqc_marl.env.parallel import OffloadingParallelEnv
+from meqc_marl.errors import InputError, did_you_mean
 from meqc_marl.physics.cost import Mode
 from meqc_marl.rl.algorithm import DQNDDPGConfig
 from meqc_marl.rl.callbacks import LyapunovCallback
@@ -24,6 +26,14 @@ SHARED_MODULE = "device"
 DEFAULT_DEVICE_STEPS = 2_400_000
 #: Cost of a device in a slot at the defaults is about 15; this brings rewards to about 1.
 TYPICAL_COST = 15.0
+
+#: What ``learner`` may set.
+LEARNER_PARAMETERS = (
+    *("critic", "bounds", "double_q", "twin_critics", "target_noise", "n_step", "replay_alpha", "replay_beta"),
+    *("gamma", "tau", "hidden", "activation", "critic_lr", "actor_lr", "huber_delta", "grad_norm", "reward_scale"),
+    *("epsilon", "exploration_noise", "train_batch_size_per_learner", "updates_per_training_step"),
+    *("replay_capacity", "num_steps_before_learning", "asynchronous"),
+)
 
 
 def _batched(context: Any) -> OffloadingBatchedEnv:
@@ -54,6 +64,25 @@ def _decay(start: float, env_steps: int) -> list[list[float]]:
     return [[0, start], [3 * env_steps // 10, start], [env_steps, start / 100]]
 
 
+def apply_learner(config: DQNDDPGConfig, learner: Mapping[str, Any]) -> None:
+    """Set parameters of the learner by name.
+
+    Raises:
+        InputError: If a name is unknown or a value not allowed.
+    """
+    for name, value in learner.items():
+        if name not in LEARNER_PARAMETERS:
+            raise InputError(f"learner parameter '{name}' is unknown{did_you_mean(name, LEARNER_PARAMETERS)}")
+        default = getattr(config, name)
+        if isinstance(default, bool) != isinstance(value, bool) or isinstance(default, str) != isinstance(value, str):
+            raise InputError(f"learner parameter {name} is {value!r}; it must be of the kind of {default!r}.")
+        config.training(**{name: tuple(value) if isinstance(default, tuple) else value})
+    try:
+        config.validate()
+    except (ValueError, TypeError) as error:
+        raise InputError(f"learner parameter {str(error).splitlines()[0]}") from None
+
+
 def offloading_config(
     scenario: Scenario,
     *,
@@ -61,6 +90,7 @@ def offloading_config(
     seed: int | None = 0,
     num_env_runners: int = 0,
     env_runner: Literal["batched", "stock"] = "batched",
+    learner: Mapping[str, Any] | None = None,
 ) -> DQNDDPGConfig:
     """Build the configuration that ``meqc-marl train`` uses.
 
@@ -74,6 +104,10 @@ def offloading_config(
         seed: Seed of networks, exploration, replay and nature.
         num_env_runners: Remote samplers; 0 samples in the main process.
         env_runner: ``batched``, or RLlib's ``MultiAgentEnvRunner`` over the PettingZoo environment (``stock``).
+        learner: Parameters of :meth:`DQNDDPGConfig.training` other than the defaults, by name.
+
+    Raises:
+        InputError: If ``learner`` has an unknown name or a value that is not allowed.
     """
     env_steps = env_steps or default_env_steps(scenario)
     # About 240 devices a slot, whatever their number in a row.
@@ -108,6 +142,8 @@ def offloading_config(
         replay_capacity=500_000,
         num_steps_before_learning=min(env_steps // 20, 4_000),
     )
+    if learner:
+        apply_learner(config, learner)
     config.reporting(min_sample_timesteps_per_iteration=max(1, scenario.horizon // 5) * rows)
     config.debugging(seed=seed, log_level="ERROR")
     if env_runner == "batched":

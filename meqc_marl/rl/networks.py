@@ -72,7 +72,7 @@ class NetworkSpec:
             hidden=tuple(int(width) for width in data["hidden"]),
             critic=data["critic"],
             activation=data["activation"],
-            bounds=data["bounds"],
+            bounds=data.get("bounds", "clamp"),
             mask_columns=tuple((int(a), int(b)) for a, b in data["mask_columns"]),
         )
         sound = {
@@ -87,7 +87,7 @@ class NetworkSpec:
         }
         for name, is_sound in sound.items():
             if not is_sound:
-                raise ValueError(f"{name} is {data[name]!r}")
+                raise ValueError(f"{name} is {data.get(name)!r}")
         return spec
 
 

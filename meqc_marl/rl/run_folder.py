@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from meqc_marl.config import Scenario, load_scenario, save_scenario
 from meqc_marl.errors import InputError
@@ -24,6 +25,8 @@ class TrainingRun:
         num_env_runners: Remote samplers.
         env_runner: ``batched`` or ``stock``.
         checkpoint_every_s: Seconds between checkpoints.
+        learner: Parameters of the learner other than the defaults of
+            :func:`~meqc_marl.rl.config.offloading_config`, by name.
     """
 
     env_steps: int
@@ -31,6 +34,7 @@ class TrainingRun:
     num_env_runners: int = 0
     env_runner: str = "batched"
     checkpoint_every_s: float = 60.0
+    learner: dict[str, Any] = field(default_factory=dict)
 
 
 def check_new_run(folder: Path) -> None:

@@ -56,9 +56,11 @@ def train(
         The last checkpoint, and whether the whole budget was trained (False if the run was interrupted).
 
     Raises:
-        InputError: If the folder cannot be written, or holds a run already and ``resume`` is not set.
+        InputError: If the folder cannot be written, or holds a run already and ``resume`` is not set, or a parameter of
+            the learner is not allowed.
     """
     folder = folder.resolve()
+    _config(scenario, run)  # bad parameters are told before anything is written
     if not resume:
         begin_run(folder, scenario, run)
     remove_incomplete(folder)
@@ -95,14 +97,19 @@ def _loop(algorithm: DQNDDPG, run: TrainingRun, folder: Path, report: Callable[[
         return checkpoint or save_checkpoint(algorithm, policy_of(algorithm), folder), steps >= run.env_steps
 
 
-def _build(scenario: Scenario, run: TrainingRun) -> DQNDDPG:
-    config: Any = offloading_config(
+def _config(scenario: Scenario, run: TrainingRun) -> Any:
+    return offloading_config(
         scenario,
         env_steps=run.env_steps,
         seed=run.seed,
         num_env_runners=run.num_env_runners,
         env_runner=run.env_runner,  # type: ignore[arg-type]
+        learner=run.learner,
     )
+
+
+def _build(scenario: Scenario, run: TrainingRun) -> DQNDDPG:
+    config = _config(scenario, run)
     iterations = max(1, run.env_steps // config.min_sample_timesteps_per_iteration)
     config.callbacks(on_train_result=partial(add_evaluation, every=max(1, iterations // 10)))
     algorithm: DQNDDPG = config.build_algo()

@@ -47,6 +47,23 @@ def only_progress(lines):
     return bool(lines) and all(PROGRESS.fullmatch(line) for line in lines)
 
 
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ("critic=mixed", "learner parameter critic = 'mixed': must be one of multi-pass, joint, separate."),
+        ("critc=joint", "learner parameter 'critc' is unknown (did you mean 'critic'?)."),
+        ("gamma=high", "learner parameter gamma is 'high'; it must be of the kind of 0.0."),
+        ("double_q=true", "learner parameter double_q = True: has no effect with gamma = 0; leave it False."),
+        ("gamma", "learner 'gamma' is not of the form field=value, as in gamma=0.9."),
+    ],
+)
+def test_bad_learner_parameters_are_told_before_anything_is_written(tmp_path, capsys, given, sentence):
+    code = main(["train", *TINY, "--learner", given, "--out", str(tmp_path / "run")])
+    assert code == 2
+    assert sentence in capsys.readouterr().err
+    assert not (tmp_path / "run" / "run.json").exists()
+
+
 def test_kill_interrupt_resume_evaluate(tmp_path):
     """kill -9, go on, Ctrl-C, go on to the end; then evaluate what came out, on more devices too."""
     process = start([*TINY, "--env-steps", "8000", "--checkpoint-every-s", "0", "--out", "run"], tmp_path)

@@ -1,5 +1,7 @@
 """Small hybrid environments with a known best action."""
 
+from pathlib import Path
+
 import gymnasium as gym
 import numpy as np
 from ray.tune.registry import register_env
@@ -39,7 +41,25 @@ class AlwaysFailing(HybridIdentity):
         raise RuntimeError("broken on purpose")
 
 
+class FailingOnce(HybridIdentity):
+    """Fails in its 30th step, unless a file says that it has done so."""
+
+    steps = 0
+
+    def __init__(self, marker: str) -> None:
+        super().__init__()
+        self.marker = Path(marker)
+
+    def step(self, action):
+        self.steps += 1
+        if self.steps == 30 and not self.marker.exists():
+            self.marker.touch()
+            raise RuntimeError("broken once")
+        return super().step(action)
+
+
 def register():
     """Tell RLlib their names."""
     register_env("hybrid_identity", lambda context: HybridIdentity(context.get("own_boxes", False)))
     register_env("always_failing", lambda context: AlwaysFailing())
+    register_env("failing_once", lambda context: FailingOnce(context["marker"]))

@@ -60,20 +60,6 @@ def test_options_that_need_a_discount_are_refused_without(option, value):
         config.validate()
 
 
-def test_an_environment_that_always_fails_ends_training(ray_session):
-    """Remote runners die at every step: training must end with an error instead of restarting them for ever."""
-    config = (
-        identity_config()
-        .environment("always_failing")
-        .env_runners(num_env_runners=1, num_cpus_per_env_runner=0.5)
-        .fault_tolerance(restart_failed_env_runners=True, delay_between_env_runner_restarts_s=0.0)
-    )
-    algorithm = config.build_algo()
-    with pytest.raises(RuntimeError, match=r"(?s)in 3 rounds.*RuntimeError: broken on purpose"):
-        algorithm.train()
-    algorithm.stop()
-
-
 def test_space_of_another_kind_is_refused(ray_session):
     with pytest.raises(Exception, match="not supported"):
         DQNDDPGConfig().environment("CartPole-v1").build_algo()

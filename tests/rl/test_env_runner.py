@@ -161,6 +161,33 @@ def test_random_actions_are_random_whatever_epsilon():
     np.testing.assert_allclose(np.quantile(data["parameters"], [0.25, 0.75]), [0.25, 0.75], atol=0.1)
 
 
+def test_returns_of_several_steps_span_fragments_and_lose_nothing(scenario):
+    """Fragments of two slots give the rows that one long fragment gives."""
+    long, short = make_runner(scenario), make_runner(scenario)
+    for runner in (long, short):
+        runner.config.n_step = 3
+    (fragment,) = long.sample(num_timesteps=24 * ROWS)
+    expected = fragment.rows(0.9, 3)
+    parts = []
+    for _ in range(12):
+        (fragment,) = short.sample(num_timesteps=2 * ROWS)
+        parts.append(fragment.rows(0.9, 3))
+    assert parts[0] == {}
+    for name, values in expected.items():
+        np.testing.assert_array_equal(np.concatenate([part[name] for part in parts if part]), values, err_msg=name)
+    assert len(expected["rewards"]) == 22 * ROWS * DEVICES
+
+
+def test_pending_steps_survive_a_restore_but_not_a_fresh_start(scenario):
+    first, other = make_runner(scenario), make_runner(scenario, seed=7)
+    for runner in (first, other):
+        runner.config.n_step = 3
+    sampled(first, 5)
+    other.set_state(copy.deepcopy(first.get_state()))
+    assert len(sampled(other, 2)["reward"]) == 4
+    assert len(sampled(other, 2, force_reset=True)["reward"]) == 2
+
+
 def returns(runner):
     metrics = runner.get_metrics()
     return [float(np.mean(metrics[name].peek())) for name in ("episode_return_mean", "episode_len_mean")]
