@@ -1,25 +1,22 @@
-"""Many training runs, one core each, on whatever cores Ray has; finished runs are kept and not repeated."""
+"""Training runs beside the exact oracle, for the experiments on the learner."""
 
 from __future__ import annotations
 
 import json
-import logging
 import os
 import platform
-import shutil
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import ray
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
+from experiments.jobs import run_jobs
 from meqc_marl.config import load_scenario
 from meqc_marl.evaluation.metrics import OracleReference, measure
 from meqc_marl.evaluation.rollout import rollout
-from meqc_marl.files import replacing
 from meqc_marl.policies import make_policy
 from meqc_marl.rl.evaluation import HELD_OUT_SEED
 from meqc_marl.rl.policy import load_policy
@@ -69,59 +66,36 @@ def evaluate(policy_folder: Path, run: LearnerRun, num_devices: int | None = Non
     return {name: float(value.mean()) for name, value in measure(record, scenario, oracle=reference).items()}
 
 
-def perform(run: LearnerRun, folder: Path) -> None:
-    """Train, evaluate and store."""
-    from meqc_marl.rl.training import Progress as TrainingProgress
-    from meqc_marl.rl.training import train
+def perform(run: LearnerRun) -> dict[str, Any]:
+    """Train and evaluate."""
+    from meqc_marl.rl.training import Progress, train
 
-    work = folder / ".work" / f"{run.name}-{run.seed}"
-    shutil.rmtree(work, ignore_errors=True)
     curve: list[list[float]] = []
 
-    def watch(progress: TrainingProgress) -> None:
+    def watch(progress: Progress) -> None:
         if "evaluation/objective_regret" in progress.scalars:
             curve.append([progress.env_steps, progress.scalars["evaluation/objective_regret"]])
 
-    started = time.perf_counter()
-    settings = TrainingRun(env_steps=run.env_steps, seed=run.seed, checkpoint_every_s=1e9, learner=run.learner)
-    train(load_scenario(run.scenario, run.overrides), settings, work, watch)
-    seconds = time.perf_counter() - started
-    result = {
-        "run": asdict(run),
-        "training_s": seconds,
-        "cores": os.cpu_count(),
-        "machine": platform.machine(),
-        "date": time.strftime("%Y-%m-%d"),
-        "curve_objective_regret": curve,
-        "held_out": evaluate(work, run),
-        "held_out_devices": {count: evaluate(work, run, count) for count in run.devices},
-    }
-    with replacing(run.file(folder)) as file:
-        file.write(json.dumps(result, indent=1).encode())
-    shutil.rmtree(work)
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder) / "run"
+        started = time.perf_counter()
+        settings = TrainingRun(env_steps=run.env_steps, seed=run.seed, checkpoint_every_s=1e9, learner=run.learner)
+        train(load_scenario(run.scenario, run.overrides), settings, work, watch)
+        return {
+            "run": asdict(run),
+            "training_s": time.perf_counter() - started,
+            "cores": os.cpu_count(),
+            "machine": platform.machine(),
+            "date": time.strftime("%Y-%m-%d"),
+            "curve_objective_regret": curve,
+            "held_out": evaluate(work, run),
+            "held_out_devices": {count: evaluate(work, run, count) for count in run.devices},
+        }
 
 
 def perform_all(runs: Sequence[LearnerRun], folder: Path) -> None:
-    """Perform what has no result yet, as many at once as Ray has cores, with a progress bar."""
-    folder = folder.resolve()
-    folder.mkdir(parents=True, exist_ok=True)
-    waiting = [run for run in runs if not run.file(folder).exists()]
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, TimeRemainingColumn()) as bar:
-        task = bar.add_task("runs", total=len(runs), completed=len(runs) - len(waiting))
-        if not waiting:
-            return
-        logging.getLogger("ray").setLevel(logging.ERROR)
-        own = {} if os.environ.get("RAY_ADDRESS") else {"include_dashboard": False}
-        ray.init(**own, log_to_driver=False, logging_level=logging.ERROR)
-        try:
-            pending = [ray.remote(num_cpus=1)(perform).remote(run, folder) for run in waiting]
-            while pending:
-                done, pending = ray.wait(pending)
-                ray.get(done)
-                bar.advance(task, len(done))
-        finally:
-            ray.shutdown()
+    """Perform what has no result yet, as many at once as Ray has cores."""
+    run_jobs({run.file(folder): partial(perform, run) for run in runs})
 
 
 def load_results(runs: Sequence[LearnerRun], folder: Path) -> dict[str, list[dict[str, Any]]]:

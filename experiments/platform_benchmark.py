@@ -1,25 +1,32 @@
 """The learner on Platform, a public benchmark of mixed discrete-continuous actions (Masson et al. 2016).
 
-Run one seed with ``python -m experiments.platform_benchmark --seed 0``; needs ``pip install -e '.[platform]'``.
+Run ``python -m experiments.platform_benchmark``; needs ``pip install -e '.[platform]'``. Finished runs are kept, so it
+can be interrupted. Every run trains on one core and is evaluated by 1,000 greedy episodes; the greatest return is 1.
 """
 
 from __future__ import annotations
 
 import json
-import logging
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
-import ray
+import torch
 import tyro
+from ray.rllib.core.columns import Columns
 from ray.tune.registry import register_env
 
+from experiments.jobs import run_jobs
+from meqc_marl.evaluation.statistics import interquartile_mean
 from meqc_marl.files import replacing
 from meqc_marl.rl.algorithm import DQNDDPGConfig
+from meqc_marl.rl.env_runner import to_numpy
+
+RESULTS = Path(__file__).parent / "results" / "platform"
 
 
 class FlatPlatform(gym.Wrapper):
@@ -49,28 +56,33 @@ class FlatPlatform(gym.Wrapper):
 
 @dataclass(frozen=True)
 class Platform:
-    """Train on Platform and evaluate 1,000 greedy episodes."""
+    """Train on Platform with every critic and seed, print the table and draw the learning curves."""
 
-    seed: int = 0
-    """Seed of everything."""
-    critic: Literal["multi-pass", "joint"] = "multi-pass"
-    """multi-pass (MP-DQN) or joint (P-DQN)."""
+    critics: tuple[str, ...] = ("multi-pass", "joint")
+    """multi-pass (MP-DQN), joint (P-DQN)."""
+    seeds: int = 10
+    """Training seeds, from 0 on."""
     env_steps: int = 100_000
-    """Training budget."""
-    out: Path = Path("results/platform")
+    """Budget of a run: four minutes on one core."""
+    out: Path = RESULTS
     """Folder of the results."""
+    only_report: bool = False
+    """Tell what there is, and train nothing."""
+
+    def file(self, critic: str, seed: int) -> Path:
+        """Where a run's result is stored."""
+        return self.out / f"{critic}-{seed}.json"
 
 
-def config(args: Platform) -> DQNDDPGConfig:
-    """Configuration of a run."""
-    n = args.env_steps
+def config(critic: str, seed: int, n: int) -> DQNDDPGConfig:
+    """Configuration of a run of ``n`` environment steps."""
     return (
         DQNDDPGConfig()
         .environment("flat_platform")
         .env_runners(num_envs_per_env_runner=8, rollout_fragment_length=4)
         .training(
             gamma=0.9,
-            critic=args.critic,
+            critic=critic,
             activation="relu",
             hidden=(128, 128),
             critic_lr=[[0, 1e-3], [n // 2, 1e-3], [n, 1e-5]],
@@ -84,31 +96,81 @@ def config(args: Platform) -> DQNDDPGConfig:
             num_steps_before_learning=2_000,
         )
         .reporting(min_sample_timesteps_per_iteration=n // 30)
-        .debugging(seed=args.seed, log_level="ERROR")
+        .debugging(seed=seed, log_level="ERROR")
     )
 
 
-def main(args: Platform) -> None:
-    """Train, evaluate, store."""
-    logging.getLogger("ray").setLevel(logging.ERROR)
-    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+def perform(critic: str, seed: int, env_steps: int) -> dict[str, Any]:
+    """Train and evaluate; Ray must run."""
     register_env("flat_platform", lambda context: FlatPlatform())
-    algorithm = config(args).build_algo()
-    curve, started, steps = [], time.monotonic(), 0
-    while steps < args.env_steps:
+    algorithm = config(critic, seed, env_steps).build_algo()
+    curve, started, steps = [], time.perf_counter(), 0
+    while steps < env_steps:
         result = algorithm.train()["env_runners"]
         steps = int(result["num_env_steps_sampled_lifetime"])
         curve.append([steps, float(result["episode_return_mean"])])
-        passed = time.monotonic() - started
-        print(f"seed {args.seed}: {steps:,} steps, return {curve[-1][1]:.3f}, {passed:.0f} s", flush=True)
+    passed = time.perf_counter() - started
     score = greedy_return(algorithm, episodes=1_000)
     algorithm.stop()
-    ray.shutdown()
-    args.out.mkdir(parents=True, exist_ok=True)
-    with replacing(args.out / f"{args.critic}-{args.seed}.json") as file:
-        record = {"seed": args.seed, "critic": args.critic, "env_steps": steps, "return": score, "curve": curve}
-        file.write(json.dumps(record).encode())
-    print(f"seed {args.seed}: greedy return over 1,000 episodes {score:.4f}")
+    record = {"seed": seed, "critic": critic, "env_steps": steps, "return": score, "training_s": passed}
+    return record | {"date": time.strftime("%Y-%m-%d"), "curve": curve}
+
+
+def load(args: Platform) -> dict[str, list[dict[str, Any]]]:
+    """Results that exist, by critic."""
+    paths = {critic: [args.file(critic, seed) for seed in range(args.seeds)] for critic in args.critics}
+    return {
+        critic: [json.loads(path.read_text()) for path in files if path.exists()]
+        for critic, files in paths.items()
+        if any(path.exists() for path in files)
+    }
+
+
+def table(results: dict[str, list[dict[str, Any]]]) -> str:
+    """Interquartile mean over seeds with 95 % bootstrap interval, mean and least."""
+    lines = ["| critic | seeds | interquartile mean [95 % interval] | mean | least |", "|---|---|---|---|---|"]
+    for critic, records in results.items():
+        scores = np.array([record["return"] for record in records])
+        estimate = interquartile_mean(scores)
+        interval = f"{estimate.value:.4f} [{estimate.low:.3f}, {estimate.high:.3f}]"
+        lines.append(f"| `{critic}` | {len(scores)} | {interval} | {scores.mean():.3f} | {scores.min():.3f} |")
+    return "\n".join(lines)
+
+
+def draw(results: dict[str, list[dict[str, Any]]], path: Path) -> None:
+    """Return of the exploring policy over training: interquartile mean and all seeds' range between quartiles."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
+    for (critic, records), (colour, line) in zip(results.items(), (("#0072B2", "-"), ("#D55E00", "--")), strict=False):
+        length = min(len(record["curve"]) for record in records)
+        steps = np.array(records[0]["curve"])[:length, 0]
+        returns = np.array([np.array(record["curve"])[:length, 1] for record in records])
+        low, high = np.percentile(returns, (25, 75), axis=0)
+        middle = np.array([interquartile_mean(column).value for column in returns.T])
+        axes.plot(steps, middle, line, color=colour, label=f"{critic}, {len(records)} seeds")
+        axes.fill_between(steps, low, high, color=colour, alpha=0.2, linewidth=0)
+    axes.set(xlabel="environment steps", ylabel="return of an episode, exploring", ylim=(0, 1.02))
+    axes.set_title("Platform: interquartile mean and quartiles over seeds", fontsize=10)
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower right")
+    with replacing(path) as file:
+        figure.savefig(file, format="png", dpi=150)
+    plt.close(figure)
+
+
+def main(args: Platform) -> None:
+    if not args.only_report:
+        order = [(critic, seed) for seed in range(args.seeds) for critic in args.critics]
+        run_jobs({args.file(*which): partial(perform, *which, args.env_steps) for which in order})
+    results = load(args)
+    if not results:
+        raise SystemExit(f"error: folder '{args.out}' holds no results; run without --only-report.")
+    print(table(results))
+    draw(results, args.out / "learning_curves.png")
 
 
 def greedy_return(algorithm: Any, episodes: int) -> float:
@@ -118,16 +180,11 @@ def greedy_return(algorithm: Any, episodes: int) -> float:
     observation = runner.env.reset([10_000_000 + row for row in range(runner.num_envs)])
     total, finished = np.zeros(runner.num_envs), np.zeros(runner.num_envs, int)
     returns: list[float] = []
-    import torch
-    from ray.rllib.core.columns import Columns
-
-    from meqc_marl.rl.env_runner import _to_numpy
-
     module = algorithm.get_module()
     while len(returns) < per_row * runner.num_envs:
         batch = {Columns.OBS: torch.from_numpy(observation.reshape(runner.num_envs, -1))}
         action = module.forward_inference(batch)[Columns.ACTIONS]
-        step = runner.env.step(_to_numpy(action, (runner.num_envs, 1)))
+        step = runner.env.step(to_numpy(action, (runner.num_envs, 1)))
         total += step.reward[:, 0]
         observation = step.next_observation
         if step.done.any():

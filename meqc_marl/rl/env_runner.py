@@ -218,11 +218,11 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
             output = module.forward_exploration(batch, t=self.num_env_steps_sampled_lifetime)
         else:
             output = module.forward_inference(batch)
-        step = self.env.step(_to_numpy(output[Columns.ACTIONS], (rows, agents)))
+        step = self.env.step(to_numpy(output[Columns.ACTIONS], (rows, agents)))
         self._callback("on_episode_step", episode=step, env=self.env, env_index=0)
         fragment.observation.append(observation)
-        fragment.mode.append(_to_numpy(output[MODE], (rows, agents)).astype(np.int8))
-        fragment.parameters.append(_to_numpy(output[PARAMETERS], (rows, agents)))
+        fragment.mode.append(to_numpy(output[MODE], (rows, agents)).astype(np.int8))
+        fragment.parameters.append(to_numpy(output[PARAMETERS], (rows, agents)))
         fragment.reward.append(step.reward)
         fragment.next_observation.append(step.next_observation)
         fragment.terminated.append(step.terminated)
@@ -342,10 +342,10 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
             env.close()
 
 
-def _to_numpy(value: Any, lead: tuple[int, int]) -> Any:
+def to_numpy(value: Any, lead: tuple[int, int]) -> Any:
     """Tensors [E * M, ...] of a nested structure as arrays [E, M, ...]."""
     if isinstance(value, dict):
-        return {key: _to_numpy(item, lead) for key, item in value.items()}
+        return {key: to_numpy(item, lead) for key, item in value.items()}
     if isinstance(value, tuple):
-        return tuple(_to_numpy(item, lead) for item in value)
+        return tuple(to_numpy(item, lead) for item in value)
     return value.numpy().reshape(*lead, *value.shape[1:])

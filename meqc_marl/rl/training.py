@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LI
 from torch.utils.tensorboard import SummaryWriter
 
 from meqc_marl.config import Scenario
+from meqc_marl.errors import InputError
 from meqc_marl.rl.algorithm import DQNDDPG
 from meqc_marl.rl.checkpoint import list_checkpoints, remove_incomplete, save_checkpoint
 from meqc_marl.rl.config import offloading_config, register_envs
@@ -81,20 +82,49 @@ def _loop(algorithm: DQNDDPG, run: TrainingRun, folder: Path, report: Callable[[
         return list_checkpoints(folder)[-1], True
     saved_at, checkpoint = time.monotonic(), None
     # What a killed run logged after its last checkpoint is logged again: TensorBoard drops the first.
-    writer = SummaryWriter(str(folder / "tensorboard"), purge_step=steps + 1)
-    with writer, _stop_on_signal() as stopped:
+    with _curves(folder / "tensorboard", steps + 1) as write, _stop_on_signal() as stopped:
         while steps < run.env_steps and not stopped():
             result = algorithm.train()
             checkpoint = None
             steps = env_steps(result)
             values = scalars(result)
-            for tag, value in values.items():
-                writer.add_scalar(tag, value, steps)
+            write(values, steps)
             report(Progress(steps, run.env_steps, values))
             if time.monotonic() - saved_at > run.checkpoint_every_s:
                 checkpoint = save_checkpoint(algorithm, policy_of(algorithm), folder)
                 saved_at = time.monotonic()
         return checkpoint or save_checkpoint(algorithm, policy_of(algorithm), folder), steps >= run.env_steps
+
+
+@contextmanager
+def _curves(folder: Path, first_step: int) -> Iterator[Callable[[dict[str, float], int], None]]:
+    """Yield what writes scalars for TensorBoard; what is there from ``first_step`` on is dropped."""
+
+    def write(values: dict[str, float], step: int) -> None:
+        try:
+            for tag, value in values.items():
+                writer.add_scalar(tag, value, step)
+        except OSError as error:
+            raise _unwritable(folder, error) from error
+
+    try:
+        writer = SummaryWriter(str(folder), purge_step=first_step)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    hook = threading.excepthook
+    # An error of TensorBoard's thread is raised again in ours, which tells it in a sentence.
+    threading.excepthook = lambda told: None if type(told.thread).__module__.startswith("tensorboard") else hook(told)
+    try:
+        yield write
+    finally:
+        threading.excepthook = hook
+        with suppress(OSError):
+            # It would raise again what stopped training, or lose the last few points; the checkpoint is what counts.
+            writer.close()
+
+
+def _unwritable(folder: Path, error: OSError) -> InputError:
+    return InputError(f"output folder '{folder}' cannot be written: {error.strerror or error}.")
 
 
 def _config(scenario: Scenario, run: TrainingRun) -> Any:

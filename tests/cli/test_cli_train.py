@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -45,6 +46,40 @@ def start(arguments, folder):
 def only_progress(lines):
     """Our lines and no word of RLlib's."""
     return bool(lines) and all(PROGRESS.fullmatch(line) for line in lines)
+
+
+@pytest.fixture
+def full_disk(tmp_path):
+    """Mounts a file system of a few KiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+
+    def mount(size):
+        command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+        if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
+            pytest.skip("mounting a small file system needs root")
+        return folder
+
+    yield mount
+    subprocess.run(["umount", str(folder)], capture_output=True)
+
+
+@pytest.mark.parametrize(
+    ("size", "every", "sentence"),
+    [
+        ("24k", "1000", r"output folder '.*tensorboard' cannot be written: .*"),
+        ("3m", "0", r"checkpoint '.*' cannot be .*"),
+    ],
+)
+def test_a_full_disk_is_told_in_one_sentence_and_leaves_no_half_checkpoint(full_disk, size, every, sentence):
+    run = full_disk(size) / "run"
+    done = finish([*TINY, "--env-steps", "60000", "--checkpoint-every-s", every, "--out", str(run)], run.parent, 2)
+    lines = done.stderr.strip().splitlines()
+    assert only_progress(lines[:-1])
+    assert re.fullmatch(rf"error: {sentence}No space left on device\.", lines[-1])
+    assert not list(run.glob(".incomplete-*"))
+    # What is there is complete.
+    assert all((checkpoint / "policy" / "policy.safetensors").exists() for checkpoint in list_checkpoints(run))
 
 
 @pytest.mark.parametrize(

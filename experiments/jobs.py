@@ -1,0 +1,46 @@
+"""Many independent jobs, one core each, on whatever cores Ray has; finished ones are kept and not repeated."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import ray
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from meqc_marl.files import replacing
+
+
+def run_jobs(jobs: Mapping[Path, Callable[[], dict[str, Any]]]) -> None:
+    """Run every job whose file does not exist yet and store what it returns there, as JSON.
+
+    Args:
+        jobs: What to run, by the file of its result.
+    """
+    waiting = {path: job for path, job in jobs.items() if not path.exists()}
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, TimeRemainingColumn()) as bar:
+        task = bar.add_task("runs", total=len(jobs), completed=len(jobs) - len(waiting))
+        if not waiting:
+            return
+        logging.getLogger("ray").setLevel(logging.ERROR)
+        own = {} if os.environ.get("RAY_ADDRESS") else {"include_dashboard": False}
+        ray.init(**own, log_to_driver=False, logging_level=logging.ERROR)
+        try:
+            remote = ray.remote(num_cpus=1)(lambda job: job())
+            pending = {remote.remote(job): path for path, job in waiting.items()}
+            while pending:
+                done, _ = ray.wait(list(pending))
+                for reference in done:
+                    path = pending.pop(reference)
+                    result = ray.get(reference)
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    with replacing(path) as file:
+                        file.write(json.dumps(result, indent=1).encode())
+                    bar.advance(task)
+        finally:
+            ray.shutdown()
