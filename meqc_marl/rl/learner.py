@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from ray.rllib.core import COMPONENT_RL_MODULE
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.learner.learner import Learner
 from ray.rllib.core.learner.torch.torch_learner import TorchLearner
+from ray.rllib.policy.sample_batch import MultiAgentBatch
 from ray.rllib.utils.annotations import override
 
 from meqc_marl.rl.replay_buffer import INDEX, WEIGHT
@@ -37,6 +39,7 @@ class DQNDDPGLearner(TorchLearner):
         super().build()
         self._sums: dict[str, dict[str, Any]] = {}
         self._num_summed = 0
+        self._trained: list[MultiAgentBatch] = []
         self._row_errors: dict[str, list[torch.Tensor]] = defaultdict(list)
         for _, module in self.module.items():
             module.unwrapped().make_target_networks()
@@ -111,9 +114,21 @@ class DQNDDPGLearner(TorchLearner):
                     for main, target in module.get_target_network_pairs():
                         torch._foreach_lerp_(list(target.parameters()), list(main.parameters()), config.tau)
 
+    @override(Learner)
+    def _log_steps_trained_metrics(self, batch: MultiAgentBatch) -> None:
+        """Log once an update instead of at each minibatch."""
+        self._trained.append(batch)
+
     @override(TorchLearner)
     def after_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
         super().after_gradient_based_update(timesteps=timesteps)
+        rows = {
+            module_id: range(sum(len(batch.policy_batches[module_id]) for batch in self._trained))
+            for module_id in self._trained[0].policy_batches
+        }
+        env_steps = sum(batch.env_steps() for batch in self._trained)
+        super()._log_steps_trained_metrics(SimpleNamespace(policy_batches=rows, env_steps=lambda: env_steps))
+        self._trained = []
         for module_id, sums in self._sums.items():
             for name, value in sums.items():
                 self.metrics.log_value((module_id, name), float(value) / self._num_summed, window=1)

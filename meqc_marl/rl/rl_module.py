@@ -62,6 +62,11 @@ class DQNDDPGModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
         # A generator of its own, so that a checkpoint can hold the state of exploration alone.
         self.generator = torch.Generator().manual_seed(torch.initial_seed() % 2**63)
 
+    @override(TorchRLModule)
+    def train(self, mode: bool = True) -> DQNDDPGModule:
+        """Nothing here differs between training and inference; RLlib switches at each pass, which costs as a layer."""
+        return self if self.training == mode else super().train(mode)
+
     @override(TargetNetworkAPI)
     def make_target_networks(self) -> None:
         self.target_actor = make_target_network(self.actor)

@@ -61,6 +61,8 @@ def train(
             the learner is not allowed.
     """
     folder = folder.resolve()
+    if not ray.is_initialized():
+        _quiet()
     _config(scenario, run)  # bad parameters are told before anything is written
     if not resume:
         begin_run(folder, scenario, run)
@@ -146,14 +148,18 @@ def _build(scenario: Scenario, run: TrainingRun) -> DQNDDPG:
     return algorithm
 
 
+def _quiet() -> None:
+    """Leave stderr to our progress; RLlib warns about every run."""
+    for name in ("ray", "ray.rllib", "ray.tune", "ray._common", "ray._private"):  # some set a level of their own
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
 @contextmanager
 def _local_ray(num_env_runners: int) -> Iterator[None]:
     """The Ray that this process or cluster has, or one of our own."""
     if ray.is_initialized():
         yield
         return
-    for name in ("ray", "ray.rllib", "ray.tune", "ray._common", "ray._private"):  # some set a level of their own
-        logging.getLogger(name).setLevel(logging.ERROR)
     # A job on a cluster finds its address here, and must not say how large the cluster is.
     own: dict[str, Any] = {"num_cpus": max(os.cpu_count() or 1, num_env_runners + 1), "include_dashboard": False}
     ray.init(**({} if os.environ.get("RAY_ADDRESS") else own), log_to_driver=False, logging_level=logging.ERROR)

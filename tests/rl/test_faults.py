@@ -95,7 +95,9 @@ def test_training_goes_on_after_a_learner_is_killed(build):
     assert 0 < result["faults"]["updates_lost"] < 500
     result = algorithm.train()
     assert result["faults"]["learner_restarts"] == 1
-    now = algorithm.learner_group.get_state()["learner"]["rl_module"]["default_policy"]
+    now, other = algorithm.learner_group.foreach_learner(lambda learner: learner.get_state()["rl_module"])
+    now, other = now.get()["default_policy"], other.get()["default_policy"]
+    assert all(np.array_equal(other[name], value) for name, value in now.items())
     assert any(not np.array_equal(saved[name], value) for name, value in now.items())
 
 

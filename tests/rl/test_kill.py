@@ -15,7 +15,7 @@ from meqc_marl.rl.checkpoint import list_checkpoints
 KILLS = 20
 TRAIN = [sys.executable, "-m", "meqc_marl.cli", "train", "--out", "run"]
 NEW = [
-    *("--scenario", "small", "--set", "horizon=20", "--env-steps", "40000", "--num-traces", "1"),
+    *("--scenario", "small", "--set", "horizon=20", "--env-steps", "160000", "--num-traces", "1"),
     *("--checkpoint-every-s", "0", "--learner", "hidden=[32,32]"),
 ]
 
