@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from meqc_marl.env.simulator import OffloadingSimulator
     from meqc_marl.errors import InputError
     from meqc_marl.physics.cost import Mode
+    from meqc_marl.rl.policy import load_policy
     from meqc_marl.trace import Trace, generate_trace, load_trace, save_trace
 
 __version__ = "0.1.0"
@@ -27,6 +28,7 @@ _HOME = {
     "Scenario": "meqc_marl.config",
     "Trace": "meqc_marl.trace",
     "generate_trace": "meqc_marl.trace",
+    "load_policy": "meqc_marl.rl.policy",
     "load_scenario": "meqc_marl.config",
     "load_trace": "meqc_marl.trace",
     "parallel_env": "meqc_marl.env.parallel",
@@ -43,6 +45,7 @@ __all__ = [
     "Scenario",
     "Trace",
     "generate_trace",
+    "load_policy",
     "load_scenario",
     "load_trace",
     "parallel_env",

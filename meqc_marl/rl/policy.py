@@ -42,6 +42,11 @@ class LearnedPolicy(Policy):
     name: str = "learned"
     scenario: Scenario | None = None
 
+    @classmethod
+    def load(cls, path: str | Path, name: str = "learned") -> LearnedPolicy:
+        """See :func:`load_policy`."""
+        return load_policy(path, name)
+
     def act(self, situation: Situation) -> tuple[np.ndarray, np.ndarray]:
         """Mode and fraction [E, M]."""
         return self.decide(situation.observation)

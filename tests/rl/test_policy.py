@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+import meqc_marl
 from meqc_marl.env.observation import OBSERVATION_COLUMNS
 from meqc_marl.env.parallel import action_space, observation_space
 from meqc_marl.errors import InputError
@@ -132,6 +133,14 @@ def test_other_folders_beside_the_checkpoints_do_no_harm(run_folder):
 def test_missing_folder(tmp_path):
     with pytest.raises(InputError, match=r"checkpoint '.*nowhere' does not exist; give a checkpoint folder"):
         load_policy(tmp_path / "nowhere")
+
+
+def test_is_at_hand_under_short_names(run_folder):
+    observation = np.zeros((3, 13), np.float32)
+    policies = (LearnedPolicy.load(run_folder), meqc_marl.load_policy(run_folder), load_policy(run_folder))
+    first, *others = (policy.decide(observation) for policy in policies)
+    for other in others:
+        np.testing.assert_array_equal(other, first)
 
 
 def test_needs_no_ray(run_folder):
