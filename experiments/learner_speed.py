@@ -53,7 +53,7 @@ DEFAULT_MODULE = "default_policy"
 class Speed:
     """Measure, print and store."""
 
-    parts: tuple[str, ...] = ("stock", "bare", "devices", "workers", "memory")
+    parts: tuple[str, ...] = ("stock", "bare", "profile", "devices", "workers", "memory")
     """What to measure."""
     memory_s: float = 120.0
     """How long the run is whose memory is watched."""
@@ -295,6 +295,22 @@ def worker_rates() -> list[dict[str, Any]]:
     return table
 
 
+def where_time_goes() -> dict[str, float]:
+    """Share of a default training step in each of its parts."""
+    algorithm: Any = offloading_config(load_scenario("paper"), learner={"num_steps_before_learning": 0}).build_algo()
+    for _ in range(6):
+        timers = algorithm.train()["timers"]
+    algorithm.stop()
+    whole = float(timers["training_step"])
+    parts = {
+        "sampling": "env_runner_sampling_timer",
+        "drawing of batches": "replay_buffer_sampling_timer",
+        "updates": "learner_update_timer",
+        "weights to the EnvRunner": "synch_weights",
+    }
+    return {name: float(timers[timer]) / whole for name, timer in parts.items()} | {"ms_per_step": 1e3 * whole}
+
+
 def memory_over_time(seconds: float) -> dict[str, float]:
     """Resident memory of the process, MiB, at a quarter and at the end of a run whose replay buffer is full early."""
     config = offloading_config(load_scenario("paper"), learner={"replay_capacity": 50_000})
@@ -335,6 +351,9 @@ def main(args: Speed) -> None:
     if "bare" in args.parts:
         out["bare"] = {"3x128": bare_ratio((128, 128, 128)), "3x512": bare_ratio((512, 512, 512))}
         print(json.dumps(out["bare"], indent=1), flush=True)
+    if "profile" in args.parts:
+        out["profile"] = where_time_goes()
+        print(json.dumps(out["profile"], indent=1), flush=True)
     if "devices" in args.parts:
         out["us_per_agent_step"] = {str(m): cost_per_agent_step(m) for m in (15, 100, 1_000, 10_000)}
         print(json.dumps(out["us_per_agent_step"], indent=1), flush=True)

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
 from meqc_marl.config import Scenario, load_scenario
+
+#: Modules that several tests and their subprocesses share.
+_SHARED = str(Path(__file__).parent / "rl")
+sys.path.insert(0, _SHARED)
 
 
 @pytest.fixture
@@ -23,3 +33,18 @@ def literal() -> Scenario:
 def small() -> Scenario:
     """Three devices, 100 slots."""
     return load_scenario("small")
+
+
+@pytest.fixture(scope="session")
+def ray_session() -> Iterator[None]:
+    """One Ray for all tests that need it, with the environments of the tests of ``rl`` registered."""
+    import hybrid_envs
+    import ray
+
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    # Workers must find those environments.
+    os.environ["PYTHONPATH"] = os.pathsep.join([_SHARED, os.environ.get("PYTHONPATH", "")])
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    hybrid_envs.register()
+    yield
+    ray.shutdown()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
+import traceback
 from typing import Any
 
 from ray.exceptions import RayError
@@ -378,7 +380,15 @@ class DQNDDPG(Algorithm):
 
 
 def _sample_safely(runner: Any) -> tuple[list[Any], Any, str | None]:
-    """Samples, metrics and error of an EnvRunner; the stock one has no way to survive an error."""
-    if isinstance(runner, BatchedEnvRunner):
-        return runner.sample_safely()
-    return runner.sample(), runner.get_metrics(), None
+    """Samples, metrics and error of an EnvRunner, whose environment is built anew if it failed.
+
+    RLlib's own way is to end the actor, wait for a minute and lose the error.
+    """
+    try:
+        return runner.sample(), runner.get_metrics(), None
+    except Exception:
+        error = traceback.format_exc()
+        with contextlib.suppress(Exception):  # of an environment that is broken already
+            runner.stop()
+        runner.make_env()
+        return [], runner.get_metrics(), error

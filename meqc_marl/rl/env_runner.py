@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import traceback
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -126,6 +124,8 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
             env.close()
             env = GymBatchedEnv(lambda: self._env_creator(context), self.config.num_envs_per_env_runner)
         self.env: BatchedEnv = env
+        self._observation = None
+        self._pending = Fragment()
         self.num_envs = env.num_envs
         both = (env.observation_space, env.action_space)
         self.spaces = {INPUT_ENV_SPACES: both, INPUT_ENV_SINGLE_SPACES: both, DEFAULT_MODULE_ID: both}
@@ -188,23 +188,6 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
             samples = [fragment]
             self._callback("on_sample_end", samples=samples)
         return samples
-
-    def sample_safely(self) -> tuple[list[Fragment], Any, str | None]:
-        """Sample; if the environment fails, build it anew and tell why, instead of going down with it.
-
-        Returns:
-            Fragments, metrics, and the original error with its traceback or None.
-        """
-        try:
-            return self.sample(), self.get_metrics(), None
-        except Exception:
-            error = traceback.format_exc()
-            with contextlib.suppress(Exception):  # of an environment that is broken already
-                self.stop()
-            self._observation = None
-            self._pending = Fragment()
-            self.make_env()
-            return [], self.get_metrics(), error
 
     def _step(self, fragment: Fragment, explore: bool, random_actions: bool) -> int:
         """One slot of all rows; returns the number of episodes that ended."""

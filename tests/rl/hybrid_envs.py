@@ -6,6 +6,10 @@ import gymnasium as gym
 import numpy as np
 from ray.tune.registry import register_env
 
+from meqc_marl.config import load_scenario
+from meqc_marl.env.parallel import OffloadingParallelEnv
+from meqc_marl.rl.multi_agent import ParallelEnvAdapter
+
 
 class HybridIdentity(gym.Env):
     """Do what the observation (a, b) says: mode 1 if a > 0, fraction (b + 1) / 2. The best reward is 1."""
@@ -58,8 +62,21 @@ class FailingOnce(HybridIdentity):
         return super().step(action)
 
 
+class FailingParallel(ParallelEnvAdapter):
+    """Fails in its tenth step: RLlib tries one before it begins."""
+
+    steps = 0
+
+    def step(self, action_dict):
+        self.steps += 1
+        if self.steps == 10:
+            raise RuntimeError("broken on purpose")
+        return super().step(action_dict)
+
+
 def register():
     """Tell RLlib their names."""
     register_env("hybrid_identity", lambda context: HybridIdentity(context.get("own_boxes", False)))
     register_env("always_failing", lambda context: AlwaysFailing())
+    register_env("failing_parallel", lambda context: FailingParallel(OffloadingParallelEnv(load_scenario("small"))))
     register_env("failing_once", lambda context: FailingOnce(context["marker"]))

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import ray
 
+from meqc_marl.config import load_scenario
 from meqc_marl.rl.algorithm import DQNDDPGConfig
+from meqc_marl.rl.config import offloading_config
 
 
 def config_of(env="hybrid_identity", num_env_runners=2, **env_config) -> DQNDDPGConfig:
@@ -51,6 +53,18 @@ def test_an_environment_that_always_fails_ends_training_with_its_error(build):
     algorithm = build(config_of("always_failing"))
     started = time.monotonic()
     with pytest.raises(RuntimeError, match=r"(?s)in 3 rounds.*RuntimeError: broken on purpose"):
+        algorithm.train()
+    assert time.monotonic() - started < 60
+
+
+@pytest.mark.timeout(120)
+def test_an_environment_that_always_fails_ends_training_over_the_stock_runner(build):
+    """RLlib ends the actor, waits for a minute and starts it again, for ever."""
+    config = offloading_config(load_scenario("small"), num_env_runners=1, env_runner="stock")
+    config.environment("failing_parallel").env_runners(num_cpus_per_env_runner=0.25)
+    algorithm = build(config)
+    started = time.monotonic()
+    with pytest.raises(RuntimeError, match=r"(?s)in 3 rounds.*broken on purpose"):
         algorithm.train()
     assert time.monotonic() - started < 60
 
