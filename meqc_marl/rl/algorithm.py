@@ -50,6 +50,8 @@ _MODEL_FIELDS = (
     "exploration_noise",
     "parameterless_modes",
     "mask_columns",
+    "allowed_modes",
+    "discrete",
 )
 Schedule = float | list[list[float]]
 _logger = logging.getLogger(__name__)
@@ -88,6 +90,8 @@ class DQNDDPGConfig(AlgorithmConfig):
         self.exploration_noise: Schedule = 0.1
         self.parameterless_modes: tuple[int, ...] = ()
         self.mask_columns: tuple[tuple[int, int], ...] = ()
+        self.allowed_modes: tuple[int, ...] = ()
+        self.discrete = False
         self.reward_scale = 1.0
         self.huber_delta = 1.0
         self.grad_norm: float | None = 10.0
@@ -125,6 +129,8 @@ class DQNDDPGConfig(AlgorithmConfig):
         exploration_noise: Any = NotProvided,
         parameterless_modes: Any = NotProvided,
         mask_columns: Any = NotProvided,
+        allowed_modes: Any = NotProvided,
+        discrete: Any = NotProvided,
         reward_scale: Any = NotProvided,
         huber_delta: Any = NotProvided,
         grad_norm: Any = NotProvided,
@@ -155,6 +161,8 @@ class DQNDDPGConfig(AlgorithmConfig):
             exploration_noise: Standard deviation of the noise on parameters, of their range (schedule).
             parameterless_modes: Modes that ignore a shared Box.
             mask_columns: (mode, observation column): the mode is allowed where the column is above one half.
+            allowed_modes: The only modes ever taken, one of them without a mask; all if empty.
+            discrete: Every parameter is at the upper end of its range: only the mode is learned.
             reward_scale: Factor on rewards in the loss.
             huber_delta: Error beyond which the critic's loss is linear.
             grad_norm: Largest gradient norm of each head; None for no clipping.
@@ -188,6 +196,9 @@ class DQNDDPGConfig(AlgorithmConfig):
         for name, unused in bootstrapping.items():
             if self.gamma == 0 and getattr(self, name) != unused:
                 self._value_error(f"{name} = {getattr(self, name)}: has no effect with gamma = 0; leave it {unused}.")
+        masked = {mode for mode, _ in self.mask_columns}
+        if self.allowed_modes and not set(self.allowed_modes) - masked:
+            self._value_error(f"allowed_modes = {self.allowed_modes}: must hold a mode that is always allowed.")
         if self.asynchronous and not self.num_env_runners and not self.in_evaluation:
             self._value_error("asynchronous = True: needs num_env_runners of at least 1.")
 

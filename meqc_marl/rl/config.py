@@ -32,7 +32,7 @@ LEARNER_PARAMETERS = (
     *("critic", "bounds", "double_q", "twin_critics", "target_noise", "n_step", "replay_alpha", "replay_beta"),
     *("gamma", "tau", "hidden", "activation", "critic_lr", "actor_lr", "huber_delta", "grad_norm", "reward_scale"),
     *("epsilon", "exploration_noise", "train_batch_size_per_learner", "updates_per_training_step"),
-    *("replay_capacity", "num_steps_before_learning", "asynchronous"),
+    *("replay_capacity", "num_steps_before_learning", "asynchronous", "allowed_modes", "discrete"),
 )
 
 

@@ -29,6 +29,8 @@ class NetworkSpec:
         activation: Of the hidden layers. A smooth one gives the actor a smooth dQ/dx.
         bounds: How parameters are kept in [0, 1]; see :class:`Actor`.
         mask_columns: (mode, observation column) pairs: the mode is allowed where the column is above one half.
+        allowed_modes: The only modes ever taken; all if empty.
+        discrete: All parameters are 1: only the mode is chosen.
     """
 
     observation_size: int
@@ -38,6 +40,8 @@ class NetworkSpec:
     activation: Literal["relu", "silu"] = "silu"
     bounds: Literal["clamp", "inverting", "sigmoid"] = "clamp"
     mask_columns: tuple[tuple[int, int], ...] = ()
+    allowed_modes: tuple[int, ...] = ()
+    discrete: bool = False
 
     @property
     def num_modes(self) -> int:
@@ -51,9 +55,10 @@ class NetworkSpec:
 
     @property
     def parametric_modes(self) -> slice:
-        """The shortest range of modes that holds all with parameters: the others need no actor gradient."""
-        modes = [mode for mode, (start, stop) in enumerate(self.parameter_slots) if stop > start]
-        return slice(modes[0], modes[-1] + 1)
+        """The shortest range of modes that holds all with parameters to choose: the others need no actor gradient."""
+        free: Sequence[int] = () if self.discrete else self.allowed_modes or range(self.num_modes)
+        modes = [mode for mode in free if self.parameter_slots[mode][1] > self.parameter_slots[mode][0]]
+        return slice(min(modes), max(modes) + 1) if modes else slice(0, 0)
 
     def to_json(self) -> dict[str, Any]:
         """Plain lists and numbers."""
@@ -74,6 +79,8 @@ class NetworkSpec:
             activation=data["activation"],
             bounds=data.get("bounds", "clamp"),
             mask_columns=tuple((int(a), int(b)) for a, b in data["mask_columns"]),
+            allowed_modes=tuple(int(mode) for mode in data.get("allowed_modes", ())),
+            discrete=bool(data.get("discrete", False)),
         )
         sound = {
             "parameter_slots": spec.parameter_slots and all(0 <= a <= b for a, b in spec.parameter_slots),
@@ -84,6 +91,7 @@ class NetworkSpec:
             "mask_columns": all(
                 0 <= mode < spec.num_modes and 0 <= column < spec.observation_size for mode, column in spec.mask_columns
             ),
+            "allowed_modes": all(0 <= mode < spec.num_modes for mode in spec.allowed_modes),
         }
         for name, is_sound in sound.items():
             if not is_sound:
@@ -225,7 +233,14 @@ def allowed_modes(spec: NetworkSpec, observation: Tensor) -> Tensor:
     allowed = torch.ones((observation.shape[0], spec.num_modes), dtype=torch.bool, device=observation.device)
     for mode, column in spec.mask_columns:
         allowed[:, mode] = observation[:, column] > 0.5
+    if spec.allowed_modes:
+        allowed[:, [mode for mode in range(spec.num_modes) if mode not in spec.allowed_modes]] = False
     return allowed
+
+
+def chosen_parameters(spec: NetworkSpec, raw: Tensor) -> Tensor:
+    """The parameters [B, P] that raw ones [B, P] stand for: clamped to [0, 1], or all 1."""
+    return torch.ones_like(raw) if spec.discrete else raw.clamp(0.0, 1.0)
 
 
 def greedy_action(
@@ -242,7 +257,7 @@ def greedy_action(
     Returns:
         Mode int64 [B], parameters of all modes [B, P] in [0, 1], and Q [B, K] with -inf where a mode is not allowed.
     """
-    parameters = actor(observation).clamp(0.0, 1.0)
+    parameters = chosen_parameters(spec, actor(observation))
     q = critic(observation, parameters)
     q = q.masked_fill(~allowed_modes(spec, observation), -torch.inf)
     return q.argmax(-1), parameters, q

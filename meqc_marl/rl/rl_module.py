@@ -13,7 +13,16 @@ from ray.rllib.utils.annotations import override
 from ray.rllib.utils.schedules.scheduler import Scheduler
 from torch import Tensor
 
-from meqc_marl.rl.networks import Actor, Critic, NetworkSpec, allowed_modes, greedy_action, inward_gradient
+from meqc_marl.errors import InputError
+from meqc_marl.rl.networks import (
+    Actor,
+    Critic,
+    NetworkSpec,
+    allowed_modes,
+    chosen_parameters,
+    greedy_action,
+    inward_gradient,
+)
 from meqc_marl.rl.spaces import HybridActionSpace, parse_action_space
 
 MODE = "mode"
@@ -29,8 +38,8 @@ class DQNDDPGModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
     """Chooses a mode by Q and its parameters by the actor.
 
     ``model_config`` keys: ``hidden``, ``critic``, ``activation``, ``bounds``, ``parameterless_modes``,
-    ``mask_columns``, ``double_q``, ``twin_critics``, ``epsilon``, ``exploration_noise`` (the last two are numbers or
-    RLlib schedules over environment steps).
+    ``mask_columns``, ``allowed_modes``, ``discrete``, ``double_q``, ``twin_critics``, ``epsilon``,
+    ``exploration_noise`` (the last two are numbers or RLlib schedules over environment steps).
 
     In exploration a row acts at random with probability epsilon: an allowed mode and parameters, both uniform.
     Otherwise it takes the greedy mode, with Gaussian noise on the parameters.
@@ -38,7 +47,8 @@ class DQNDDPGModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
 
     @override(TorchRLModule)
     def setup(self) -> None:
-        self.options = {"bounds": "clamp", "double_q": False, "twin_critics": False, **self.model_config}
+        defaults = {"bounds": "clamp", "double_q": False, "twin_critics": False, "allowed_modes": (), "discrete": False}
+        self.options = defaults | dict(self.model_config)
         self.layout: HybridActionSpace = parse_action_space(
             self.action_space, self.model_config.get("parameterless_modes", ())
         )
@@ -50,7 +60,14 @@ class DQNDDPGModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
             activation=self.model_config["activation"],
             bounds=self.options["bounds"],
             mask_columns=tuple(tuple(pair) for pair in self.model_config.get("mask_columns", ())),
+            allowed_modes=tuple(self.options["allowed_modes"]),
+            discrete=self.options["discrete"],
         )
+        if not set(self.spec.allowed_modes) <= set(range(self.spec.num_modes)):
+            raise InputError(
+                f"allowed_modes is {self.spec.allowed_modes}; the action space has the modes 0 to "
+                f"{self.spec.num_modes - 1}."
+            )
         self.actor = Actor(self.spec)
         self.critic = Critic(self.spec)
         if self.options["twin_critics"] and not self.inference_only:
@@ -98,8 +115,8 @@ class DQNDDPGModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
         """
         observation = batch[Columns.NEXT_OBS]
         with torch.no_grad():
-            parameters = self.target_actor(observation).clamp(0.0, 1.0)
-            if TARGET_NOISE in batch:
+            parameters = chosen_parameters(self.spec, self.target_actor(observation))
+            if TARGET_NOISE in batch and not self.spec.discrete:
                 parameters = (parameters + batch[TARGET_NOISE]).clamp(0.0, 1.0)
             barred = ~allowed_modes(self.spec, observation)
             targets = [target for main, target in self.get_target_network_pairs() if isinstance(main, Critic)]
@@ -126,7 +143,8 @@ class DQNDDPGModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
             if epsilon < 1.0:
                 mode, parameters, _ = greedy_action(self.spec, self.actor, self.critic, observation)
                 noise = torch.empty_like(parameters).normal_(generator=self.generator)
-                parameters = (parameters + float(self.exploration_noise.update(t)) * noise).clamp_(0.0, 1.0)
+                noisy = parameters + float(self.exploration_noise.update(t)) * noise
+                parameters = chosen_parameters(self.spec, noisy)
             else:
                 mode = torch.zeros(len(observation), dtype=torch.long)
                 parameters = torch.zeros(len(observation), self.spec.num_parameters)
@@ -143,7 +161,8 @@ class DQNDDPGModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
     def _random(self, observation: Tensor) -> tuple[Tensor, Tensor]:
         weights = allowed_modes(self.spec, observation).float()
         mode = torch.multinomial(weights, 1, generator=self.generator).squeeze(-1)
-        return mode, torch.rand(len(observation), self.spec.num_parameters, generator=self.generator)
+        uniform = torch.rand(len(observation), self.spec.num_parameters, generator=self.generator)
+        return mode, chosen_parameters(self.spec, uniform)
 
     def _actions(self, mode: Tensor, parameters: Tensor) -> dict[str, Any]:
         """Flat actions for the batched runner and, under ``Columns.ACTIONS``, the environment's own structure."""
@@ -155,10 +174,12 @@ class DQNDDPGModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
         """Values [critics, B, C] of the modes taken, raw parameters [B, P], and the gradient that they follow."""
         observation = batch[Columns.OBS]
         raw = self.actor(observation)
-        leaf = raw.detach().clamp(0.0, 1.0).requires_grad_()
-        allowed = allowed_modes(self.spec, observation)
-        value = self.critic.actor_value(observation, leaf, allowed, self.spec.parametric_modes)
-        (gradient,) = torch.autograd.grad(value, leaf)
+        leaf = chosen_parameters(self.spec, raw.detach()).requires_grad_()
+        gradient = torch.zeros_like(leaf)
+        if not self.spec.discrete:
+            allowed = allowed_modes(self.spec, observation)
+            value = self.critic.actor_value(observation, leaf, allowed, self.spec.parametric_modes)
+            (gradient,) = torch.autograd.grad(value, leaf)
         mode = batch[MODE].long()
         return {
             Q_TAKEN: torch.stack([critic.taken(observation, mode, batch[PARAMETERS]) for critic in self.critics]),

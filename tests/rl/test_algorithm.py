@@ -42,11 +42,13 @@ def test_solves_the_hybrid_identity_task(ray_session, own_boxes):
         ("replay_capacity", 0, "at least 1"),
         ("n_step", 0, "at least 1"),
         ("replay_alpha", -0.5, "at least 0"),
+        ("mask_columns", ((0, 1), (1, 1)), "must hold a mode that is always allowed"),
         ("asynchronous", True, "num_env_runners of at least 1"),
     ],
 )
 def test_bad_configuration_is_refused(field, value, message):
-    config = identity_config().training(**{field: value})
+    config = identity_config().training(**({"allowed_modes": (1,)} if field == "mask_columns" else {}))
+    config.training(**{field: value})
     with pytest.raises(ValueError, match=message):
         config.validate()
 

@@ -9,6 +9,7 @@ import torch
 from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 from scipy import stats
 
+from meqc_marl.errors import InputError
 from meqc_marl.rl.algorithm import DQNDDPGConfig
 from meqc_marl.rl.learner import pop_row_errors
 from meqc_marl.rl.rl_module import MODE, PARAMETERS, DQNDDPGModule
@@ -261,6 +262,45 @@ def test_random_exploration_is_uniform_over_allowed_modes_and_parameters():
     assert stats.chisquare(barred[:2]).pvalue > 1e-3
     assert stats.chisquare(free).pvalue > 1e-3
     assert stats.kstest(out[PARAMETERS][:, 0].numpy(), "uniform").pvalue > 1e-3
+
+
+def test_a_restricted_module_takes_only_what_it_may():
+    module = make_module(epsilon=0.5, exploration_noise=0.5, allowed_modes=(0, 1), discrete=True)
+    with torch.no_grad():
+        module.critic.head.bias[2] += 100.0
+    batch = {"obs": torch.randn(500, 4)}
+    for out in (module.forward_exploration(batch, t=0), module.forward_inference(batch), module.forward_random(batch)):
+        assert set(out[MODE].tolist()) <= {0, 1}
+        assert (out[PARAMETERS] == 1.0).all()
+    assert set(module.forward_random(batch)[MODE].tolist()) == {0, 1}
+
+
+def test_modes_that_the_space_lacks_are_refused():
+    with pytest.raises(InputError, match=r"allowed_modes is \(0, 3\); the action space has the modes 0 to 2\."):
+        make_module(allowed_modes=(0, 3))
+
+
+def test_discrete_learning_is_a_dqn_and_leaves_the_actor_alone():
+    learner = make_learner(0.9, discrete=True, critic_lr=1e-2)
+    module = learner.module[MODULE]
+    other = copy.deepcopy(module)
+    rows = make_batch(32)
+    rows["parameters"][:] = 1.0
+    batch = {k: torch.as_tensor(v) for k, v in rows.items()}
+    optimizer = torch.optim.Adam(other.critic.parameters(), lr=1e-2)
+    ones = torch.ones(32, 2)
+    with torch.no_grad():
+        q = other.target_critic(batch["new_obs"], ones)
+        q[:, 2] = torch.where(batch["new_obs"][:, 3] > 0.5, q[:, 2], -torch.inf)
+        target = batch["rewards"] + batch["discount"] * q.max(1).values
+    taken = other.critic(batch["obs"], ones).gather(1, batch["mode"].long()[:, None])[:, 0]
+    torch.nn.functional.huber_loss(taken, target).backward()
+    optimizer.step()
+    update(learner, rows)
+    for ours, theirs in zip(module.critic.parameters(), other.critic.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, atol=2e-6, rtol=1e-4)
+    for ours, theirs in zip(module.actor.parameters(), other.actor.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
 
 
 def test_epsilon_follows_its_schedule():
