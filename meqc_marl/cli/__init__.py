@@ -18,6 +18,7 @@ from meqc_marl.errors import InputError
 
 COMMANDS: dict[str, str] = {
     "train": "meqc_marl.cli.train:Train",
+    "sweep": "meqc_marl.cli.sweep:SweepCommand",
     "evaluate": "meqc_marl.cli.evaluate:Evaluate",
     "export": "meqc_marl.cli.export:Export",
     "compare": "meqc_marl.cli.compare:Compare",

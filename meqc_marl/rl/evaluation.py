@@ -12,6 +12,7 @@ from meqc_marl.evaluation.metrics import OracleReference, measure
 from meqc_marl.evaluation.rollout import rollout
 from meqc_marl.policies import make_policy
 from meqc_marl.rl.policy import LearnedPolicy
+from meqc_marl.rl.tensorboard import env_steps as steps_of
 from meqc_marl.trace import generate_trace
 
 #: Seeds from here on are kept for evaluation; training draws its own from all 32-bit numbers.
@@ -47,11 +48,16 @@ def evaluate_against_oracle(algorithm: Algorithm) -> dict[str, float]:
     return {name: float(value.mean()) for name, value in metrics.items()}
 
 
-def add_evaluation(*, algorithm: Algorithm, result: dict[str, Any], every: int, **kwargs: Any) -> None:
+def add_evaluation(
+    *, algorithm: Algorithm, result: dict[str, Any], every: int, env_steps: int | None = None, **kwargs: Any
+) -> None:
     """RLlib callback ``on_train_result``: evaluate in every so many iterations, under ``evaluation`` of the result.
+
+    And in the iteration in which ``env_steps`` are reached, if given.
 
     RLlib's own hook for this, ``custom_evaluation_function``, loses what it returns in 2.60 and builds EnvRunners that
     nobody needs.
     """
-    if result["training_iteration"] % every == 0:
+    is_last = env_steps is not None and steps_of(result) >= env_steps
+    if result["training_iteration"] % every == 0 or is_last:
         result["evaluation"] = evaluate_against_oracle(algorithm)

@@ -62,13 +62,13 @@ def train(
     """
     folder = folder.resolve()
     if not ray.is_initialized():
-        _quiet()
+        quiet()
     _config(scenario, run)  # bad parameters are told before anything is written
     if not resume:
         begin_run(folder, scenario, run)
     remove_incomplete(folder)
     checkpoints = list_checkpoints(folder)
-    with _local_ray(run.num_env_runners):
+    with local_ray(run.num_env_runners):
         register_envs()
         # A run that was killed before its first checkpoint begins again.
         algorithm = DQNDDPG.from_checkpoint(str(checkpoints[-1])) if checkpoints else _build(scenario, run)
@@ -143,23 +143,24 @@ def _config(scenario: Scenario, run: TrainingRun) -> Any:
 def _build(scenario: Scenario, run: TrainingRun) -> DQNDDPG:
     config = _config(scenario, run)
     iterations = max(1, run.env_steps // config.min_sample_timesteps_per_iteration)
-    config.callbacks(on_train_result=partial(add_evaluation, every=max(1, iterations // 10)))
+    config.callbacks(on_train_result=partial(add_evaluation, every=max(1, iterations // 10), env_steps=run.env_steps))
     algorithm: DQNDDPG = config.build_algo()
     return algorithm
 
 
-def _quiet() -> None:
+def quiet() -> None:
     """Leave stderr to our progress; RLlib warns about every run."""
     for name in ("ray", "ray.rllib", "ray.tune", "ray._common", "ray._private"):  # some set a level of their own
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
 @contextmanager
-def _local_ray(num_env_runners: int) -> Iterator[None]:
+def local_ray(num_env_runners: int = 0) -> Iterator[None]:
     """The Ray that this process or cluster has, or one of our own."""
     if ray.is_initialized():
         yield
         return
+    quiet()
     # A job on a cluster finds its address here, and must not say how large the cluster is.
     own: dict[str, Any] = {"num_cpus": max(os.cpu_count() or 1, num_env_runners + 1), "include_dashboard": False}
     ray.init(**({} if os.environ.get("RAY_ADDRESS") else own), log_to_driver=False, logging_level=logging.ERROR)

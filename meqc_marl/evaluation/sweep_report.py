@@ -1,0 +1,228 @@
+"""What a sweep over V and Delta shows: tables, heat maps, and the lines that the theory bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.table import Table
+
+from meqc_marl.config import Scenario, load_scenario
+from meqc_marl.evaluation.metrics import measure
+from meqc_marl.evaluation.optimum import constrained_optimum
+from meqc_marl.evaluation.plot import check_plot_path
+from meqc_marl.evaluation.rollout import rollout
+from meqc_marl.evaluation.statistics import Estimate, interquartile_mean
+from meqc_marl.files import replacing
+from meqc_marl.lyapunov import drift_bound
+from meqc_marl.policies import make_policy
+from meqc_marl.trace import Trace
+
+MAPS: dict[str, str] = {
+    "cost": "mean cost of a device in a slot",
+    "fraction_worst": "mean fraction of the worst device",
+    "backlog_mean": "mean virtual queue",
+}
+"""Metric to label of the heat maps."""
+_SLACKS = (0.02, 0.05, 0.1, 0.15, 0.2)
+
+
+@dataclass(frozen=True)
+class GridPoint:
+    """One V and Delta.
+
+    Attributes:
+        v, delta: Where.
+        learned: Interquartile mean over seeds of each metric, with a 95 % interval; empty if no seed has finished.
+        oracle: The exact oracle's metrics on the same traces.
+        optimum: C_opt(Delta).
+        feasible: Whether every device can reach Delta on these traces.
+        cost_bound: C_opt + (B + C_add) / V, C_add being the learner's mean regret per slot.
+        backlog_bound: Least of (B + C_add + V (C_opt(Delta + slack) - C_opt(0))) / slack over slacks that can be
+            reached; infinite if none can.
+    """
+
+    v: float
+    delta: float
+    learned: dict[str, Estimate]
+    oracle: dict[str, float]
+    optimum: float
+    feasible: bool
+    cost_bound: float
+    backlog_bound: float
+
+
+def grid_points(
+    scenario: Scenario, trace: Trace, records: Sequence[tuple[float, float, dict[str, float]]]
+) -> list[GridPoint]:
+    """Put the trials of a sweep beside the exact oracle.
+
+    Args:
+        scenario: The system; its V and Delta do not count.
+        trace: The traces on which the trials were evaluated.
+        records: V, Delta and metrics of every trial that finished.
+    """
+    unconstrained = float(constrained_optimum(scenario, trace, 0.0).cost.mean())
+    deltas = sorted({delta for _, delta, _ in records})
+    optima = {delta: constrained_optimum(scenario, trace, delta) for delta in deltas}
+    steps = {
+        delta: [
+            (slack, float(stricter.cost.mean()))
+            for slack in _SLACKS
+            if delta + slack <= 1.0 and (stricter := constrained_optimum(scenario, trace, delta + slack)).feasible.all()
+        ]
+        for delta in deltas
+    }
+    points = []
+    for v, delta in sorted({(v, delta) for v, delta, _ in records}):
+        here = load_scenario(scenario, [f"lyapunov.v={v!r}", f"lyapunov.delta={delta!r}"])
+        record = rollout(make_policy("oracle", here), here, trace)
+        oracle = {name: float(value.mean()) for name, value in measure(record, here).items()}
+        seeds = [metrics for at_v, at_delta, metrics in records if (at_v, at_delta) == (v, delta) and metrics]
+        names = seeds[0] if seeds else ()
+        learned = {name: interquartile_mean(np.array([metrics[name] for metrics in seeds])) for name in names}
+        regret = v * learned["cost"].value * max(0.0, learned["objective_regret"].value) if learned else 0.0
+        allowance = drift_bound(here.lyapunov) + regret
+        optimum = float(optima[delta].cost.mean())
+        bounds = [(allowance + v * (cost - unconstrained)) / slack for slack, cost in steps[delta]]
+        points.append(
+            GridPoint(
+                v=v,
+                delta=delta,
+                learned=learned,
+                oracle=oracle,
+                optimum=optimum,
+                feasible=bool(optima[delta].feasible.all()),
+                cost_bound=optimum + allowance / v,
+                backlog_bound=min(bounds, default=np.inf),
+            )
+        )
+    return points
+
+
+def sweep_table(points: Sequence[GridPoint]) -> Table:
+    """One row for each V and Delta."""
+    table = Table(title="interquartile means over seeds [95 % interval]; the exact oracle's in brackets")
+    for column in ("V", "Delta", "cost", "gap %", "C_opt", "worst phi", "backlog", "misses %"):
+        table.add_column(column, justify="right")
+    for point in points:
+        learned, oracle = point.learned, point.oracle
+        cells = [f"{point.v:g}", f"{point.delta:g}{'' if point.feasible else ' (out of reach)'}"]
+        if learned:
+            cost = learned["cost"]
+            interval = f" [{cost.low:.2f}, {cost.high:.2f}]" if np.isfinite(cost.low) else ""
+            cells += [
+                f"{cost.value:.2f}{interval} ({oracle['cost']:.2f})",
+                f"{100 * learned['gap_to_oracle'].value:+.1f}",
+                f"{point.optimum:.2f}",
+                f"{learned['fraction_worst'].value:.3f} ({oracle['fraction_worst']:.3f})",
+                f"{learned['backlog_mean'].value:.2f} ({oracle['backlog_mean']:.2f})",
+                f"{100 * learned['deadline_missed_feasible'].value:.1f}",
+            ]
+        table.add_row(*cells)
+    return table
+
+
+def sweep_json(points: Sequence[GridPoint]) -> list[dict[str, Any]]:
+    """Plain numbers; what is infinite or unknown is None."""
+
+    def plain(value: float) -> float | None:
+        return float(value) if np.isfinite(value) else None
+
+    return [
+        {
+            "v": point.v,
+            "delta": point.delta,
+            "feasible": point.feasible,
+            "optimum": point.optimum,
+            "cost_bound": plain(point.cost_bound),
+            "backlog_bound": plain(point.backlog_bound),
+            "oracle": point.oracle,
+            "learned": {
+                name: {key: plain(value) for key, value in estimate._asdict().items()}
+                for name, estimate in point.learned.items()
+            },
+        }
+        for point in points
+    ]
+
+
+def save_sweep_plot(points: Sequence[GridPoint], path: str | Path) -> None:
+    """Heat maps of the learned policy over the oracle's, and cost and backlog against V with their bounds."""
+    from matplotlib.figure import Figure  # takes half a second: only who plots pays for it
+
+    check_plot_path(path)
+    vs, deltas = sorted({point.v for point in points}), sorted({point.delta for point in points})
+    figure = Figure(figsize=(13, 10.5), layout="constrained")
+    axes = figure.subplots(3, 3)
+    for column, (metric, label) in enumerate(MAPS.items()):
+        grids = [np.full((len(deltas), len(vs)), np.nan) for _ in range(2)]
+        for point in points:
+            where = deltas.index(point.delta), vs.index(point.v)
+            grids[0][where] = point.learned[metric].value if point.learned else np.nan
+            grids[1][where] = point.oracle[metric]
+        low, high = np.nanmin(grids), np.nanmax(grids)
+        for row, (grid, who) in enumerate(zip(grids, ("learned", "exact oracle"), strict=True)):
+            axis = axes[row, column]
+            image = axis.imshow(grid, origin="lower", aspect="auto", cmap="cividis", vmin=low, vmax=high)
+            axis.set_xticks(range(len(vs)), [f"{v:g}" for v in vs])
+            axis.set_yticks(range(len(deltas)), [f"{delta:g}" for delta in deltas])
+            axis.set(xlabel="V", ylabel="Delta", title=f"{who}: {label}")
+            axis.title.set_fontsize(9)
+            for (j, i), value in np.ndenumerate(grid):
+                if np.isfinite(value):
+                    dark = value < low + 0.5 * (high - low)
+                    axis.text(i, j, f"{value:.3g}", ha="center", va="center", fontsize=7, color="w" if dark else "k")
+            for point in points:
+                if not point.feasible:
+                    x, y = vs.index(point.v) - 0.5, deltas.index(point.delta) - 0.5
+                    axis.fill([x, x + 1, x + 1, x], [y, y, y + 1, y + 1], fill=False, hatch="//", linewidth=0)
+            figure.colorbar(image, ax=axis)
+    _lines(axes[2], points, deltas)
+    figure.suptitle("interquartile means over seeds; hatched: Delta is out of some device's reach", fontsize=10)
+    with replacing(path) as file:
+        figure.savefig(file, format=Path(path).suffix[1:].lower(), dpi=120)
+
+
+def _lines(axes: Any, points: Sequence[GridPoint], deltas: Sequence[float]) -> None:
+    """Cost against 1 / V and backlog against V, at the feasible Delta nearest to 0.7."""
+    feasible = [delta for delta in deltas if all(point.feasible for point in points if point.delta == delta)]
+    if not feasible:
+        for axis in axes:
+            axis.set_axis_off()
+        return
+    delta = min(feasible, key=lambda value: abs(value - 0.7))
+    line = sorted((point for point in points if point.delta == delta and point.learned), key=lambda point: point.v)
+    if not line:
+        return
+    v = np.array([point.v for point in line])
+    for axis, metric, x, bound, label in (
+        (axes[0], "cost", 1.0 / v, [point.cost_bound for point in line], "1 / V"),
+        (axes[1], "backlog_mean", v, [point.backlog_bound for point in line], "V"),
+    ):
+        estimates = [point.learned[metric] for point in line]
+        middle = np.array([estimate.value for estimate in estimates])
+        spread = np.abs(np.nan_to_num([[e.value - e.low for e in estimates], [e.high - e.value for e in estimates]]))
+        axis.errorbar(x, middle, yerr=spread, color="#0072B2", marker="o", capsize=3, label="learned")
+        axis.plot(x, [point.oracle[metric] for point in line], "s--", color="#D55E00", label="exact oracle")
+        axis.plot(x, bound, ":", color="black", label="bound")
+        if metric == "cost":
+            axis.axhline(line[0].optimum, color="grey", linewidth=1, label="C_opt")
+            axis.set_ylim(top=1.5 * middle.max(), bottom=0.9 * line[0].optimum)
+        else:
+            axis.set_yscale("symlog", linthresh=0.1)
+        axis.set_xscale("log")
+        axis.set(xlabel=label, ylabel=MAPS[metric], title=f"Delta = {delta:g}")
+        axis.grid(alpha=0.3)
+        axis.legend(fontsize=8)
+    worst = [min(point.learned["fraction_worst"].value, 1.0) for point in line]
+    axes[2].plot(v, worst, "o-", color="#0072B2", label="learned")
+    axes[2].plot(v, [point.oracle["fraction_worst"] for point in line], "s--", color="#D55E00", label="exact oracle")
+    axes[2].axhline(delta, color="grey", linewidth=1, label="Delta")
+    axes[2].set_xscale("log")
+    axes[2].set(xlabel="V", ylabel=MAPS["fraction_worst"], title=f"Delta = {delta:g}")
+    axes[2].grid(alpha=0.3)
+    axes[2].legend(fontsize=8)
