@@ -16,7 +16,7 @@ from meqc_marl.config import load_scenario
 from meqc_marl.errors import InputError
 
 if TYPE_CHECKING:
-    from meqc_marl.rl.sweep import Report
+    from meqc_marl.rl.study import Report
 
 
 @dataclass(frozen=True)
@@ -52,29 +52,27 @@ class SweepCommand:
         from meqc_marl.evaluation.sweep_report import grid_points, save_sweep_plot, sweep_json, sweep_table
         from meqc_marl.rl.config import default_env_steps
         from meqc_marl.rl.evaluation import HELD_OUT_SEED, NUM_TRACES
-        from meqc_marl.rl.sweep import Sweep, begin_sweep, run_sweep
-        from meqc_marl.rl.training import local_ray
+        from meqc_marl.rl.study import run_study
+        from meqc_marl.rl.sweep import sweep_study
+        from meqc_marl.rl.training import local_ray, quiet
         from meqc_marl.trace import generate_trace
 
-        sweep = Sweep(
-            scenario=scenario.model_dump(mode="json"),
-            v=self.v,
-            delta=self.delta,
-            seeds=tuple(range(self.num_seeds)),
-            env_steps=self.env_steps or default_env_steps(scenario),
-            learner=learner,
-        )
+        quiet()
+        budget = self.env_steps or default_env_steps(scenario)
+        study = sweep_study(scenario, self.v, self.delta, range(self.num_seeds), budget, learner)
         folder = self.out.resolve()
-        with local_ray(), _show_trials(sweep.num_trials) as report:
-            sweep.check()
-            begin_sweep(folder, sweep)
-            records = run_sweep(sweep, str(folder), "trials", report)
+        with local_ray(), _show_trials(len(study)) as report:
+            records = run_study(study, folder, report)
         finished = [record for record in records if record.metrics and record.error is None]
         console = Console()
         save_json({"trials": [asdict(record) for record in records]}, folder / "trials.json")
         if finished:
             trace = generate_trace(scenario, range(HELD_OUT_SEED, HELD_OUT_SEED + NUM_TRACES))
-            points = grid_points(scenario, trace, [(record.v, record.delta, record.metrics) for record in finished])
+            points = grid_points(
+                scenario,
+                trace,
+                [(float(record.labels["v"]), float(record.labels["delta"]), record.metrics) for record in finished],
+            )
             console.print(sweep_table(points))
             save_json({"points": sweep_json(points)}, folder / "sweep-points.json")
             save_sweep_plot(points, folder / "sweep.png")
@@ -86,8 +84,7 @@ class SweepCommand:
             console.print(f"{what}: {where}", highlight=False, soft_wrap=True)
         failed = [record for record in records if record.error is not None]
         for record in failed:
-            at = f"V = {record.v:g}, Delta = {record.delta:g}, seed {record.seed}"
-            console.print(f"failed: {at}: {record.error}", highlight=False, soft_wrap=True, markup=False)
+            console.print(f"failed: {record.name}: {record.error}", highlight=False, soft_wrap=True, markup=False)
         if failed:
             raise InputError(f"{len(failed)} of {len(records)} trials failed; the same command tries them again.")
 

@@ -12,8 +12,14 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from meqc_marl.config import load_scenario
 from meqc_marl.errors import InputError
-from meqc_marl.rl.sweep import Sweep, begin_sweep, run_sweep
+from meqc_marl.evaluation.metrics import measure
+from meqc_marl.evaluation.rollout import rollout
+from meqc_marl.rl.evaluation import HELD_OUT_SEED, NUM_TRACES
+from meqc_marl.rl.policy import load_policy
+from meqc_marl.rl.study import run_study
+from meqc_marl.rl.sweep import sweep_study
 from meqc_marl.rl.tensorboard import SCALARS
+from meqc_marl.trace import generate_trace
 
 COMMAND = [
     *(sys.executable, "-m", "meqc_marl.cli", "sweep", "--scenario", "small", "--set", "horizon=20", "--v", "0.1", "1"),
@@ -22,9 +28,8 @@ COMMAND = [
 
 
 def make(**changes):
-    scenario = load_scenario("small", ["horizon=20"]).model_dump(mode="json")
     given = {"v": (0.1, 1.0), "delta": (0.5,), "seeds": (0,), "env_steps": 1_600, "learner": {"hidden": [16, 16]}}
-    return Sweep(scenario, **(given | changes))
+    return sweep_study(load_scenario("small", ["horizon=20"]), **(given | changes))
 
 
 def finished_trials(folder: Path) -> dict[str, list[dict]]:
@@ -38,15 +43,25 @@ def finished_trials(folder: Path) -> dict[str, list[dict]]:
 @pytest.mark.timeout(120)
 def test_trials_are_complete_and_not_repeated(ray_session, tmp_path):
     told = []
-    records = run_sweep(make(), str(tmp_path), "trials", lambda *counts: told.append(counts))
-    assert [(r.v, r.delta, r.seed, r.error) for r in records] == [(0.1, 0.5, 0, None), (1.0, 0.5, 0, None)]
+    records = run_study(make(), tmp_path, lambda *counts: told.append(counts))
+    assert [(r.labels["v"], r.labels["delta"], r.seed, r.error) for r in records] == [
+        (0.1, 0.5, 0, None),
+        (1.0, 0.5, 0, None),
+    ]
     for record in records:
+        assert record.curve[-1] == (record.env_steps, record.metrics)
+        assert [steps for steps, _ in record.curve] == sorted({steps for steps, _ in record.curve})
+        policy = load_policy(record.policy)
+        assert policy.scenario.lyapunov.v == record.labels["v"]
+        trace = generate_trace(policy.scenario, range(HELD_OUT_SEED, HELD_OUT_SEED + NUM_TRACES))
+        cost = measure(rollout(policy, policy.scenario, trace), policy.scenario)["cost"].mean()
+        assert cost == pytest.approx(record.metrics["cost"], rel=1e-6)
         assert record.env_steps >= 1_600
         assert record.metrics["cost"] > 0
         assert record.metrics["objective_regret"] is not None
     assert told[-1] == (2, 0, 0)
     before = finished_trials(tmp_path)
-    again = run_sweep(make(), str(tmp_path), "trials")
+    again = run_study(make(), tmp_path)
     assert again == records
     assert finished_trials(tmp_path) == before
     accumulator = EventAccumulator(str(next((tmp_path / "trials").glob("v=1.0*"))))
@@ -57,11 +72,10 @@ def test_trials_are_complete_and_not_repeated(ray_session, tmp_path):
     assert accumulator.Scalars("ray/tune/system/cost")[-1].step >= 1_600
 
 
-def test_another_sweep_is_not_mixed_in(tmp_path):
-    begin_sweep(tmp_path / "a", make())
-    begin_sweep(tmp_path / "a", make())
-    with pytest.raises(InputError, match="holds another sweep"):
-        begin_sweep(tmp_path / "a", make(seeds=(0, 1)))
+def test_other_trials_are_not_mixed_in(ray_session, tmp_path):
+    (tmp_path / "study.json").write_text("{}")
+    with pytest.raises(InputError, match="holds other trials"):
+        run_study(make(), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -74,15 +88,16 @@ def test_another_sweep_is_not_mixed_in(tmp_path):
         ({"learner": {"critic": "none"}}, "must be one of multi-pass"),
     ],
 )
-def test_bad_grids_are_refused_before_any_trial(changes, message):
+def test_bad_grids_are_refused_before_any_trial(tmp_path, changes, message):
     with pytest.raises(InputError, match=message):
-        make(**changes).check()
+        run_study(make(**changes), tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.timeout(120)
 def test_a_failing_trial_sinks_nothing_else(ray_session, tmp_path):
     """At V = 1e300 the rewards are not finite; the trial at V = 1 finishes."""
-    records = run_sweep(make(v=(1e300, 1.0)), str(tmp_path), "trials", max_failures=0)
+    records = run_study(make(v=(1e300, 1.0)), tmp_path, max_failures=0)
     failed, fine = records
     assert "not finite" in failed.error
     assert fine.error is None
@@ -111,6 +126,7 @@ def test_a_killed_sweep_goes_on_and_equals_an_undisturbed_one(tmp_path):
     assert any(rows[-1]["timesteps_total"] < 24_000 for rows in at_kill.values()) or len(at_kill) < 8
     subprocess.run(command, cwd=tmp_path / "b", check=True, capture_output=True, timeout=600)
     whole, resumed = (json.loads((tmp_path / f"{x}/sweep/trials.json").read_text())["trials"] for x in "ab")
-    key = lambda trial: (trial["v"], trial["delta"], trial["seed"])  # noqa: E731
-    assert sorted(whole, key=key) == sorted(resumed, key=key)
+    for trial in (*whole, *resumed):
+        trial.pop("policy")
+    assert whole == resumed
     assert len(resumed) == 8

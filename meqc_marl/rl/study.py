@@ -1,0 +1,273 @@
+"""Many training runs by Ray Tune: a trial for each, any number at once; a study goes on where it was stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+from ray.rllib.algorithms.algorithm import Algorithm
+from ray.rllib.utils.annotations import override
+from ray.tune.experiment import Trial
+from ray.tune.logger import CSVLoggerCallback, JsonLoggerCallback, TBXLoggerCallback
+
+from meqc_marl.config import Scenario
+from meqc_marl.errors import InputError
+from meqc_marl.files import replacing
+from meqc_marl.rl.algorithm import DQNDDPG
+from meqc_marl.rl.checkpoint import POLICY_FOLDER
+from meqc_marl.rl.config import offloading_config, register_envs
+from meqc_marl.rl.evaluation import add_evaluation, policy_of
+from meqc_marl.rl.tensorboard import env_steps, scalars
+
+EVALUATION = "evaluation"
+_STUDY_FILE = "study.json"
+_TRIALS_FOLDER = "trials"
+_BUDGET_SPENT = "budget_spent"
+_CHECKPOINTS = 10
+_EVALUATIONS = 10
+
+Report = Callable[[int, int, int], None]
+"""Told how many trials have finished, run and failed."""
+
+
+@dataclass(frozen=True)
+class TrialSpec:
+    """One training run.
+
+    Attributes:
+        scenario: All fields of the system.
+        env_steps: Budget.
+        seed: Of everything.
+        learner: Parameters of the learner other than the defaults.
+        labels: What tells it from the others, for tables and TensorBoard's hparams.
+    """
+
+    scenario: dict[str, Any]
+    env_steps: int
+    seed: int
+    learner: dict[str, Any] = field(default_factory=dict)
+    labels: dict[str, float | str] = field(default_factory=dict)
+
+    def config(self) -> Any:
+        """The algorithm's configuration.
+
+        Raises:
+            InputError: If a parameter of the learner is not allowed.
+        """
+        scenario = Scenario.model_validate(self.scenario)
+        config = offloading_config(scenario, env_steps=self.env_steps, seed=self.seed, learner=self.learner)
+        every = max(1, self.iterations(config) // _EVALUATIONS)
+        config.callbacks(on_train_result=partial(add_evaluation, every=every, env_steps=self.env_steps))
+        return config
+
+    def iterations(self, config: Any) -> int:
+        """Training iterations in all."""
+        return max(1, -(-self.env_steps // config.min_sample_timesteps_per_iteration))
+
+
+Study = Mapping[str, TrialSpec]
+"""Trials by name; a name is that of a folder."""
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """What is known of a trial at the end.
+
+    Attributes:
+        name, labels, seed: Of the trial.
+        env_steps: Steps trained.
+        metrics: Of the greedy policy on held-out traces, at the end.
+        curve: ``[env_steps, metrics]`` at each evaluation.
+        policy: Folder of the trained policy, for :func:`~meqc_marl.rl.policy.load_policy`.
+        error: Last line of the error, if it failed.
+    """
+
+    name: str
+    labels: dict[str, float | str]
+    seed: int
+    env_steps: int
+    metrics: dict[str, float]
+    curve: list[tuple[int, dict[str, float]]]
+    policy: str | None
+    error: str | None = None
+
+
+class OffloadingTrial(DQNDDPG):
+    """A training run as Tune sees it: the trial's name in, metrics and checkpoints out."""
+
+    study: Study
+
+    @classmethod
+    def of(cls, study: Study) -> type[OffloadingTrial]:
+        """The class of a study's trials."""
+        return type(cls.__name__, (cls,), {"study": dict(study), "__module__": cls.__module__})
+
+    def __init__(self, config: Any = None, **kwargs: Any) -> None:
+        register_envs()
+        spec = self.study[config["trial"]["name"]]
+        self._budget = spec.env_steps
+        super().__init__(spec.config(), **kwargs)
+
+    @classmethod
+    @override(Algorithm)
+    def default_resource_request(cls, config: Any) -> Any:
+        return DQNDDPG.default_resource_request(cls.study[config["trial"]["name"]].config())
+
+    @override(Algorithm)
+    def step(self) -> dict[str, Any]:
+        result = super().step()
+        # Tune's loggers take it for the horizontal axis.
+        result["timesteps_total"] = env_steps(result)
+        result[_BUDGET_SPENT] = int(result["timesteps_total"] >= self._budget)
+        return result
+
+    @override(Algorithm)
+    def save_checkpoint(self, checkpoint_dir: str) -> Any:
+        saved = super().save_checkpoint(checkpoint_dir)
+        folder = Path(checkpoint_dir) / POLICY_FOLDER
+        folder.mkdir()
+        policy_of(self).save(folder)
+        return saved
+
+
+class BoundedTensorBoard(TBXLoggerCallback):
+    """TensorBoard files of a trial with the scalars of a training run, and its labels as hparams."""
+
+    @override(TBXLoggerCallback)
+    def log_trial_result(self, iteration: int, trial: Trial, result: dict[str, Any]) -> None:
+        kept = {name: result[name] for name in ("timesteps_total", "training_iteration") if name in result}
+        super().log_trial_result(iteration, trial, kept | scalars(result))
+
+
+class _Progress(tune.Callback):
+    """Tune stores its callbacks and brings them back; whom they tell belongs to the process."""
+
+    report: Report | None = None
+
+    def _tell(self, trials: list[Trial]) -> None:
+        if _Progress.report is not None:
+            states = [trial.status for trial in trials]
+            _Progress.report(*(states.count(kind) for kind in (Trial.TERMINATED, Trial.RUNNING, Trial.ERROR)))
+
+    @override(tune.Callback)
+    def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        self._tell(trials)
+
+    @override(tune.Callback)
+    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        self._tell(trials)
+
+    @override(tune.Callback)
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        self._tell(trials)
+
+    @override(tune.Callback)
+    def on_experiment_end(self, trials: list[Trial], **info: Any) -> None:
+        self._tell(trials)
+
+
+def run_study(study: Study, folder: Path, report: Report | None = None, max_failures: int = 3) -> list[TrialRecord]:
+    """Run the trials that have not finished yet; a trial that was interrupted goes on from its checkpoint.
+
+    Args:
+        study: The trials. The folder remembers them: another study is refused.
+        folder: Where everything goes.
+        report: Called when a trial starts or ends, to show progress.
+        max_failures: Times that a trial whose process dies is started again from its checkpoint.
+
+    Returns:
+        A record of each trial, in the order of the study.
+
+    Raises:
+        InputError: If the folder cannot be written or holds another study, or a learner's parameter is not allowed.
+    """
+    for spec in study.values():
+        spec.config()
+    folder = folder.resolve()
+    _begin(folder, study)
+    _Progress.report = report
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the new output prints whatever the verbosity
+    trainable = OffloadingTrial.of(study)
+    space = {"trial": tune.grid_search([{"name": name, **spec.labels} for name, spec in study.items()])}
+    path = str(folder / _TRIALS_FOLDER)
+    if tune.Tuner.can_restore(path):
+        tuner = tune.Tuner.restore(path, trainable=trainable, param_space=space, resume_errored=True)
+    else:
+        first = next(iter(study.values()))
+        tuner = tune.Tuner(
+            trainable,
+            param_space=space,
+            tune_config=tune.TuneConfig(trial_name_creator=_name, trial_dirname_creator=_name),
+            run_config=tune.RunConfig(
+                name=_TRIALS_FOLDER,
+                storage_path=str(folder),
+                stop={_BUDGET_SPENT: 1},
+                failure_config=tune.FailureConfig(max_failures=max_failures),
+                checkpoint_config=tune.CheckpointConfig(
+                    checkpoint_frequency=max(1, first.iterations(first.config()) // _CHECKPOINTS),
+                    checkpoint_at_end=True,
+                    num_to_keep=1,
+                ),
+                callbacks=[BoundedTensorBoard(), JsonLoggerCallback(), CSVLoggerCallback(), _Progress()],
+                verbose=0,
+            ),
+        )
+    records = {Path(result.path).name: result for result in tuner.fit()}
+    return [_record(name, spec, records[name]) for name, spec in study.items()]
+
+
+def _name(trial: Trial) -> str:
+    name: str = trial.config["trial"]["name"]
+    return name
+
+
+def _record(name: str, spec: TrialSpec, result: Any) -> TrialRecord:
+    metrics = result.metrics or {}
+    policy = Path(result.checkpoint.path) / POLICY_FOLDER if result.checkpoint else None
+    return TrialRecord(
+        name=name,
+        labels=spec.labels,
+        seed=spec.seed,
+        env_steps=int(metrics.get("timesteps_total", 0)),
+        metrics=_floats(metrics.get(EVALUATION, {})),
+        curve=_curve(Path(result.path)),
+        policy=None if policy is None else str(policy),
+        error=str(result.error).strip().splitlines()[-1] if result.error else None,
+    )
+
+
+def _curve(folder: Path) -> list[tuple[int, dict[str, float]]]:
+    """Every evaluation that Tune wrote down; of one that was made twice, after a restart, the last."""
+    path = folder / "result.json"
+    if not path.exists():
+        return []
+    found = {}
+    for line in path.read_text().splitlines():
+        row = json.loads(line)
+        if EVALUATION in row:
+            found[int(row["timesteps_total"])] = _floats(row[EVALUATION])
+    return sorted(found.items())
+
+
+def _floats(metrics: Mapping[str, Any]) -> dict[str, float]:
+    return {key: float(value) for key, value in metrics.items()}
+
+
+def _begin(folder: Path, study: Study) -> None:
+    """Store what is studied, or check that it is what was begun there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"output folder '{folder}' cannot be written: {error.strerror or error}.") from error
+    text = json.dumps({name: asdict(spec) for name, spec in study.items()}, indent=1)
+    path = folder / _STUDY_FILE
+    if path.exists() and json.loads(path.read_text()) != json.loads(text):
+        raise InputError(f"output folder '{folder}' holds other trials; name another folder.")
+    with replacing(path) as file:
+        file.write(text.encode())
