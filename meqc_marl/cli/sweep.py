@@ -61,7 +61,7 @@ class SweepCommand:
         budget = self.env_steps or default_env_steps(scenario)
         study = sweep_study(scenario, self.v, self.delta, range(self.num_seeds), budget, learner)
         folder = self.out.resolve()
-        with local_ray(), _show_trials(len(study)) as report:
+        with local_ray(), show_trials(len(study)) as report:
             records = run_study(study, folder, report)
         finished = [record for record in records if record.metrics and record.error is None]
         console = Console()
@@ -90,7 +90,7 @@ class SweepCommand:
 
 
 @contextmanager
-def _show_trials(total: int) -> Iterator[Report]:
+def show_trials(total: int) -> Iterator[Report]:
     """A bar over all trials where someone watches, a line at every change where the output is a log."""
     console = Console(stderr=True)
     columns = (

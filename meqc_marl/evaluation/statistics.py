@@ -33,6 +33,34 @@ def interquartile_mean(values: np.ndarray, seed: int = 0) -> Estimate:
     return _estimate(values, _trimmed, seed)
 
 
+def stratified_interquartile_mean(scores: np.ndarray, seed: int = 0) -> Estimate:
+    """Mean of the middle half of all scores [runs, traces], with a stratified bootstrap interval over the runs.
+
+    A resample draws runs with replacement anew for each trace, as rliable does. A single run allows no interval; then
+    the one over traces stands in.
+    """
+    scores = np.atleast_2d(np.asarray(scores, dtype=np.float64))
+    runs, traces = scores.shape
+    if runs < 2:
+        return interquartile_mean(scores[0], seed)
+    value = float(_trimmed(scores.reshape(-1)))
+    rng = np.random.default_rng(seed)
+    drawn = rng.integers(0, runs, (NUM_RESAMPLES, runs, traces))
+    resamples = np.take_along_axis(scores[None], drawn, axis=1).reshape(NUM_RESAMPLES, -1)
+    tail = 50.0 * (1.0 - CONFIDENCE)
+    low, high = np.percentile(_trimmed(resamples, axis=-1), (tail, 100.0 - tail))
+    return Estimate(value, float(low), float(high))
+
+
+def probability_of_improvement(scores: np.ndarray, others: np.ndarray) -> float:
+    """Mean over traces of the chance that a run of ``scores`` [runs, traces] lies below one of ``others`` (a cost).
+
+    Ties count as a half: the Mann-Whitney statistic, as in rliable.
+    """
+    a, b = np.atleast_2d(scores)[:, None, :], np.atleast_2d(others)[None, :, :]
+    return float(((a < b) + 0.5 * (a == b)).mean())
+
+
 def paired_difference(values: np.ndarray, reference: np.ndarray, seed: int = 0) -> Estimate:
     """Mean of ``values - reference`` over traces [E]: entry i of both comes from the same trace.
 

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from meqc_marl.evaluation.statistics import interquartile_mean, mean, paired_difference
+from meqc_marl.evaluation.statistics import (
+    interquartile_mean,
+    mean,
+    paired_difference,
+    probability_of_improvement,
+    stratified_interquartile_mean,
+)
 
 
 @pytest.mark.parametrize(
@@ -45,3 +51,25 @@ def test_one_trace_has_no_interval_and_equal_traces_a_point():
     assert single.value == 3.0
     assert np.isnan(single.low)
     assert mean(np.array([3.0, 3.0])) == (3.0, 3.0, 3.0)
+
+
+def test_stratified_interquartile_mean_against_scipy_and_a_plain_loop():
+    rng = np.random.default_rng(5)
+    scores = rng.gamma(2.0, size=(6, 8)) + np.arange(8)
+    got = stratified_interquartile_mean(scores)
+    assert got.value == pytest.approx(stats.trim_mean(scores.ravel(), 0.25))
+    resampled = []
+    for _ in range(4_000):
+        columns = [rng.choice(scores[:, trace], size=6) for trace in range(8)]
+        resampled.append(stats.trim_mean(np.concatenate(columns), 0.25))
+    np.testing.assert_allclose((got.low, got.high), np.percentile(resampled, (2.5, 97.5)), atol=0.02)
+    one = stratified_interquartile_mean(scores[:1])
+    assert one == interquartile_mean(scores[0])
+
+
+def test_probability_of_improvement_is_the_mann_whitney_statistic():
+    rng = np.random.default_rng(6)
+    ours, theirs = rng.integers(0, 6, (5, 4)), rng.integers(0, 6, (7, 4))
+    by_trace = [stats.mannwhitneyu(theirs[:, t], ours[:, t]).statistic / 35 for t in range(4)]
+    assert probability_of_improvement(ours, theirs) == pytest.approx(np.mean(by_trace))
+    assert probability_of_improvement(ours, ours) == 0.5

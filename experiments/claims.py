@@ -1,0 +1,85 @@
+"""Claims that several figures make."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from experiments.figure import (
+    CPU_CONTINUOUS,
+    CPU_DISCRETE,
+    HYBRID,
+    METHODS,
+    QPU_CONTINUOUS,
+    QPU_DISCRETE,
+    RANDOM,
+    Claim,
+    Data,
+    best_kind,
+    judge,
+    paired,
+    tell,
+)
+
+
+def _kind(data: Data, name: str) -> str:
+    return best_kind(data) if name != RANDOM.name else "exact"
+
+
+def ranking(data: Data, setting: str) -> list[Claim]:
+    """Ours best, random worst, continuous before discrete: differences in cost, paired by trace."""
+    kind = best_kind(data)
+    differences = {
+        method.name: paired(data, setting, HYBRID.name, kind, method.name, _kind(data, method.name))
+        for method in METHODS
+        if method is not HYBRID
+    }
+    nearest = min(differences, key=lambda name: differences[name].value)
+    number = f"the next is {nearest}, dearer by {tell(differences[nearest])}"
+    verdict = "holds" if all(e.low > 0 for e in differences.values()) else "does not hold"
+    claims = [Claim("Ours costs least.", verdict, number)]
+    worst = max(differences, key=lambda name: differences[name].value)
+    number = f"dearest is {worst}, by {tell(differences[worst])} over ours; random by {tell(differences[RANDOM.name])}"
+    claims.append(judge("Random costs most.", worst == RANDOM.name, number))
+    gains = {
+        place: paired(data, setting, continuous.name, kind, discrete.name, kind)
+        for place, continuous, discrete in (
+            ("CPU", CPU_CONTINUOUS, CPU_DISCRETE),
+            ("QPU", QPU_CONTINUOUS, QPU_DISCRETE),
+        )
+    }
+    number = "discrete is dearer by " + ", ".join(f"{tell(gain)} ({place})" for place, gain in gains.items())
+    verdict = "holds" if all(gain.low > 0 for gain in gains.values()) else "does not hold"
+    return [*claims, Claim("Continuous always beats discrete.", verdict, number)]
+
+
+def ours_best_everywhere(data: Data) -> Claim:
+    """Ours costs least in every setting."""
+    kind = best_kind(data)
+    least = []
+    for setting in data.settings():
+        for method in METHODS:
+            if method is not HYBRID and method.name in (*data.methods(kind), RANDOM.name):
+                if data.row(setting["name"], method.name, _kind(data, method.name)) is None:
+                    continue
+                estimate = paired(data, setting["name"], HYBRID.name, kind, method.name, _kind(data, method.name))
+                least.append((estimate.low, estimate, method.name, setting["name"]))
+    low, estimate, name, where = min(least, key=lambda entry: entry[0])
+    number = f"nearest is {name} at {where}, dearer by {tell(estimate)}"
+    return judge("Ours costs least everywhere.", low > 0, number)
+
+
+def learned_near_exact(data: Data) -> list[Claim]:
+    """How far learned methods are from their exact counterparts, at the farthest setting."""
+    claims = []
+    for name in data.methods("learned"):
+        gaps = [
+            float(np.mean(data.scores(s["name"], name, "learned")) / np.mean(data.scores(s["name"], name, "exact")) - 1)
+            for s in data.settings()
+            if data.row(s["name"], name, "learned") is not None
+        ]
+        worst = max(gaps, key=abs)
+        verdict = "holds" if abs(worst) <= 0.05 else "does not hold"
+        claims.append(
+            Claim(f"Learned {name} is within 5 % of its exact counterpart.", verdict, f"{worst:+.1%} at most")
+        )
+    return claims

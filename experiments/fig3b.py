@@ -1,0 +1,50 @@
+"""Figure 3b: time-average cost over the slots of an episode, for several V."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from experiments.figure import HYBRID, Claim, Data, Figure, Setting, best_kind, command, draw_over_slots, judge
+
+WEIGHTS = (0.1, 1.0, 5.0)
+SETTINGS = tuple(Setting(f"V={v:g}", v, "static", (f"lyapunov.v={v}",)) for v in WEIGHTS)
+_NEAR = 0.02
+
+
+def draw(data: Data, path: Path) -> None:
+    """A curve for each V."""
+    curves = [(setting["name"], HYBRID.name, setting["name"]) for setting in data.settings()]
+    draw_over_slots(data, path, FIGURE.title, curves)
+
+
+def verdict(data: Data) -> list[Claim]:
+    """Settles; the gap to C_opt shrinks as V grows."""
+    kind, moves, gaps = best_kind(data), [], []
+    for setting in data.settings():
+        row = data.row(setting["name"], HYBRID.name, kind) or {}
+        running = np.array(row["running_cost"]).mean((0, 1))
+        half = len(running) // 2
+        moves.append((setting["name"], float(running[-1] / running[half] - 1.0)))
+        exact = data.estimate(setting["name"], HYBRID.name, "exact")
+        gaps.append((setting["name"], float(data.scores(setting["name"], HYBRID.name, "exact").mean()), exact))
+    settles = {name: abs(move) < _NEAR for name, move in moves}
+    number = "from mid-episode to the end it moves by " + ", ".join(f"{move:+.1%} ({name})" for name, move in moves)
+    verdict = "holds" if all(settles.values()) else "depends" if any(settles.values()) else "does not hold"
+    claims = [Claim("The time-average cost settles within 500 slots.", verdict, number)]
+    differences = [mean - setting["optimum"] for (_, mean, _), setting in zip(gaps, data.settings(), strict=True)]
+    falls = all(later < earlier for earlier, later in pairwise(differences))
+    number = "exact cost less C_opt: " + ", ".join(
+        f"{difference:+.3f} ({name})" for (name, _, _), difference in zip(gaps, differences, strict=True)
+    )
+    number += "; below C_opt where the queues still grow at the end"
+    claims.append(judge("A larger V brings the cost down towards C_opt.", falls, number))
+    return claims
+
+
+FIGURE = Figure("3b", "Fig. 3b: time-average cost for several V", SETTINGS, (HYBRID,), draw, verdict)
+
+if __name__ == "__main__":
+    command(FIGURE)

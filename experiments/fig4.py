@@ -1,0 +1,59 @@
+"""Figure 4: time-average cost over the slots of an episode with mobility, all methods."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from experiments.claims import ranking
+from experiments.figure import (
+    HYBRID,
+    METHODS,
+    QPU_CONTINUOUS,
+    RANDOM,
+    Claim,
+    Data,
+    Figure,
+    Setting,
+    best_kind,
+    command,
+    draw_over_slots,
+    judge,
+)
+
+SETTINGS = (Setting("mobile", 0.0),)
+
+
+def draw(data: Data, path: Path) -> None:
+    """A curve for each method."""
+    draw_over_slots(data, path, FIGURE.title, [("mobile", method.name, method.name) for method in METHODS])
+
+
+def verdict(data: Data) -> list[Claim]:
+    """The ranking, ours lowest throughout, random and QPU-only unsteady."""
+    kind, claims = best_kind(data), ranking(data, "mobile")
+    running = {}
+    for method in METHODS:
+        row = data.row("mobile", method.name, kind if method.learner is not None else "exact") or {}
+        running[method.name] = np.array(row["running_cost"]).mean((0, 1))
+    others = np.min([curve for name, curve in running.items() if name != HYBRID.name], axis=0)
+    share = float((running[HYBRID.name] < others).mean())
+    verdict = "holds" if share == 1.0 else "depends"
+    claims.append(Claim("Ours is lowest throughout the episode.", verdict, f"at {share:.0%} of the marked slots"))
+    spread = {
+        method.name: float(data.scores("mobile", method.name, "exact", "deviation").mean())
+        for method in (HYBRID, RANDOM, QPU_CONTINUOUS)
+    }
+    number = "standard deviation of a slot's mean cost: " + ", ".join(f"{v:.2f} ({name})" for name, v in spread.items())
+    holds = spread[RANDOM.name] > spread[HYBRID.name]
+    claims.append(judge("Random fluctuates most.", holds, number))
+    holds = spread[QPU_CONTINUOUS.name] > spread[HYBRID.name]
+    claims.append(judge("QPU-only oscillates more than ours.", holds, number))
+    return claims
+
+
+FIGURE = Figure("4", "Fig. 4: methods with mobility", SETTINGS, METHODS, draw, verdict)
+
+if __name__ == "__main__":
+    command(FIGURE)

@@ -1,0 +1,40 @@
+"""Figure 5c: cost against the number of qubits leased."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from experiments.claims import learned_near_exact, ours_best_everywhere
+from experiments.figure import HYBRID, METHODS, Claim, Data, Figure, Setting, command, draw_over_settings, judge
+
+QUBITS = (1000, 2000, 3000, 4000, 5000)
+SETTINGS = tuple(
+    Setting(f"qubits={count}", count, "paper", (f"devices.leased_qubits=[{count}, {count}]",)) for count in QUBITS
+)
+
+
+def draw(data: Data, path: Path) -> None:
+    """Cost against the setting."""
+    draw_over_settings(data, path, FIGURE.title, "qubits leased by every device")
+
+
+def verdict(data: Data) -> list[Claim]:
+    """Not much changed; more qubits, more QPU, lower cost."""
+    first, last = data.settings()[0]["name"], data.settings()[-1]["name"]
+    cost = data.scores(last, HYBRID.name, "exact").mean() / data.scores(first, HYBRID.name, "exact").mean() - 1.0
+    shares = [float(data.scores(name, HYBRID.name, "exact", "qpu_share").mean()) for name in (first, last)]
+    number = f"{cost:+.1%} from 1000 to 5000 qubits, counted as printed (12d)"
+    claims = [judge("The cost is not much changed by the qubits.", abs(cost) < 0.05, number)]
+    number = f"share of device-slots on the QPU {shares[0]:.3f} at 1000, {shares[1]:.3f} at 5000"
+    verdict = "holds" if shares[1] > shares[0] else "does not hold"
+    claims.append(Claim("With more qubits more goes to the QPU.", verdict, number))
+    claims.append(judge("The cost falls with the qubits.", cost < 0, f"{cost:+.1%}"))
+    return [*claims, ours_best_everywhere(data), *learned_near_exact(data)]
+
+
+FIGURE = Figure(
+    "5c", "Fig. 5c: qubits leased", SETTINGS, METHODS, draw, verdict, fixed=("CPU continuous", "CPU discrete")
+)
+
+if __name__ == "__main__":
+    command(FIGURE)

@@ -1,0 +1,462 @@
+"""What the figures of the paper have in common: methods, scales, training by Tune, evaluation, data files.
+
+A figure is a list of settings (a scenario and a name for it) and a list of methods. For each setting and method the
+exact solver is evaluated, and, where the method learns, some training runs; all on the same held-out traces, so that
+everything is paired by trace. The data file holds a score for each run and trace, from which pictures and verdicts are
+made.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tyro
+from rich.console import Console
+
+from meqc_marl.cli.sweep import show_trials
+from meqc_marl.config import Scenario, load_scenario
+from meqc_marl.errors import InputError
+from meqc_marl.evaluation.optimum import constrained_optimum
+from meqc_marl.evaluation.rollout import rollout
+from meqc_marl.evaluation.statistics import Estimate, stratified_interquartile_mean
+from meqc_marl.files import replacing
+from meqc_marl.physics.cost import Mode
+from meqc_marl.policies import Policy, make_policy
+from meqc_marl.rl.evaluation import HELD_OUT_SEED
+from meqc_marl.rl.policy import load_policy
+from meqc_marl.rl.study import TrialRecord, TrialSpec, run_study
+from meqc_marl.rl.training import local_ray, quiet
+from meqc_marl.trace import Trace, generate_trace
+
+RESULTS = Path(__file__).parent / "results" / "figures"
+NUM_MARKS = 50
+"""Points of a curve over slots."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to decide, exact and learned.
+
+    Attributes:
+        name: For legends and data files.
+        exact: Registered policy.
+        learner: Restriction of the learner; None if the method does not learn.
+        colour, marker: Everywhere the same.
+        has_queue: Whether it is held to the constraint (10); the paper's other methods are not.
+    """
+
+    name: str
+    exact: str
+    learner: dict[str, Any] | None
+    colour: str
+    marker: str
+    has_queue: bool = False
+
+
+_CPU, _QPU = [int(Mode.LOCAL), int(Mode.CPU)], [int(Mode.LOCAL), int(Mode.QPU)]
+HYBRID = Method("hybrid (ours)", "oracle", {}, "#0072B2", "o", has_queue=True)
+CPU_CONTINUOUS = Method("CPU continuous", "cpu-continuous", {"allowed_modes": _CPU}, "#E69F00", "s")
+CPU_DISCRETE = Method("CPU discrete", "cpu-discrete", {"allowed_modes": _CPU, "discrete": True}, "#F5C710", "D")
+QPU_CONTINUOUS = Method("QPU continuous", "qpu-continuous", {"allowed_modes": _QPU}, "#CC79A7", "^")
+QPU_DISCRETE = Method("QPU discrete", "qpu-discrete", {"allowed_modes": _QPU, "discrete": True}, "#E7B8D4", "v")
+RANDOM = Method("random", "random", None, "#D55E00", "x")
+METHODS = (HYBRID, CPU_CONTINUOUS, CPU_DISCRETE, QPU_CONTINUOUS, QPU_DISCRETE, RANDOM)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much is spent on a figure.
+
+    Attributes:
+        env_steps: Budget of a training run.
+        seeds: Training runs of a method in a setting.
+        traces, slots: Held-out traces; no slots means the scenario's horizon.
+        settings: Settings kept, from first to last; all if None.
+        learner: Parameters of the learner.
+    """
+
+    env_steps: int
+    seeds: int
+    traces: int
+    slots: int | None = None
+    settings: int | None = None
+    learner: dict[str, Any] = field(default_factory=dict)
+
+
+#: smoke: for tests. quick: two cores. paper: a cluster; 500 epochs of 500 slots, 3 layers of 512.
+SCALES: dict[str, Scale] = {
+    "smoke": Scale(env_steps=480, seeds=1, traces=2, slots=30, settings=2, learner={"hidden": [16, 16]}),
+    "quick": Scale(env_steps=24_000, seeds=2, traces=10),
+    "paper": Scale(env_steps=250_000, seeds=10, traces=20, learner={"hidden": [512, 512, 512]}),
+}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A point of a figure's horizontal axis, or a curve.
+
+    Attributes:
+        name: For the legend and the data file.
+        x: Position on the axis.
+        scenario: Preset.
+        overrides: Changed fields.
+    """
+
+    name: str
+    x: float
+    scenario: str = "paper"
+    overrides: tuple[str, ...] = ()
+
+    def load(self, has_queue: bool = True) -> Scenario:
+        """The scenario; without a queue Delta is 0, and the virtual queues stay empty."""
+        return load_scenario(self.scenario, [*self.overrides, *(() if has_queue else ("lyapunov.delta=0.0",))])
+
+
+@dataclass(frozen=True)
+class FigureOptions:
+    """Options of every figure."""
+
+    scale: str = "quick"
+    """smoke (tests), quick (two cores) or paper (a cluster)."""
+    out: Path = RESULTS
+    """Folder of data file and picture."""
+    work: Path = Path("results/figures")
+    """Folder of the training runs; the same command goes on where it was stopped."""
+    exact_only: bool = False
+    """The exact solvers only, no training."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure of the paper.
+
+    Attributes:
+        name: Such as ``5a``.
+        title: Of the picture.
+        settings: Scenarios.
+        methods: Methods shown.
+        fixed: Names of methods on which the settings have no bearing: they are trained in the first one only.
+        draw: Draws the data.
+        verdict: Judges the paper's claims from the data.
+    """
+
+    name: str
+    title: str
+    settings: tuple[Setting, ...]
+    methods: tuple[Method, ...]
+    draw: Callable[[Data, Path], None]
+    verdict: Callable[[Data], list[Claim]]
+    fixed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A verdict.
+
+    Attributes:
+        claim: What the paper says.
+        verdict: ``holds``, ``does not hold`` or ``depends``.
+        number: What was measured, in words.
+    """
+
+    claim: str
+    verdict: str
+    number: str
+
+
+@dataclass(frozen=True)
+class Data:
+    """The data file of a figure: rows by setting, method and kind (``exact`` or ``learned``)."""
+
+    content: dict[str, Any]
+
+    def settings(self) -> list[dict[str, Any]]:
+        """Name, x and C_opt of every setting."""
+        return list(self.content["settings"])
+
+    def row(self, setting: str, method: str, kind: str) -> dict[str, Any] | None:
+        """The row, if there is one."""
+        for row in self.content["rows"]:
+            if (row["setting"], row["method"], row["kind"]) == (setting, method, kind):
+                return dict(row)
+        return None
+
+    def methods(self, kind: str) -> list[str]:
+        """Names of the methods that have rows of a kind, in the order of METHODS."""
+        there = {row["method"] for row in self.content["rows"] if row["kind"] == kind}
+        return [method.name for method in METHODS if method.name in there]
+
+    def scores(self, setting: str, method: str, kind: str, metric: str = "cost") -> np.ndarray:
+        """Scores [runs, traces]."""
+        row = self.row(setting, method, kind)
+        if row is None:
+            raise KeyError(f"no {kind} {method} at {setting}")
+        return np.array(row[metric], dtype=float)
+
+    def estimate(self, setting: str, method: str, kind: str, metric: str = "cost") -> Estimate:
+        """Interquartile mean with a 95 % interval."""
+        return stratified_interquartile_mean(self.scores(setting, method, kind, metric))
+
+
+def judge(claim: str, holds: bool, number: str) -> Claim:
+    """A claim that holds or does not."""
+    return Claim(claim, "holds" if holds else "does not hold", number)
+
+
+def method_of(name: str) -> Method:
+    """A method by its name."""
+    return next(method for method in METHODS if method.name == name)
+
+
+def run_figure(figure: Figure, options: FigureOptions) -> Data:
+    """Train what is missing, evaluate, store the data, draw, and judge."""
+    if options.scale not in SCALES:
+        raise InputError(f"scale is '{options.scale}'; it must be one of {', '.join(SCALES)}.")
+    scale = SCALES[options.scale]
+    settings = _kept(figure.settings, scale.settings)
+    study = {} if options.exact_only else dict(_trials(figure, settings, scale))
+    started = time.perf_counter()
+    records: dict[str, TrialRecord] = {}
+    if study:
+        quiet()
+        with local_ray(), show_trials(len(study)) as report:
+            done = run_study(study, options.work / options.scale / figure.name, report)
+        records = {record.name: record for record in done}
+        for record in done:
+            if record.error is not None:
+                raise InputError(f"trial {record.name} failed: {record.error}; the same command tries it again.")
+    content: dict[str, Any] = {
+        "figure": figure.name,
+        "scale": options.scale,
+        "env_steps": 0 if options.exact_only else scale.env_steps,
+        "settings": [],
+        "rows": [],
+    }
+    for setting in settings:
+        _evaluate(figure, setting, settings[0], scale, records, content)
+    data = Data(content)
+    content["claims"] = [vars(claim) for claim in figure.verdict(data)] if scale.settings is None else []
+    folder = options.out / options.scale
+    folder.mkdir(parents=True, exist_ok=True)
+    with replacing(folder / f"fig{figure.name}.json") as file:
+        file.write(json.dumps(content, indent=1).encode())
+    figure.draw(data, folder / f"fig{figure.name}.png")
+    console = Console()
+    for claim in content["claims"]:
+        console.print(f"{claim['verdict']}: {claim['claim']} ({claim['number']})", highlight=False, soft_wrap=True)
+    where = folder / f"fig{figure.name}.png"
+    console.print(f"picture: {where}, {time.perf_counter() - started:.0f} s", highlight=False, soft_wrap=True)
+    return data
+
+
+def _kept(settings: tuple[Setting, ...], count: int | None) -> tuple[Setting, ...]:
+    if count is None or count >= len(settings):
+        return settings
+    return tuple(settings[i] for i in np.linspace(0, len(settings) - 1, count).round().astype(int))
+
+
+def _trial_name(setting: Setting, method: Method, seed: int) -> str:
+    """Safe as the name of a folder."""
+    return re.sub(r"[^\w=.,-]+", "-", f"{setting.name},{method.name},seed={seed}")
+
+
+def _trials(figure: Figure, settings: Sequence[Setting], scale: Scale) -> Iterator[tuple[str, TrialSpec]]:
+    for setting in settings:
+        for method in figure.methods:
+            if method.learner is None or (method.name in figure.fixed and setting is not settings[0]):
+                continue
+            for seed in range(scale.seeds):
+                yield (
+                    _trial_name(setting, method, seed),
+                    TrialSpec(
+                        scenario=setting.load(method.has_queue).model_dump(mode="json"),
+                        env_steps=scale.env_steps,
+                        seed=seed,
+                        learner={**scale.learner, **method.learner},
+                        labels={"setting": setting.name, "x": setting.x, "method": method.name, "seed": seed},
+                    ),
+                )
+
+
+def _evaluate(
+    figure: Figure,
+    setting: Setting,
+    first: Setting,
+    scale: Scale,
+    records: dict[str, TrialRecord],
+    content: dict[str, Any],
+) -> None:
+    scenario = setting.load()
+    trace = generate_trace(scenario, range(HELD_OUT_SEED, HELD_OUT_SEED + scale.traces), num_slots=scale.slots)
+    optimum = constrained_optimum(scenario, trace)
+    content["settings"].append(
+        {"name": setting.name, "x": setting.x, "optimum": float(optimum.cost.mean()), **_feasibility(optimum)}
+    )
+    for method in figure.methods:
+        here = setting.load(method.has_queue)
+        content["rows"].append(_row(setting, method, "exact", [make_policy(method.exact, here)], here, trace))
+        trained_in = first if method.name in figure.fixed else setting
+        names = [_trial_name(trained_in, method, seed) for seed in range(scale.seeds)]
+        found = [records[name] for name in names if name in records]
+        if found:
+            policies: list[Policy] = [load_policy(record.policy or "") for record in found]
+            row = _row(setting, method, "learned", policies, here, trace)
+            row["curve"] = [[[steps, metrics["cost"]] for steps, metrics in record.curve] for record in found]
+            content["rows"].append(row)
+
+
+def _feasibility(optimum: Any) -> dict[str, Any]:
+    return {"feasible": bool(optimum.feasible.all()), "out_of_reach": float(1.0 - optimum.feasible.mean())}
+
+
+def _row(
+    setting: Setting, method: Method, kind: str, policies: list[Policy], scenario: Scenario, trace: Trace
+) -> dict[str, Any]:
+    """Cost and its parts for each run and trace, and the mean cost up to each of some slots."""
+    row: dict[str, Any] = {"setting": setting.name, "method": method.name, "kind": kind}
+    lists: dict[str, list[Any]] = {}
+    for policy in policies:
+        record = rollout(policy, scenario, trace)
+        by_slot = record.cost.mean(-1, dtype=np.float64)
+        marks = np.unique(np.linspace(1, len(by_slot), min(NUM_MARKS, len(by_slot))).astype(int))
+        running = np.cumsum(by_slot, 0)[marks - 1] / marks[:, None]
+        row["slots"] = marks.tolist()
+        for name, values in {
+            "cost": by_slot.mean(0),
+            "latency_s": record.latency_s.mean((0, 2), dtype=np.float64),
+            "energy_j": record.energy_j.mean((0, 2), dtype=np.float64),
+            "fraction": record.fraction.mean((0, 2), dtype=np.float64),
+            "qpu_share": (record.mode == Mode.QPU).mean((0, 2)),
+            "deviation": by_slot.std(0),
+            "running_cost": running.T,
+        }.items():
+            lists.setdefault(name, []).append(np.round(values, 6).tolist())
+    return row | lists
+
+
+def paired(data: Data, setting: str, method: str, kind: str, other: str, other_kind: str) -> Estimate:
+    """Interquartile mean over traces of the difference in cost, other minus method, runs averaged first."""
+    mine, theirs = data.scores(setting, method, kind).mean(0), data.scores(setting, other, other_kind).mean(0)
+    return stratified_interquartile_mean(theirs - mine)
+
+
+def best_kind(data: Data) -> str:
+    """``learned`` if there is any training in the data, else ``exact``."""
+    return "learned" if data.methods("learned") else "exact"
+
+
+def tell(estimate: Estimate, form: str = ".2f") -> str:
+    """Value and interval."""
+    return f"{estimate.value:{form}} [{estimate.low:{form}}, {estimate.high:{form}}]"
+
+
+@contextmanager
+def axes_of(path: Path, title: str, xlabel: str, ylabel: str) -> Iterator[Any]:
+    """Axes of a picture that is written in the end."""
+    from matplotlib.figure import Figure as Picture
+
+    picture = Picture(figsize=(7.2, 4.6), layout="constrained")
+    axes = picture.subplots()
+    yield axes
+    axes.set(xlabel=xlabel, ylabel=ylabel)
+    axes.set_title(title, fontsize=10)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8, ncols=2)
+    with replacing(path) as file:
+        picture.savefig(file, format="png", dpi=130)
+
+
+def draw_over_settings(data: Data, path: Path, title: str, xlabel: str) -> None:
+    """Cost against x: learned with intervals as lines, exact as dashed ones in the same colour, C_opt in grey."""
+    settings = data.settings()
+    x = np.array([setting["x"] for setting in settings])
+    with axes_of(path, title, xlabel, "time-average cost of a device (11)") as axes:
+        for kind, line in (("learned", "-"), ("exact", "--")):
+            for name in data.methods(kind):
+                method = method_of(name)
+                estimates = [data.estimate(setting["name"], name, kind) for setting in settings]
+                middle = np.array([estimate.value for estimate in estimates])
+                spread = np.abs(
+                    np.nan_to_num([[e.value - e.low for e in estimates], [e.high - e.value for e in estimates]])
+                )
+                only_exact = kind == "exact" and method.learner is not None and "learned" in _kinds(data, name)
+                axes.errorbar(
+                    x,
+                    middle,
+                    yerr=None if only_exact else spread,
+                    color=method.colour,
+                    linestyle=line,
+                    marker=None if only_exact else method.marker,
+                    markersize=5,
+                    capsize=2,
+                    linewidth=1.0 if only_exact else 1.5,
+                    label=f"{name}, {kind}",
+                )
+        axes.plot(x, [setting["optimum"] for setting in settings], ":", color="grey", label="C_opt")
+
+
+def _kinds(data: Data, method: str) -> set[str]:
+    return {row["kind"] for row in data.content["rows"] if row["method"] == method}
+
+
+def draw_over_slots(data: Data, path: Path, title: str, curves: Sequence[tuple[str, str, str]]) -> None:
+    """Mean cost up to a slot; curves are (setting, method, label)."""
+    colours = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00")
+    several_settings = len({setting for setting, _, _ in curves}) > 1
+    with axes_of(path, title, "slot", "mean cost of a device up to the slot") as axes:
+        for number, (setting, name, label) in enumerate(curves):
+            colour = colours[number % len(colours)] if several_settings else method_of(name).colour
+            for kind, line in (("learned", "-"), ("exact", "--")):
+                row = data.row(setting, name, kind)
+                if row is None:
+                    continue
+                running = np.array(row["running_cost"])  # [runs, traces, marks]
+                middle = [stratified_interquartile_mean(running[:, :, mark]) for mark in range(running.shape[-1])]
+                marker = "" if several_settings else method_of(name).marker
+                values = [e.value for e in middle]
+                every = (number, 10)
+                axes.plot(
+                    *(row["slots"], values, line),
+                    color=colour,
+                    marker=marker,
+                    markevery=every,
+                    label=f"{label}, {kind}",
+                )
+                if kind == "learned" or method_of(name).learner is None:
+                    low, high = [e.low for e in middle], [e.high for e in middle]
+                    axes.fill_between(row["slots"], low, high, color=colour, alpha=0.15, linewidth=0)
+
+
+def draw_over_training(data: Data, path: Path, title: str, curves: Sequence[tuple[str, str, str]]) -> None:
+    """Cost of the greedy policy during training, all runs; the exact solver's as a dashed line."""
+    colours = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00")
+    several_settings = len({setting for setting, _, _ in curves}) > 1
+    with axes_of(path, title, "environment steps", "cost of the greedy policy on held-out traces") as axes:
+        for number, (setting, name, label) in enumerate(curves):
+            colour = colours[number % len(colours)] if several_settings else method_of(name).colour
+            row = data.row(setting, name, "learned")
+            for run, curve in enumerate(row["curve"] if row else ()):
+                steps, costs = np.array(curve).T
+                axes.plot(steps, costs, color=colour, linewidth=1.2, label=f"{label}, learned" if run == 0 else None)
+            exact = data.estimate(setting, name, "exact")
+            axes.axhline(exact.value, color=colour, linestyle="--", linewidth=1, label=f"{label}, exact")
+
+
+def command(figure: Figure) -> None:
+    """The command line of a figure."""
+    import sys
+
+    options = tyro.cli(FigureOptions, prog=f"python -m experiments.fig{figure.name}", description=figure.title)
+    try:
+        run_figure(figure, options)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None

@@ -1,0 +1,102 @@
+"""The figures: data files, pictures, verdicts that can go either way, and the same data from the same seed."""
+
+import importlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments.claims import learned_near_exact, ours_best_everywhere, ranking
+from experiments.figure import HYBRID, METHODS, RANDOM, Data, FigureOptions, run_figure
+from meqc_marl.config import load_scenario
+from meqc_marl.errors import InputError
+from meqc_marl.evaluation.rollout import rollout
+from meqc_marl.policies import make_policy
+from meqc_marl.rl.evaluation import HELD_OUT_SEED
+from meqc_marl.trace import generate_trace
+
+NAMES = ("3a", "3b", "3c", "4", "5a", "5b", "5c", "6")
+
+
+def figure_of(name):
+    return importlib.import_module(f"experiments.fig{name}").FIGURE
+
+
+def test_there_is_a_module_for_every_figure():
+    folder = Path(importlib.import_module("experiments.figure").__file__).parent
+    assert {path.stem.removeprefix("fig") for path in folder.glob("fig?*.py") if path.stem != "figure"} == set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_exact_part_gives_data_and_picture_and_the_same_again(tmp_path, name):
+    files = []
+    for folder in (tmp_path / "a", tmp_path / "b"):
+        run_figure(figure_of(name), FigureOptions("smoke", folder, tmp_path / "work", exact_only=True))
+        assert (folder / "smoke" / f"fig{name}.png").read_bytes().startswith(b"\x89PNG")
+        files.append((folder / "smoke" / f"fig{name}.json").read_bytes())
+    assert files[0] == files[1]
+    content = json.loads(files[0])
+    assert len(content["rows"]) == len(content["settings"]) * len(figure_of(name).methods)
+
+
+def test_scores_are_those_of_the_registered_policies(tmp_path):
+    data = run_figure(figure_of("6"), FigureOptions("smoke", tmp_path, tmp_path, exact_only=True))
+    scenario = load_scenario("paper", ["lyapunov.delta=1.0"])
+    trace = generate_trace(scenario, range(HELD_OUT_SEED, HELD_OUT_SEED + 2), num_slots=30)
+    for method in METHODS:
+        cost = rollout(make_policy(method.exact, scenario), scenario, trace).cost.mean((0, 2), dtype=np.float64)
+        np.testing.assert_allclose(data.scores("Delta=1", method.name, "exact")[0], cost, atol=1e-5)
+
+
+def test_an_unknown_scale_is_told_in_a_sentence(tmp_path):
+    with pytest.raises(InputError, match="scale is 'huge'; it must be one of smoke, quick, paper"):
+        run_figure(figure_of("6"), FigureOptions("huge", tmp_path))
+
+
+def made_up(costs, learned=None):
+    """Data of one setting: a mean cost for each method, four traces apart by the same amounts."""
+    rows = []
+    for kind, by_name in (("exact", costs), ("learned", learned or {})):
+        for name, cost in by_name.items():
+            rows.append({"setting": "s", "method": name, "kind": kind, "cost": [[cost + t for t in range(4)]]})
+    return Data({"settings": [{"name": "s", "x": 0.0, "optimum": 1.0}], "rows": rows})
+
+
+def verdicts(claims):
+    return [claim.verdict for claim in claims]
+
+
+BY_RANK = {method.name: 10.0 + rank for rank, method in enumerate(METHODS)}
+
+
+def test_ranking_can_go_either_way():
+    assert verdicts(ranking(made_up(BY_RANK), "s")) == ["holds"] * 3
+    assert verdicts(ranking(made_up(BY_RANK | {"QPU continuous": 9.5}), "s"))[0] == "does not hold"
+    assert verdicts(ranking(made_up(BY_RANK | {RANDOM.name: 11.5}), "s"))[1] == "does not hold"
+    assert verdicts(ranking(made_up(BY_RANK | {"CPU discrete": 10.5}), "s"))[2] == "does not hold"
+    assert ours_best_everywhere(made_up(BY_RANK)).verdict == "holds"
+    assert ours_best_everywhere(made_up(BY_RANK | {"CPU discrete": 9.0})).verdict == "does not hold"
+
+
+def test_learned_methods_are_judged_against_their_own_counterparts():
+    (near,) = learned_near_exact(made_up(BY_RANK, {HYBRID.name: 10.4}))
+    assert near.verdict == "holds"
+    assert near.number == "+3.5% at most"
+    (far,) = learned_near_exact(made_up(BY_RANK, {HYBRID.name: 11.4}))
+    assert far.verdict == "does not hold"
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("name", NAMES)
+def test_smoke_with_training_resumes_without_repeating(ray_session, tmp_path, name):
+    options = FigureOptions("smoke", tmp_path / "out", tmp_path / "work")
+    data = run_figure(figure_of(name), options)
+    learns = [method.name for method in figure_of(name).methods if method.learner is not None]
+    assert data.methods("learned") == learns
+    first = (tmp_path / "out/smoke" / f"fig{name}.json").read_bytes()
+    results = {path: path.read_bytes() for path in (tmp_path / "work").rglob("result.json")}
+    run_figure(figure_of(name), options)
+    assert (tmp_path / "out/smoke" / f"fig{name}.json").read_bytes() == first
+    assert {path: path.read_bytes() for path in (tmp_path / "work").rglob("result.json")} == results
