@@ -44,7 +44,7 @@ def verdict(data: Data) -> list[Claim]:
     return claims
 
 
-FIGURE = Figure("3b", "Fig. 3b: time-average cost for several V", SETTINGS, (HYBRID,), draw, verdict)
+FIGURE = Figure("3b", "Fig. 3b: time-average cost for several V", SETTINGS, (HYBRID,), draw, verdict, over_slots=True)
 
 if __name__ == "__main__":
     command(FIGURE)

@@ -53,7 +53,7 @@ def verdict(data: Data) -> list[Claim]:
     return claims
 
 
-FIGURE = Figure("4", "Fig. 4: methods with mobility", SETTINGS, METHODS, draw, verdict)
+FIGURE = Figure("4", "Fig. 4: methods with mobility", SETTINGS, METHODS, draw, verdict, over_slots=True)
 
 if __name__ == "__main__":
     command(FIGURE)

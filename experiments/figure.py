@@ -143,6 +143,7 @@ class Figure:
         title: Of the picture.
         settings: Scenarios.
         methods: Methods shown.
+        over_slots: The data file holds the cost up to each of some slots.
         fixed: Names of methods on which the settings have no bearing: they are trained in the first one only.
         draw: Draws the data.
         verdict: Judges the paper's claims from the data.
@@ -155,6 +156,7 @@ class Figure:
     draw: Callable[[Data, Path], None]
     verdict: Callable[[Data], list[Claim]]
     fixed: tuple[str, ...] = ()
+    over_slots: bool = False
 
 
 @dataclass(frozen=True)
@@ -247,7 +249,7 @@ def run_figure(figure: Figure, options: FigureOptions) -> Data:
     folder = options.out / options.scale
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(folder / f"fig{figure.name}.json") as file:
-        file.write(json.dumps(content, indent=1).encode())
+        file.write(json.dumps(content).encode())
     figure.draw(data, folder / f"fig{figure.name}.png")
     console = Console()
     for claim in content["claims"]:
@@ -302,13 +304,15 @@ def _evaluate(
     )
     for method in figure.methods:
         here = setting.load(method.has_queue)
-        content["rows"].append(_row(setting, method, "exact", [make_policy(method.exact, here)], here, trace))
+        content["rows"].append(
+            _row(setting, method, "exact", [make_policy(method.exact, here)], here, trace, figure.over_slots)
+        )
         trained_in = first if method.name in figure.fixed else setting
         names = [_trial_name(trained_in, method, seed) for seed in range(scale.seeds)]
         found = [records[name] for name in names if name in records]
         if found:
             policies: list[Policy] = [load_policy(record.policy or "") for record in found]
-            row = _row(setting, method, "learned", policies, here, trace)
+            row = _row(setting, method, "learned", policies, here, trace, figure.over_slots)
             row["curve"] = [[[steps, metrics["cost"]] for steps, metrics in record.curve] for record in found]
             content["rows"].append(row)
 
@@ -318,7 +322,13 @@ def _feasibility(optimum: Any) -> dict[str, Any]:
 
 
 def _row(
-    setting: Setting, method: Method, kind: str, policies: list[Policy], scenario: Scenario, trace: Trace
+    setting: Setting,
+    method: Method,
+    kind: str,
+    policies: list[Policy],
+    scenario: Scenario,
+    trace: Trace,
+    over_slots: bool,
 ) -> dict[str, Any]:
     """Cost and its parts for each run and trace, and the mean cost up to each of some slots."""
     row: dict[str, Any] = {"setting": setting.name, "method": method.name, "kind": kind}
@@ -326,9 +336,11 @@ def _row(
     for policy in policies:
         record = rollout(policy, scenario, trace)
         by_slot = record.cost.mean(-1, dtype=np.float64)
-        marks = np.unique(np.linspace(1, len(by_slot), min(NUM_MARKS, len(by_slot))).astype(int))
-        running = np.cumsum(by_slot, 0)[marks - 1] / marks[:, None]
-        row["slots"] = marks.tolist()
+        if over_slots:
+            marks = np.unique(np.linspace(1, len(by_slot), min(NUM_MARKS, len(by_slot))).astype(int))
+            row["slots"] = marks.tolist()
+            running = (np.cumsum(by_slot, 0)[marks - 1] / marks[:, None]).T
+            lists.setdefault("running_cost", []).append(np.round(running, 4).tolist())
         for name, values in {
             "cost": by_slot.mean(0),
             "latency_s": record.latency_s.mean((0, 2), dtype=np.float64),
@@ -336,7 +348,6 @@ def _row(
             "fraction": record.fraction.mean((0, 2), dtype=np.float64),
             "qpu_share": (record.mode == Mode.QPU).mean((0, 2)),
             "deviation": by_slot.std(0),
-            "running_cost": running.T,
         }.items():
             lists.setdefault(name, []).append(np.round(values, 6).tolist())
     return row | lists

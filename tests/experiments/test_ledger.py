@@ -1,0 +1,32 @@
+import json
+
+import pytest
+
+from experiments.figure import RESULTS
+from experiments.ledger import BEGIN, END, README, ledger, put
+from meqc_marl.errors import InputError
+
+
+def test_a_row_for_every_claim(tmp_path):
+    (tmp_path / "quick").mkdir()
+    claims = [{"claim": f"c{i}", "verdict": "holds", "number": str(i)} for i in range(2)]
+    for name, steps in (("6", 100), ("3a", 0)):
+        content = {"env_steps": steps, "claims": claims}
+        (tmp_path / "quick" / f"fig{name}.json").write_text(json.dumps(content))
+    rows = ledger(tmp_path).splitlines()[2:]
+    assert [row.split(" | ")[0] for row in rows] == ["| 3a", "| 3a", "| 6", "| 6"]
+    assert "--exact-only" in rows[0]
+    assert "--exact-only" not in rows[2]
+    assert put(f"a\n{BEGIN}\nold\n{END}\nb", "new") == f"a\n{BEGIN}\nnew\n{END}\nb"
+
+
+def test_what_is_missing_is_told(tmp_path):
+    with pytest.raises(InputError, match="holds no figures"):
+        ledger(tmp_path)
+    with pytest.raises(InputError, match="README has no lines"):
+        put("nothing", "table")
+
+
+def test_the_ledger_of_the_readme_is_that_of_the_stored_data():
+    text = README.read_text()
+    assert put(text, ledger(RESULTS)) == text
