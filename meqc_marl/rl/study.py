@@ -23,7 +23,7 @@ from meqc_marl.rl.algorithm import DQNDDPG
 from meqc_marl.rl.checkpoint import POLICY_FOLDER
 from meqc_marl.rl.config import offloading_config, register_envs
 from meqc_marl.rl.evaluation import add_evaluation, policy_of
-from meqc_marl.rl.tensorboard import env_steps, scalars
+from meqc_marl.rl.tensorboard import env_steps, layout, scalars
 
 EVALUATION = "evaluation"
 _STUDY_FILE = "study.json"
@@ -138,6 +138,11 @@ class OffloadingTrial(DQNDDPG):
 
 class BoundedTensorBoard(TBXLoggerCallback):
     """TensorBoard files of a trial with the scalars of a training run, and its labels as hparams."""
+
+    @override(TBXLoggerCallback)
+    def log_trial_start(self, trial: Trial) -> None:
+        super().log_trial_start(trial)
+        self._trial_writer[trial].add_custom_scalars(layout("ray/tune/"))
 
     @override(TBXLoggerCallback)
     def log_trial_result(self, iteration: int, trial: Trial, result: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -50,6 +51,49 @@ SCALARS: dict[str, tuple[str, ...]] = {
     "evaluation/worst_device_fraction": ("evaluation", "fraction_worst"),
     "evaluation/deadline_miss_share": ("evaluation", "deadline_missed_feasible"),
 }
+
+
+#: Charts of TensorBoard's custom-scalars tab: category -> title -> tags in one chart.
+CHARTS: dict[str, dict[str, tuple[str, ...]]] = {
+    "cost": {
+        "cost of a device in a slot": ("system/cost", "evaluation/cost"),
+        "latency (s) and energy (J)": ("system/latency_s", "system/energy_j"),
+        "above the exact oracle": ("evaluation/gap_to_oracle", "evaluation/objective_regret"),
+    },
+    "queues": {
+        "virtual queue": ("queue/backlog_mean", "queue/backlog_max"),
+        "mean offloading fraction": (
+            "offloading/episode_mean_fraction",
+            "offloading/episode_worst_device_fraction",
+            "evaluation/worst_device_fraction",
+        ),
+        "drift and penalty": ("queue/drift", "queue/penalty"),
+    },
+    "modes": {
+        "share of device-slots": ("mode/local", "mode/cpu", "mode/qpu", "mode/partial_cpu", "mode/partial_qpu"),
+        "deadlines missed that can be met": ("constraint/deadline_miss_share", "evaluation/deadline_miss_share"),
+    },
+    "learning": {
+        "losses": ("learner/critic_loss", "learner/actor_loss"),
+        "TD error": ("learner/td_error",),
+        "learning rate and epsilon": ("learner/critic_learning_rate", "exploration/epsilon"),
+    },
+}
+
+
+def layout(prefix: str = "") -> dict[str, dict[str, list[Any]]]:
+    """:data:`CHARTS` as ``SummaryWriter.add_custom_scalars`` takes them; the tags are regular expressions there.
+
+    Args:
+        prefix: Before every tag, such as that of Ray Tune.
+    """
+    return {
+        category: {
+            title: ["Multiline", ["^" + re.escape(prefix + tag) + "$" for tag in tags]]
+            for title, tags in charts.items()
+        }
+        for category, charts in CHARTS.items()
+    }
 
 
 def scalars(result: Mapping[str, Any]) -> dict[str, float]:

@@ -25,7 +25,7 @@ from meqc_marl.rl.checkpoint import list_checkpoints, remove_incomplete, save_ch
 from meqc_marl.rl.config import offloading_config, register_envs
 from meqc_marl.rl.evaluation import add_evaluation, policy_of
 from meqc_marl.rl.run_folder import TrainingRun, begin_run
-from meqc_marl.rl.tensorboard import env_steps, scalars
+from meqc_marl.rl.tensorboard import env_steps, layout, scalars
 
 
 @dataclass(frozen=True)
@@ -111,6 +111,7 @@ def _curves(folder: Path, first_step: int) -> Iterator[Callable[[dict[str, float
 
     try:
         writer = SummaryWriter(str(folder), purge_step=first_step)
+        writer.add_custom_scalars(layout())
     except OSError as error:
         raise _unwritable(folder, error) from error
     hook = threading.excepthook

@@ -66,6 +66,7 @@ def test_trials_are_complete_and_not_repeated(ray_session, tmp_path):
     assert finished_trials(tmp_path) == before
     accumulator = EventAccumulator(str(next((tmp_path / "trials").glob("v=1.0*"))))
     accumulator.Reload()
+    assert accumulator.SummaryMetadata("custom_scalars__config__").plugin_data.plugin_name == "custom_scalars"
     tags = {tag.removeprefix("ray/tune/") for tag in accumulator.Tags()["scalars"]}
     assert tags >= {"system/cost", "evaluation/cost", "queue/backlog_mean"}
     assert tags <= {*SCALARS, "training_iteration", "timesteps_total"}

@@ -1,5 +1,7 @@
 """The scalars of a run: names, missing values, and an evaluation that is right and disturbs nothing."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +14,7 @@ from meqc_marl.rl.config import offloading_config
 from meqc_marl.rl.evaluation import HELD_OUT_SEED, NUM_TRACES, evaluate_against_oracle
 from meqc_marl.rl.policy import load_policy
 from meqc_marl.rl.run_folder import TrainingRun
-from meqc_marl.rl.tensorboard import SCALARS, scalars
+from meqc_marl.rl.tensorboard import CHARTS, SCALARS, layout, scalars
 from meqc_marl.rl.training import train
 from meqc_marl.trace import generate_trace
 
@@ -28,6 +30,16 @@ def test_names_and_sources_are_distinct():
     assert all(len(tag.split("/")) == 2 for tag in SCALARS)
 
 
+def test_charts_show_scalars_that_exist():
+    shown = [tag for charts in CHARTS.values() for tags in charts.values() for tag in tags]
+    assert set(shown) <= set(SCALARS)
+    for charts in layout("ray/tune/").values():
+        for kind, patterns in charts.values():
+            assert kind == "Multiline"
+            for pattern in patterns:
+                assert sum(bool(re.search(pattern, f"ray/tune/{tag}")) for tag in SCALARS) == 1
+
+
 def test_evaluation_curves_are_what_the_saved_policy_scores(ray_session, tmp_path):
     """The last point against ``compare`` of the saved policy with the oracle on the same held-out traces."""
     scenario, folder = load_scenario("small", ["horizon=20", "num_devices=4"]), tmp_path / "run"
@@ -37,6 +49,8 @@ def test_evaluation_curves_are_what_the_saved_policy_scores(ray_session, tmp_pat
     result = compare([make_policy("oracle", scenario), load_policy(folder)], scenario, generate_trace(scenario, seeds))
     accumulator = EventAccumulator(str(folder / "tensorboard"))
     accumulator.Reload()
+    plugin = accumulator.SummaryMetadata("custom_scalars__config__").plugin_data
+    assert plugin.plugin_name == "custom_scalars"
     for tag, metric in (
         ("evaluation/cost", "cost"),
         ("evaluation/gap_to_oracle", "gap_to_oracle"),
