@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
+from yaml import YAMLError
 
-from meqc_marl.config.io import parse_assignment
+from meqc_marl.config.io import load_yaml, parse_assignment
 from meqc_marl.errors import InputError
 
 Overrides = Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(name="set", metavar="FIELD=VALUE")]
@@ -29,6 +30,24 @@ ScenarioSource = Annotated[str, tyro.conf.arg(metavar="PRESET|FILE")]
 def parse_assignments(option: str, assignments: Sequence[str]) -> dict[str, Any]:
     """Read ``name=value`` pairs, the values in YAML."""
     return dict(parse_assignment(option, assignment) for assignment in assignments)
+
+
+def read_mapping(option: str, path: Path) -> dict[str, Any]:
+    """Read a YAML file of names and values.
+
+    Raises:
+        InputError: If it cannot be read or holds something else.
+    """
+    try:
+        content = load_yaml(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not text"
+        raise InputError(f"{option} '{path}' cannot be read: {reason}.") from None
+    except YAMLError:
+        raise InputError(f"{option} '{path}' is not valid YAML.") from None
+    if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
+        raise InputError(f"{option} '{path}' must hold a mapping of names to values.")
+    return content
 
 
 def at_least(option: str, value: int, least: int) -> int:

@@ -5,12 +5,20 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from rich.console import Console
 
 from meqc_marl.cli.compare import Compare
-from meqc_marl.cli.options import LearnerParameters, Overrides, ScenarioSource, at_least, parse_assignments
+from meqc_marl.cli.options import (
+    InputFile,
+    LearnerParameters,
+    Overrides,
+    ScenarioSource,
+    at_least,
+    parse_assignments,
+    read_mapping,
+)
 from meqc_marl.config import Scenario, load_scenario
 from meqc_marl.errors import InputError
 from meqc_marl.rl.run_folder import TrainingRun, check_new_run, load_run
@@ -38,6 +46,8 @@ class Train:
     """Ours over arrays, or RLlib's MultiAgentEnvRunner over the PettingZoo environment (slow)."""
     learner: LearnerParameters = ()
     """Change a parameter of the learner, such as critic=separate; may be repeated."""
+    learner_file: InputFile = None
+    """Parameters of the learner from a YAML file, such as the best of a search; --learner comes on top."""
     out: Path = Path("results/train")
     """Folder of the run: checkpoints, TensorBoard files, final table and picture."""
     resume: bool = False
@@ -50,7 +60,7 @@ class Train:
     def run(self) -> None:
         """Train, then compare."""
         self._check_numbers()
-        learner = parse_assignments("learner", self.learner)
+        learner = self._learner()
         scenario, resumed = self._resumed() if self.resume else (self._scenario(), None)
         if resumed is None:
             check_new_run(self.out)
@@ -96,6 +106,10 @@ class Train:
         if self.env_steps is not None:
             at_least("env-steps", self.env_steps, 1)
 
+    def _learner(self) -> dict[str, Any]:
+        given = {} if self.learner_file is None else read_mapping("learner-file", self.learner_file)
+        return given | parse_assignments("learner", self.learner)
+
     def _scenario(self) -> Scenario:
         short = [
             f"lyapunov.{name}={value!r}" for name, value in (("v", self.v), ("delta", self.delta)) if value is not None
@@ -110,6 +124,6 @@ class Train:
             raise InputError(f"resume: the run in '{self.out}' has another scenario; leave out --set, --v and --delta.")
         if self.env_steps not in (None, run.env_steps):
             raise InputError(f"resume: the run in '{self.out}' has {run.env_steps:,} env-steps; leave out --env-steps.")
-        if self.learner and parse_assignments("learner", self.learner) != run.learner:
+        if (self.learner or self.learner_file) and self._learner() != run.learner:
             raise InputError(f"resume: the run in '{self.out}' has other learner parameters; leave out --learner.")
         return scenario, run

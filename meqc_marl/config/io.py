@@ -58,6 +58,11 @@ def save_scenario(scenario: Scenario, path: str | Path) -> None:
         file.write(text.encode())
 
 
+def load_yaml(text: str) -> Any:
+    """Parse YAML, with ``1e9`` as a number."""
+    return yaml.load(text, Loader=_Loader)
+
+
 def parse_assignment(option: str, text: str, example: str = "gamma=0.9") -> tuple[str, Any]:
     """Read ``name=value``, the value in YAML.
 
@@ -68,7 +73,7 @@ def parse_assignment(option: str, text: str, example: str = "gamma=0.9") -> tupl
     if not equals or not name.strip():
         raise InputError(f"{option} '{text}' is not of the form field=value, as in {example}.")
     try:
-        return name.strip(), yaml.load(value, Loader=_Loader)
+        return name.strip(), load_yaml(value)
     except yaml.YAMLError:
         raise InputError(f"{option} '{text}' has a value that is not valid YAML.") from None
 
@@ -81,7 +86,7 @@ def _read_fields(source: str | Path | Scenario) -> dict[str, Any]:
     else:
         text = _read_text(source)
     try:
-        fields = yaml.load(text, Loader=_Loader)
+        fields = load_yaml(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}" if mark else ""

@@ -64,8 +64,8 @@ def _decay(start: float, env_steps: int) -> list[list[float]]:
     return [[0, start], [3 * env_steps // 10, start], [env_steps, start / 100]]
 
 
-def apply_learner(config: DQNDDPGConfig, learner: Mapping[str, Any]) -> None:
-    """Set parameters of the learner by name.
+def apply_learner(config: DQNDDPGConfig, learner: Mapping[str, Any], env_steps: int) -> None:
+    """Set parameters of the learner by name; a learning rate that is a number is the start of the usual decay.
 
     Raises:
         InputError: If a name is unknown or a value not allowed.
@@ -76,6 +76,8 @@ def apply_learner(config: DQNDDPGConfig, learner: Mapping[str, Any]) -> None:
         default = getattr(config, name)
         if isinstance(default, bool) != isinstance(value, bool) or isinstance(default, str) != isinstance(value, str):
             raise InputError(f"learner parameter {name} is {value!r}; it must be of the kind of {default!r}.")
+        if name in ("critic_lr", "actor_lr") and isinstance(value, int | float):
+            value = _decay(float(value), env_steps)
         config.training(**{name: tuple(value) if isinstance(default, tuple) else value})
     try:
         config.validate()
@@ -143,7 +145,7 @@ def offloading_config(
         num_steps_before_learning=min(env_steps // 20, 4_000),
     )
     if learner:
-        apply_learner(config, learner)
+        apply_learner(config, learner, env_steps)
     config.reporting(min_sample_timesteps_per_iteration=max(1, scenario.horizon // 5) * rows)
     config.debugging(seed=seed, log_level="ERROR")
     if env_runner == "batched":
