@@ -187,8 +187,8 @@ class DQNDDPGConfig(AlgorithmConfig):
         if not 0 <= self.gamma < 1:
             self._value_error(f"gamma = {self.gamma}: must be at least 0 and below 1.")
         for name in ("replay_capacity", "updates_per_training_step", "train_batch_size_per_learner", "n_step"):
-            if getattr(self, name) < 1:
-                self._value_error(f"{name} = {getattr(self, name)}: must be at least 1.")
+            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
+                self._value_error(f"{name} = {getattr(self, name)}: must be a whole number of at least 1.")
         for name in ("replay_alpha", "replay_beta", "target_noise"):
             if not 0 <= getattr(self, name) < float("inf"):
                 self._value_error(f"{name} = {getattr(self, name)}: must be at least 0 and finite.")
@@ -197,7 +197,10 @@ class DQNDDPGConfig(AlgorithmConfig):
             *(("tau", 0.0, 1.0), ("huber_delta", 1e-12, 1e30), ("reward_scale", 1e-300, 1e30)),
         ):
             value = getattr(self, name)
-            levels = [level for _, level in value] if isinstance(value, list | tuple) else [value]
+            scheduled = isinstance(value, list | tuple)
+            if scheduled and not all(isinstance(point, list | tuple) and len(point) == 2 for point in value):
+                self._value_error(f"{name} = {value}: a schedule must be a list of [env_steps, value].")
+            levels = [level for _, level in value] if scheduled else [value]
             if not all(isinstance(level, int | float) and low <= level <= high for level in levels):
                 self._value_error(f"{name} = {value}: must be within [{low:g}, {high:g}].")
         if not self.hidden or not all(isinstance(width, int) and width >= 1 for width in self.hidden):

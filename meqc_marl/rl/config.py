@@ -74,11 +74,19 @@ def apply_learner(config: DQNDDPGConfig, learner: Mapping[str, Any], env_steps: 
         if name not in LEARNER_PARAMETERS:
             raise InputError(f"learner parameter '{name}' is unknown{did_you_mean(name, LEARNER_PARAMETERS)}")
         default = getattr(config, name)
-        if isinstance(default, bool) != isinstance(value, bool) or isinstance(default, str) != isinstance(value, str):
-            raise InputError(f"learner parameter {name} is {value!r}; it must be of the kind of {default!r}.")
+        alike = all(isinstance(default, kind) == isinstance(value, kind) for kind in (bool, str))
+        if not alike or (isinstance(default, tuple) and not isinstance(value, list | tuple)):
+            like = list(default) if isinstance(default, tuple) else default
+            raise InputError(f"learner parameter {name} is {value!r}; it must be of the kind of {like!r}.")
         if name in ("critic_lr", "actor_lr") and isinstance(value, int | float):
             value = _decay(float(value), env_steps)
         config.training(**{name: tuple(value) if isinstance(default, tuple) else value})
+    if not set(config.allowed_modes) <= set(Mode):
+        raise InputError(
+            f"learner parameter allowed_modes is {list(config.allowed_modes)}; the modes are "
+            + ", ".join(f"{mode.value} ({mode.name})" for mode in Mode)
+            + "."
+        )
     try:
         config.validate()
     except (ValueError, TypeError) as error:

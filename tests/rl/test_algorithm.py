@@ -41,6 +41,8 @@ def test_solves_the_hybrid_identity_task(ray_session, own_boxes):
         ("gamma", 1.5, "below 1"),
         ("replay_capacity", 0, "at least 1"),
         ("n_step", 0, "at least 1"),
+        ("train_batch_size_per_learner", 0.5, "must be a whole number of at least 1"),
+        ("critic_lr", [[0, 1e-3], [5]], r"must be a list of \[env_steps, value\]"),
         ("critic_lr", -1e-3, r"critic_lr = -0.001: must be within \[0, 1e\+09\]"),
         ("actor_lr", [[0, 1e-3], [10, float("nan")]], "actor_lr = .* must be within"),
         ("epsilon", [[0, 1.5], [10, 0.1]], r"must be within \[0, 1\]"),
