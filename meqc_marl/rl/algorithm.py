@@ -192,6 +192,19 @@ class DQNDDPGConfig(AlgorithmConfig):
         for name in ("replay_alpha", "replay_beta", "target_noise"):
             if not 0 <= getattr(self, name) < float("inf"):
                 self._value_error(f"{name} = {getattr(self, name)}: must be at least 0 and finite.")
+        self._validate_numbers()
+        bootstrapping = {"double_q": False, "twin_critics": False, "target_noise": 0.0, "n_step": 1}
+        for name, unused in bootstrapping.items():
+            if self.gamma == 0 and getattr(self, name) != unused:
+                self._value_error(f"{name} = {getattr(self, name)}: has no effect with gamma = 0; leave it {unused}.")
+        masked = {mode for mode, _ in self.mask_columns}
+        if self.allowed_modes and not set(self.allowed_modes) - masked:
+            self._value_error(f"allowed_modes = {self.allowed_modes}: must hold a mode that is always allowed.")
+        if self.asynchronous and not self.num_env_runners and not self.in_evaluation:
+            self._value_error("asynchronous = True: needs num_env_runners of at least 1.")
+
+    def _validate_numbers(self) -> None:
+        """Numbers and schedules within their bounds."""
         for name, low, high in (
             *(("critic_lr", 0.0, 1e9), ("actor_lr", 0.0, 1e9), ("epsilon", 0.0, 1.0), ("exploration_noise", 0.0, 1e9)),
             *(("tau", 0.0, 1.0), ("huber_delta", 1e-12, 1e30), ("reward_scale", 1e-300, 1e30)),
@@ -205,15 +218,6 @@ class DQNDDPGConfig(AlgorithmConfig):
                 self._value_error(f"{name} = {value}: must be within [{low:g}, {high:g}].")
         if not self.hidden or not all(isinstance(width, int) and width >= 1 for width in self.hidden):
             self._value_error(f"hidden = {list(self.hidden)}: must be one or more widths of at least 1.")
-        bootstrapping = {"double_q": False, "twin_critics": False, "target_noise": 0.0, "n_step": 1}
-        for name, unused in bootstrapping.items():
-            if self.gamma == 0 and getattr(self, name) != unused:
-                self._value_error(f"{name} = {getattr(self, name)}: has no effect with gamma = 0; leave it {unused}.")
-        masked = {mode for mode, _ in self.mask_columns}
-        if self.allowed_modes and not set(self.allowed_modes) - masked:
-            self._value_error(f"allowed_modes = {self.allowed_modes}: must hold a mode that is always allowed.")
-        if self.asynchronous and not self.num_env_runners and not self.in_evaluation:
-            self._value_error("asynchronous = True: needs num_env_runners of at least 1.")
 
     @property
     @override(AlgorithmConfig)
