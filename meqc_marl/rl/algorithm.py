@@ -207,7 +207,7 @@ class DQNDDPGConfig(AlgorithmConfig):
         """Numbers and schedules within their bounds."""
         for name, low, high in (
             *(("critic_lr", 0.0, 1e9), ("actor_lr", 0.0, 1e9), ("epsilon", 0.0, 1.0), ("exploration_noise", 0.0, 1e9)),
-            *(("tau", 0.0, 1.0), ("huber_delta", 1e-12, 1e30), ("reward_scale", 1e-300, 1e30)),
+            *(("tau", 0.0, 1.0), ("huber_delta", 1e-12, 1e30), ("reward_scale", 0.0, 1e30)),
         ):
             value = getattr(self, name)
             scheduled = isinstance(value, list | tuple)
