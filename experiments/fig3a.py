@@ -33,7 +33,11 @@ def verdict(data: Data) -> list[Claim]:
     kind, claims = best_kind(data), []
     if kind == "learned":
         rows = {s["name"]: data.row(s["name"], HYBRID.name, "learned") or {} for s in data.settings()}
-        fell = all(curve[0][1] > curve[-1][1] for row in rows.values() for curve in row["curve"])
+        fell = all(
+            curve[0][1] > curve[-1][1] and settled_at(curve) < curve[-1][0]
+            for row in rows.values()
+            for curve in row["curve"]
+        )
         drops = [curve[-1][1] / curve[0][1] - 1.0 for row in rows.values() for curve in row["curve"]]
         number = f"from the first to the last evaluation the cost changes by {min(drops):+.0%} to {max(drops):+.0%}"
         claims.append(judge("The cost falls with training and settles.", fell, number))

@@ -32,9 +32,7 @@ def verdict(data: Data) -> list[Claim]:
     return [*claims, ours_best_everywhere(data), *learned_near_exact(data)]
 
 
-FIGURE = Figure(
-    "5c", "Fig. 5c: qubits leased", SETTINGS, METHODS, draw, verdict, fixed=("CPU continuous", "CPU discrete")
-)
+FIGURE = Figure("5c", "Fig. 5c: qubits leased", SETTINGS, METHODS, draw, verdict)
 
 if __name__ == "__main__":
     command(FIGURE)

@@ -40,7 +40,8 @@ class GridPoint:
         oracle: The exact oracle's metrics on the same traces.
         optimum: C_opt(Delta).
         feasible: Whether every device can reach Delta on these traces.
-        cost_bound: C_opt + (B + C_add) / V, C_add being the learner's mean regret per slot.
+        cost_bound: C_opt + (B + C_add) / V, C_add being the learner's mean regret per slot; infinite where the theory
+            gives none: Delta out of reach, or formulas as printed.
         backlog_bound: Least of (B + C_add + V (C_opt(Delta + slack) - C_opt(0))) / slack over slacks that can be
             reached; infinite if none can.
     """
@@ -87,7 +88,11 @@ def grid_points(
         regret = v * learned["cost"].value * max(0.0, learned["objective_regret"].value) if learned else 0.0
         allowance = drift_bound(here.lyapunov) + regret
         optimum = float(optima[delta].cost.mean())
-        bounds = [(allowance + v * (cost - unconstrained)) / slack for slack, cost in steps[delta]]
+        reachable = bool(optima[delta].feasible.all())
+        # The theory is that of the corrected problem, and of policies that meet the constraint.
+        bounded = reachable and (here.lyapunov.sign, here.lyapunov.queue) == ("corrected", "neely")
+        least = min(unconstrained, learned["cost"].value) if learned else unconstrained
+        bounds = [(allowance + v * (cost - least)) / slack for slack, cost in steps[delta] if bounded]
         points.append(
             GridPoint(
                 v=v,
@@ -95,8 +100,8 @@ def grid_points(
                 learned=learned,
                 oracle=oracle,
                 optimum=optimum,
-                feasible=bool(optima[delta].feasible.all()),
-                cost_bound=optimum + allowance / v,
+                feasible=reachable,
+                cost_bound=optimum + allowance / v if bounded else np.inf,
                 backlog_bound=min(bounds, default=np.inf),
             )
         )

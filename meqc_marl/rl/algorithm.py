@@ -6,8 +6,10 @@ import contextlib
 import logging
 import time
 import traceback
+from itertools import pairwise
 from typing import Any
 
+import ray
 from ray.exceptions import RayError
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig, NotProvided
@@ -156,7 +158,8 @@ class DQNDDPGConfig(AlgorithmConfig):
             n_step: Steps of reward summed before bootstrapping. Needs a discount.
             replay_alpha: Exponent of the priorities of replay; 0 samples uniformly.
             replay_beta: Exponent of the importance weights of prioritised replay.
-            asynchronous: Remote EnvRunners sample while the learner learns, with weights one round old.
+            asynchronous: Remote EnvRunners sample while the learner learns, with weights one round old. A resumed run
+                then lacks the rounds that were under way; it is not bit-equal to an undisturbed one.
             epsilon: Probability of a random action (schedule).
             exploration_noise: Standard deviation of the noise on parameters, of their range (schedule).
             parameterless_modes: Modes that ignore a shared Box.
@@ -184,7 +187,7 @@ class DQNDDPGConfig(AlgorithmConfig):
         for name, choices in (("critic", CRITICS), ("activation", tuple(ACTIVATIONS)), ("bounds", BOUNDS)):
             if getattr(self, name) not in choices:
                 self._value_error(f"{name} = {getattr(self, name)!r}: must be one of {', '.join(choices)}.")
-        if not 0 <= self.gamma < 1:
+        if not isinstance(self.gamma, int | float) or not 0 <= self.gamma < 1:
             self._value_error(f"gamma = {self.gamma}: must be at least 0 and below 1.")
         for name in ("replay_capacity", "updates_per_training_step", "train_batch_size_per_learner", "n_step"):
             if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
@@ -211,11 +214,15 @@ class DQNDDPGConfig(AlgorithmConfig):
         ):
             value = getattr(self, name)
             scheduled = isinstance(value, list | tuple)
-            if scheduled and not all(isinstance(point, list | tuple) and len(point) == 2 for point in value):
-                self._value_error(f"{name} = {value}: a schedule must be a list of [env_steps, value].")
+            if scheduled and not _is_schedule(value):
+                self._value_error(f"{name} = {value}: a schedule must be a list of [env_steps, value], rising from 0.")
             levels = [level for _, level in value] if scheduled else [value]
             if not all(isinstance(level, int | float) and low <= level <= high for level in levels):
                 self._value_error(f"{name} = {value}: must be within [{low:g}, {high:g}].")
+        if self.grad_norm is not None and not (isinstance(self.grad_norm, int | float) and self.grad_norm > 0):
+            self._value_error(f"grad_norm = {self.grad_norm}: must be above 0, or none.")
+        if not isinstance(self.num_steps_before_learning, int) or self.num_steps_before_learning < 0:
+            self._value_error(f"num_steps_before_learning = {self.num_steps_before_learning}: must be at least 0.")
         if not self.hidden or not all(isinstance(width, int) and width >= 1 for width in self.hidden):
             self._value_error(f"hidden = {list(self.hidden)}: must be one or more widths of at least 1.")
 
@@ -285,10 +292,16 @@ class DQNDDPG(Algorithm):
             self.replay_buffer.update_priorities(*errors)
         self.metrics.aggregate(results, key=LEARNER_RESULTS)
         with self.metrics.log_time((TIMERS, SYNCH_WORKER_WEIGHTS_TIMER)):
-            self.env_runner_group.sync_weights(
-                from_worker_or_learner_group=self.learner_group,
-                inference_only=True,
-            )
+            try:
+                self._send_weights()
+            except (RayError, AssertionError, IndexError) as error:  # RLlib asserts that all Learners are well
+                if self.learner_group.is_local:
+                    raise
+                self._rebuild_learners(error)
+                self._send_weights()
+
+    def _send_weights(self) -> None:
+        self.env_runner_group.sync_weights(from_worker_or_learner_group=self.learner_group, inference_only=True)
 
     def _sample(self) -> list[Any]:
         """A round of fragments, one from each EnvRunner that is well; of stock EnvRunners, episodes."""
@@ -349,23 +362,28 @@ class DQNDDPG(Algorithm):
             if self._learner_state is None:
                 self._keep_learner_state()
             results = self.learner_group.update(batch=batch, **arguments)
-            self._updates_unsaved += self.config.updates_per_training_step
         except RayError as error:
-            if self.learner_group._worker_manager.num_healthy_actors() == self.config.num_learners:
-                raise  # an error of the Learner, which is still alive
-            _logger.warning("a Learner died; all are built anew: %s", str(error).splitlines()[0])
-            self.metrics.log_value((FAULTS, "learner_restarts"), 1, reduce="lifetime_sum")
-            self.metrics.log_value((FAULTS, "updates_lost"), self._updates_unsaved, reduce="lifetime_sum")
-            self.learner_group.shutdown()
-            spaces = self.env_runner_group.get_spaces()
-            self.learner_group = self.config.build_learner_group(
-                rl_module_spec=self.config.get_multi_rl_module_spec(spaces=spaces, inference_only=False)
-            )
-            self.learner_group.set_state(self._learner_state)
+            self._rebuild_learners(error)
             results = self.learner_group.update(batch=batch, **arguments)
+        self._updates_unsaved += self.config.updates_per_training_step
         if self._updates_unsaved >= _UPDATES_BETWEEN_COPIES:
             self._keep_learner_state()
         return results
+
+    def _rebuild_learners(self, error: Exception) -> None:
+        """Build all Learners anew if one has died; an error of Learners that are alive is raised again."""
+        if _all_alive(self.learner_group._workers):
+            raise error
+        _logger.warning("a Learner died; all are built anew: %s", str(error).splitlines()[:1])
+        self.metrics.log_value((FAULTS, "learner_restarts"), 1, reduce="lifetime_sum")
+        self.metrics.log_value((FAULTS, "updates_lost"), self._updates_unsaved, reduce="lifetime_sum")
+        self.learner_group.shutdown()
+        spaces = self.env_runner_group.get_spaces()
+        self.learner_group = self.config.build_learner_group(
+            rl_module_spec=self.config.get_multi_rl_module_spec(spaces=spaces, inference_only=False)
+        )
+        self.learner_group.set_state(self._learner_state)
+        self._updates_unsaved = 0
 
     def _keep_learner_state(self) -> None:
         self._learner_state = self.learner_group.get_state()
@@ -407,6 +425,12 @@ class DQNDDPG(Algorithm):
         return [*super().get_checkpointable_components(), (REPLAY_BUFFER, self.replay_buffer)]
 
 
+def _is_schedule(points: Any) -> bool:
+    """Whether it is a list of pairs of numbers, the first of each rising from 0."""
+    pairs = all(isinstance(p, list | tuple) and len(p) == 2 and isinstance(p[0], int | float) for p in points)
+    return bool(points) and pairs and points[0][0] == 0 and all(a[0] < b[0] for a, b in pairwise(points))
+
+
 def _sample_safely(runner: Any) -> tuple[list[Any], Any, str | None]:
     """Samples, metrics and error of an EnvRunner, whose environment is built anew if it failed.
 
@@ -416,7 +440,18 @@ def _sample_safely(runner: Any) -> tuple[list[Any], Any, str | None]:
         return runner.sample(), runner.get_metrics(), None
     except Exception:
         error = traceback.format_exc()
-        with contextlib.suppress(Exception):  # of an environment that is broken already
-            runner.stop()
+    with contextlib.suppress(Exception):  # of an environment that is broken already
+        runner.stop()
+    try:
         runner.make_env()
-        return [], runner.get_metrics(), error
+    except Exception:
+        error += "\nand when it was built anew:\n" + traceback.format_exc()
+    return [], runner.get_metrics(), error
+
+
+def _all_alive(workers: list[Any]) -> bool:
+    try:
+        ray.get([worker.apply.remote(lambda learner: None) for worker in workers], timeout=30.0)
+    except RayError:
+        return False
+    return True

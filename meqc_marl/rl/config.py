@@ -81,7 +81,7 @@ def apply_learner(config: DQNDDPGConfig, learner: Mapping[str, Any], env_steps: 
         if name in ("critic_lr", "actor_lr") and isinstance(value, int | float):
             value = _decay(float(value), env_steps)
         config.training(**{name: tuple(value) if isinstance(default, tuple) else value})
-    if not set(config.allowed_modes) <= set(Mode):
+    if not all(isinstance(mode, int) and mode in set(Mode) for mode in config.allowed_modes):
         raise InputError(
             f"learner parameter allowed_modes is {list(config.allowed_modes)}; the modes are "
             + ", ".join(f"{mode.value} ({mode.name})" for mode in Mode)

@@ -147,6 +147,7 @@ class FlatReplayBuffer(Checkpointable):
         if (state["priorities"] is None) != (self._tree is None):
             raise ValueError("the checkpoint's replay buffer and this one are not both prioritised")
         if self._tree is not None:
+            self._tree = SumTree(self.capacity)  # rows beyond those restored have no priority
             self._tree.set(np.arange(self._size), state["priorities"])
             self._largest_priority = state["largest_priority"]
 

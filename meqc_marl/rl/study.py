@@ -191,6 +191,7 @@ def run_study(study: Study, folder: Path, report: Report | None = None, max_fail
 
     Raises:
         InputError: If the folder cannot be written or holds another study, or a learner's parameter is not allowed.
+        KeyboardInterrupt: If it was interrupted; the same call goes on.
     """
     for spec in study.values():
         spec.config()
@@ -223,8 +224,13 @@ def run_study(study: Study, folder: Path, report: Report | None = None, max_fail
                 verbose=0,
             ),
         )
-    records = {Path(result.path).name: result for result in tuner.fit()}
-    return [_record(name, spec, records[name]) for name, spec in study.items()]
+    results = {Path(result.path).name: result for result in tuner.fit()}
+    # Interrupted, Tune returns what there is: a trial that has neither failed nor spent its budget is not a result.
+    for name in study:
+        result = results.get(name)
+        if result is None or (not result.error and not (result.metrics or {}).get(_BUDGET_SPENT)):
+            raise KeyboardInterrupt
+    return [_record(name, spec, results[name]) for name, spec in study.items()]
 
 
 def _name(trial: Trial) -> str:

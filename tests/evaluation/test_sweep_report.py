@@ -51,7 +51,7 @@ def test_the_oracle_put_in_comes_out_and_keeps_the_bounds(points, scenario, trac
 
 def test_a_delta_of_one_is_out_of_reach_and_is_marked(points):
     assert not points[1.0, 1.0].feasible
-    assert points[1.0, 1.0].backlog_bound == np.inf
+    assert points[1.0, 1.0].backlog_bound == points[1.0, 1.0].cost_bound == np.inf
     assert points[1.0, 0.3].feasible
 
 

@@ -116,3 +116,12 @@ def test_a_restored_prioritised_buffer_goes_on_bit_by_bit():
         assert all(np.array_equal(drawn[0][name], drawn[1][name]) for name in drawn[0])
     with pytest.raises(ValueError, match="not both prioritised"):
         FlatReplayBuffer(50).set_state(buffer.get_state())
+
+
+def test_an_older_smaller_state_leaves_no_priority_behind():
+    buffer = prioritised(50)
+    buffer.add(rows(1, 10))
+    state = buffer.get_state()
+    buffer.add(rows(11, 40))
+    buffer.set_state(state)
+    assert set(buffer.sample(2_000)["id"]) == set(range(1, 11))
