@@ -35,8 +35,7 @@ def ranking(data: Data, setting: str) -> list[Claim]:
     }
     nearest = min(differences, key=lambda name: differences[name].value)
     number = f"the next is {nearest}, dearer by {tell(differences[nearest])}"
-    verdict = "holds" if all(e.low > 0 for e in differences.values()) else "does not hold"
-    claims = [Claim("Ours costs least.", verdict, number)]
+    claims = [judge("Ours costs least.", all(e.low > 0 for e in differences.values()), number)]
     worst = max(differences, key=lambda name: differences[name].value)
     number = f"dearest is {worst}, by {tell(differences[worst])} over ours; random by {tell(differences[RANDOM.name])}"
     claims.append(judge("Random costs most.", worst == RANDOM.name, number))
@@ -48,8 +47,7 @@ def ranking(data: Data, setting: str) -> list[Claim]:
         )
     }
     number = "discrete is dearer by " + ", ".join(f"{tell(gain)} ({place})" for place, gain in gains.items())
-    verdict = "holds" if all(gain.low > 0 for gain in gains.values()) else "does not hold"
-    return [*claims, Claim("Continuous always beats discrete.", verdict, number)]
+    return [*claims, judge("Continuous always beats discrete.", all(e.low > 0 for e in gains.values()), number)]
 
 
 def ours_best_everywhere(data: Data) -> Claim:
@@ -78,8 +76,6 @@ def learned_near_exact(data: Data) -> list[Claim]:
             if data.row(s["name"], name, "learned") is not None
         ]
         worst = max(gaps, key=abs)
-        verdict = "holds" if abs(worst) <= 0.05 else "does not hold"
-        claims.append(
-            Claim(f"Learned {name} is within 5 % of its exact counterpart.", verdict, f"{worst:+.1%} at most")
-        )
+        claim = f"Learned {name} is within 5 % of its exact counterpart."
+        claims.append(judge(claim, abs(worst) <= 0.05, f"{worst:+.1%} at most"))
     return claims

@@ -45,8 +45,7 @@ def verdict(data: Data) -> list[Claim]:
         slowest = max(at, key=lambda name: at[name])
         number = "within 2 % of the end from " + ", ".join(f"{steps:,.0f} ({name})" for name, steps in at.items())
         number += " environment steps on"
-        verdict = "holds" if slowest == "lambda_t=0.5" else "does not hold"
-        claims.append(Claim("lambda_t = 0.5 settles last.", verdict, number))
+        claims.append(judge("lambda_t = 0.5 settles last.", slowest == "lambda_t=0.5", number))
     energy, latency = (data.estimate(f"lambda_t={w:g}", HYBRID.name, "exact") for w in (0.0, 1.0))
     verdict = "depends" if latency.value <= energy.value else "holds"
     number = f"at one second = one joule, latency alone costs {tell(latency)} and energy alone {tell(energy)}: "

@@ -7,7 +7,19 @@ from pathlib import Path
 import numpy as np
 
 from experiments.claims import learned_near_exact, ours_best_everywhere
-from experiments.figure import HYBRID, METHODS, RANDOM, Claim, Data, Figure, Setting, command, draw_over_settings, tell
+from experiments.figure import (
+    HYBRID,
+    METHODS,
+    RANDOM,
+    Claim,
+    Data,
+    Figure,
+    Setting,
+    command,
+    draw_over_settings,
+    judge,
+    tell,
+)
 
 POWERS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
 SETTINGS = tuple(
@@ -27,20 +39,13 @@ def verdict(data: Data) -> list[Claim]:
     best = min(values, key=lambda x: values[x])
     first = min(values)
     number = f"exact cost {tell(costs[first])} at {first:g} W, {tell(costs[best])} at {best:g} W"
-    claims = [
-        Claim(
-            "The cost falls with p_max, then is flat.",
-            "holds" if values[first] > values[best] else "does not hold",
-            number,
-        )
-    ]
+    claims = [judge("The cost falls with p_max, then is flat.", values[first] > values[best], number)]
     near = [x for x in values if values[x] <= 1.002 * values[best]]
     verdict = "holds" if best == 0.4 else "depends" if 0.4 in near else "does not hold"
     number = f"least at {best:g} W; within 0.2 % of it: " + ", ".join(f"{x:g}" for x in near) + " W"
     claims.append(Claim("0.4 W is best.", verdict, number))
     change = values[1.0] / values[0.8] - 1.0
-    verdict = "holds" if abs(change) < 0.01 else "does not hold"
-    claims.append(Claim("Flat between 0.8 and 1 W.", verdict, f"{change:+.2%}"))
+    claims.append(judge("Flat between 0.8 and 1 W.", abs(change) < 0.01, f"{change:+.2%}"))
     random = {x: float(np.median(data.scores(f"p_max={x:g}", RANDOM.name, "exact"))) for x in values}
     low, high = random[first] / random[1.0] - 1.0, random[0.2] / random[1.0] - 1.0
     number = f"median over traces against 1 W: {low:+.0%} at {first:g} W, {high:+.1%} at 0.2 W"
@@ -49,7 +54,7 @@ def verdict(data: Data) -> list[Claim]:
     return [*claims, ours_best_everywhere(data), *learned_near_exact(data)]
 
 
-FIGURE = Figure("5a", "Fig. 5a: transmit power of all devices", SETTINGS, METHODS, draw, verdict, fixed=())
+FIGURE = Figure("5a", "Fig. 5a: transmit power of all devices", SETTINGS, METHODS, draw, verdict)
 
 if __name__ == "__main__":
     command(FIGURE)

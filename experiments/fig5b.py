@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from experiments.claims import learned_near_exact, ours_best_everywhere
-from experiments.figure import METHODS, Claim, Data, Figure, Setting, command, draw_over_settings
+from experiments.figure import METHODS, Claim, Data, Figure, Setting, command, draw_over_settings, judge
 
 SIZES = (160, 200, 240, 280, 320)
 SETTINGS = tuple(
@@ -29,12 +29,11 @@ def verdict(data: Data) -> list[Claim]:
         steady = all(b > a for a, b in pairwise(values))
         rises.append((name, steady, values[-1] / values[0] - 1.0))
     number = "from 160 to 320 MB: " + ", ".join(f"{rise:+.0%} ({name})" for name, _, rise in rises)
-    verdict = "holds" if all(steady for _, steady, _ in rises) else "does not hold"
-    claims = [Claim("The cost of every method rises with the data.", verdict, number)]
+    claims = [judge("The cost of every method rises with the data.", all(steady for _, steady, _ in rises), number)]
     return [*claims, ours_best_everywhere(data), *learned_near_exact(data)]
 
 
-FIGURE = Figure("5b", "Fig. 5b: data of a task", SETTINGS, METHODS, draw, verdict, fixed=())
+FIGURE = Figure("5b", "Fig. 5b: data of a task", SETTINGS, METHODS, draw, verdict)
 
 if __name__ == "__main__":
     command(FIGURE)

@@ -418,13 +418,19 @@ def _kinds(data: Data, method: str) -> set[str]:
     return {row["kind"] for row in data.content["rows"] if row["method"] == method}
 
 
+def _colours(curves: Sequence[tuple[str, str, str]]) -> list[str]:
+    """That of its method for each curve; where settings are told apart, one for each."""
+    if len({setting for setting, _, _ in curves}) == 1:
+        return [method_of(name).colour for _, name, _ in curves]
+    cycle = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00")
+    return [cycle[number % len(cycle)] for number in range(len(curves))]
+
+
 def draw_over_slots(data: Data, path: Path, title: str, curves: Sequence[tuple[str, str, str]]) -> None:
     """Mean cost up to a slot; curves are (setting, method, label)."""
-    colours = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00")
     several_settings = len({setting for setting, _, _ in curves}) > 1
     with axes_of(path, title, "slot", "mean cost of a device up to the slot") as axes:
-        for number, (setting, name, label) in enumerate(curves):
-            colour = colours[number % len(colours)] if several_settings else method_of(name).colour
+        for number, (colour, (setting, name, label)) in enumerate(zip(_colours(curves), curves, strict=True)):
             for kind, line in (("learned", "-"), ("exact", "--")):
                 row = data.row(setting, name, kind)
                 if row is None:
@@ -448,11 +454,8 @@ def draw_over_slots(data: Data, path: Path, title: str, curves: Sequence[tuple[s
 
 def draw_over_training(data: Data, path: Path, title: str, curves: Sequence[tuple[str, str, str]]) -> None:
     """Cost of the greedy policy during training, all runs; the exact solver's as a dashed line."""
-    colours = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00")
-    several_settings = len({setting for setting, _, _ in curves}) > 1
     with axes_of(path, title, "environment steps", "cost of the greedy policy on held-out traces") as axes:
-        for number, (setting, name, label) in enumerate(curves):
-            colour = colours[number % len(colours)] if several_settings else method_of(name).colour
+        for colour, (setting, name, label) in zip(_colours(curves), curves, strict=True):
             row = data.row(setting, name, "learned")
             for run, curve in enumerate(row["curve"] if row else ()):
                 steps, costs = np.array(curve).T

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ import ray
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from meqc_marl.files import replacing
+from meqc_marl.rl.training import local_ray
 
 
 def run_jobs(jobs: Mapping[Path, Callable[[], dict[str, Any]]]) -> None:
@@ -27,10 +26,7 @@ def run_jobs(jobs: Mapping[Path, Callable[[], dict[str, Any]]]) -> None:
         task = bar.add_task("runs", total=len(jobs), completed=len(jobs) - len(waiting))
         if not waiting:
             return
-        logging.getLogger("ray").setLevel(logging.ERROR)
-        own = {} if os.environ.get("RAY_ADDRESS") else {"include_dashboard": False}
-        ray.init(**own, log_to_driver=False, logging_level=logging.ERROR)
-        try:
+        with local_ray():
             remote = ray.remote(num_cpus=1)(lambda job: job())
             pending = {remote.remote(job): path for path, job in waiting.items()}
             while pending:
@@ -42,5 +38,3 @@ def run_jobs(jobs: Mapping[Path, Callable[[], dict[str, Any]]]) -> None:
                     with replacing(path) as file:
                         file.write(json.dumps(result, indent=1).encode())
                     bar.advance(task)
-        finally:
-            ray.shutdown()

@@ -47,9 +47,7 @@ def stratified_interquartile_mean(scores: np.ndarray, seed: int = 0) -> Estimate
     rng = np.random.default_rng(seed)
     drawn = rng.integers(0, runs, (NUM_RESAMPLES, runs, traces))
     resamples = np.take_along_axis(scores[None], drawn, axis=1).reshape(NUM_RESAMPLES, -1)
-    tail = 50.0 * (1.0 - CONFIDENCE)
-    low, high = np.percentile(_trimmed(resamples, axis=-1), (tail, 100.0 - tail))
-    return Estimate(value, float(low), float(high))
+    return _with_interval(value, _trimmed(resamples, axis=-1))
 
 
 def probability_of_improvement(scores: np.ndarray, others: np.ndarray) -> float:
@@ -82,6 +80,10 @@ def _estimate(values: np.ndarray, statistic: Callable[..., Any], seed: int) -> E
     if np.ptp(values) == 0.0:
         return Estimate(value, value, value)
     resamples = np.random.default_rng(seed).integers(0, len(values), (NUM_RESAMPLES, len(values)))
+    return _with_interval(value, statistic(values[resamples], axis=-1))
+
+
+def _with_interval(value: float, resampled: np.ndarray) -> Estimate:
     tail = 50.0 * (1.0 - CONFIDENCE)
-    low, high = np.percentile(statistic(values[resamples], axis=-1), (tail, 100.0 - tail))
+    low, high = np.percentile(resampled, (tail, 100.0 - tail))
     return Estimate(value, float(low), float(high))

@@ -63,7 +63,7 @@ def train(
     folder = folder.resolve()
     if not ray.is_initialized():
         quiet()
-    _config(scenario, run)  # bad parameters are told before anything is written
+    config = _config(scenario, run)  # bad parameters are told before anything is written
     if not resume:
         begin_run(folder, scenario, run)
     remove_incomplete(folder)
@@ -71,7 +71,7 @@ def train(
     with local_ray(run.num_env_runners):
         register_envs()
         # A run that was killed before its first checkpoint begins again.
-        algorithm = DQNDDPG.from_checkpoint(str(checkpoints[-1])) if checkpoints else _build(scenario, run)
+        algorithm = DQNDDPG.from_checkpoint(str(checkpoints[-1])) if checkpoints else _build(config, run)
         try:
             return _loop(algorithm, run, folder, report)
         finally:
@@ -141,8 +141,7 @@ def _config(scenario: Scenario, run: TrainingRun) -> Any:
     )
 
 
-def _build(scenario: Scenario, run: TrainingRun) -> DQNDDPG:
-    config = _config(scenario, run)
+def _build(config: Any, run: TrainingRun) -> DQNDDPG:
     iterations = max(1, run.env_steps // config.min_sample_timesteps_per_iteration)
     config.callbacks(on_train_result=partial(add_evaluation, every=max(1, iterations // 10), env_steps=run.env_steps))
     algorithm: DQNDDPG = config.build_algo()
