@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.claims import ranking
+from experiments.claims import learned_near_exact, ranking
 from experiments.figure import (
     HYBRID,
     METHODS,
@@ -47,7 +47,7 @@ def verdict(data: Data) -> list[Claim]:
     claims.append(judge("Random fluctuates most.", holds, number))
     holds = spread[QPU_CONTINUOUS.name] > spread[HYBRID.name]
     claims.append(judge("QPU-only oscillates more than ours.", holds, number))
-    return claims
+    return [*claims, *learned_near_exact(data)]
 
 
 FIGURE = Figure("4", "Fig. 4: methods with mobility", SETTINGS, METHODS, draw, verdict, over_slots=True)

@@ -54,7 +54,9 @@ def verdict(data: Data) -> list[Claim]:
     return [*claims, ours_best_everywhere(data), *learned_near_exact(data)]
 
 
-FIGURE = Figure("5a", "Fig. 5a: transmit power of all devices", SETTINGS, METHODS, draw, verdict)
+FIGURE = Figure(
+    "5a", "Fig. 5a: transmit power of all devices", SETTINGS, METHODS, draw, verdict, trained=(0.01, 0.1, 0.4, 1.0)
+)
 
 if __name__ == "__main__":
     command(FIGURE)

@@ -33,7 +33,7 @@ def verdict(data: Data) -> list[Claim]:
     return [*claims, ours_best_everywhere(data), *learned_near_exact(data)]
 
 
-FIGURE = Figure("5b", "Fig. 5b: data of a task", SETTINGS, METHODS, draw, verdict)
+FIGURE = Figure("5b", "Fig. 5b: data of a task", SETTINGS, METHODS, draw, verdict, trained=(160, 240, 320))
 
 if __name__ == "__main__":
     command(FIGURE)

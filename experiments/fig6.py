@@ -44,6 +44,7 @@ FIGURE = Figure(
     draw,
     verdict,
     fixed=tuple(method.name for method in METHODS if not method.has_queue),
+    trained=(0.0, 0.5, 0.7, 0.9, 1.0),
 )
 
 if __name__ == "__main__":

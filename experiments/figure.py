@@ -13,7 +13,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,15 @@ from rich.console import Console
 from meqc_marl.cli.sweep import show_trials
 from meqc_marl.config import Scenario, load_scenario
 from meqc_marl.errors import InputError
+from meqc_marl.evaluation.metrics import OracleReference, measure
 from meqc_marl.evaluation.optimum import constrained_optimum
 from meqc_marl.evaluation.rollout import rollout
-from meqc_marl.evaluation.statistics import Estimate, stratified_interquartile_mean
-from meqc_marl.files import replacing
+from meqc_marl.evaluation.statistics import (
+    Estimate,
+    paired_interquartile_difference,
+    stratified_interquartile_mean,
+)
+from meqc_marl.files import make_folder, replacing
 from meqc_marl.physics.cost import Mode
 from meqc_marl.policies import Policy, make_policy
 from meqc_marl.rl.evaluation import HELD_OUT_SEED
@@ -39,6 +44,7 @@ from meqc_marl.trace import Trace, generate_trace
 RESULTS = Path(__file__).parent / "results" / "figures"
 NUM_MARKS = 50
 """Points of a curve over slots."""
+_STORED = ("cost", "latency_s", "energy_j", "fraction", "deadline_missed_feasible", "shortfall")
 
 
 @dataclass(frozen=True)
@@ -80,6 +86,7 @@ class Scale:
         seeds: Training runs of a method in a setting.
         traces, slots: Held-out traces; no slots means the scenario's horizon.
         settings: Settings kept, from first to last; all if None.
+        everywhere: Train in every setting, and not only where the figure says that it matters most.
         learner: Parameters of the learner.
     """
 
@@ -88,15 +95,18 @@ class Scale:
     traces: int
     slots: int | None = None
     settings: int | None = None
+    everywhere: bool = True
     learner: dict[str, Any] = field(default_factory=dict)
 
 
 #: smoke: for tests. quick: two cores. paper: a cluster; 500 epochs of 500 slots, 3 layers of 512.
 SCALES: dict[str, Scale] = {
     "smoke": Scale(env_steps=480, seeds=1, traces=2, slots=30, settings=2, learner={"hidden": [16, 16]}),
-    "quick": Scale(env_steps=24_000, seeds=2, traces=10),
+    "quick": Scale(env_steps=16_000, seeds=2, traces=10, everywhere=False),
     "paper": Scale(env_steps=250_000, seeds=10, traces=20, learner={"hidden": [512, 512, 512]}),
 }
+AS_PRINTED = "as printed"
+"""Variant with every formula as the paper prints it."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +128,10 @@ class Setting:
     def load(self, has_queue: bool = True) -> Scenario:
         """The scenario; without a queue Delta is 0, and the virtual queues stay empty."""
         return load_scenario(self.scenario, [*self.overrides, *(() if has_queue else ("lyapunov.delta=0.0",))])
+
+    def changed(self, overrides: Sequence[str]) -> Setting:
+        """The same point with more fields changed."""
+        return replace(self, overrides=(*overrides, *self.overrides))
 
 
 @dataclass(frozen=True)
@@ -144,7 +158,10 @@ class Figure:
         settings: Scenarios.
         methods: Methods shown.
         over_slots: The data file holds the cost up to each of some slots.
-        fixed: Names of methods on which the settings have no bearing: they are trained in the first one only.
+        fixed: Names of methods on which the settings have no bearing: they are trained in one of them only.
+        trained: Positions of the settings in which methods are trained where a scale does not train everywhere; all
+            if None.
+        variants: Other systems in which the exact solvers' part is judged as well: name and changed fields.
         draw: Draws the data.
         verdict: Judges the paper's claims from the data.
     """
@@ -156,6 +173,8 @@ class Figure:
     draw: Callable[[Data, Path], None]
     verdict: Callable[[Data], list[Claim]]
     fixed: tuple[str, ...] = ()
+    trained: tuple[float, ...] | None = None
+    variants: dict[str, tuple[str, ...]] = field(default_factory=dict)
     over_slots: bool = False
 
 
@@ -224,6 +243,7 @@ def run_figure(figure: Figure, options: FigureOptions) -> Data:
         raise InputError(f"scale is '{options.scale}'; it must be one of {', '.join(SCALES)}.")
     scale = SCALES[options.scale]
     settings = _kept(figure.settings, scale.settings)
+    folder = make_folder(options.out / options.scale)
     study = {} if options.exact_only else dict(_trials(figure, settings, scale))
     started = time.perf_counter()
     records: dict[str, TrialRecord] = {}
@@ -239,20 +259,21 @@ def run_figure(figure: Figure, options: FigureOptions) -> Data:
         "figure": figure.name,
         "scale": options.scale,
         "env_steps": 0 if options.exact_only else scale.env_steps,
-        "settings": [],
-        "rows": [],
+        **_evaluate_all(figure, settings, scale, records),
     }
-    for setting in settings:
-        _evaluate(figure, setting, settings[0], scale, records, content)
     data = Data(content)
-    content["claims"] = [vars(claim) for claim in figure.verdict(data)] if scale.settings is None else []
-    folder = options.out / options.scale
-    folder.mkdir(parents=True, exist_ok=True)
+    if scale.settings is None:
+        content["claims"] = [vars(claim) for claim in figure.verdict(data)]
+        content["variants"] = {}
+        for name, overrides in {AS_PRINTED: as_printed(), **figure.variants}.items():
+            varied = _evaluate_all(figure, [setting.changed(overrides) for setting in settings], scale, {})
+            varied["claims"] = [vars(claim) for claim in figure.verdict(Data(varied))]
+            content["variants"][name] = varied
     with replacing(folder / f"fig{figure.name}.json") as file:
         file.write(json.dumps(content).encode())
     figure.draw(data, folder / f"fig{figure.name}.png")
     console = Console()
-    for claim in content["claims"]:
+    for claim in content.get("claims", ()):
         console.print(f"{claim['verdict']}: {claim['claim']} ({claim['number']})", highlight=False, soft_wrap=True)
     where = folder / f"fig{figure.name}.png"
     console.print(f"picture: {where}, {time.perf_counter() - started:.0f} s", highlight=False, soft_wrap=True)
@@ -270,10 +291,17 @@ def _trial_name(setting: Setting, method: Method, seed: int) -> str:
     return re.sub(r"[^\w=.,-]+", "-", f"{setting.name},{method.name},seed={seed}")
 
 
+def _trained(figure: Figure, settings: Sequence[Setting], scale: Scale) -> list[Setting]:
+    """The settings in which methods are trained."""
+    everywhere = scale.everywhere or figure.trained is None
+    return [setting for setting in settings if everywhere or setting.x in (figure.trained or ())]
+
+
 def _trials(figure: Figure, settings: Sequence[Setting], scale: Scale) -> Iterator[tuple[str, TrialSpec]]:
-    for setting in settings:
+    trained = _trained(figure, settings, scale)
+    for setting in trained:
         for method in figure.methods:
-            if method.learner is None or (method.name in figure.fixed and setting is not settings[0]):
+            if method.learner is None or (method.name in figure.fixed and setting is not trained[0]):
                 continue
             for seed in range(scale.seeds):
                 yield (
@@ -288,10 +316,34 @@ def _trials(figure: Figure, settings: Sequence[Setting], scale: Scale) -> Iterat
                 )
 
 
+def as_printed() -> tuple[str, ...]:
+    """What the preset ``paper-literal`` changes, as overrides of a setting."""
+    return tuple(_differences(load_scenario("paper").model_dump(), load_scenario("paper-literal").model_dump()))
+
+
+def _differences(before: dict[str, Any], after: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in after.items():
+        if isinstance(value, dict):
+            yield from _differences(before[key], value, f"{prefix}{key}.")
+        elif value != before[key] and key != "name":
+            yield f"{prefix}{key}={value}"
+
+
+def _evaluate_all(
+    figure: Figure, settings: Sequence[Setting], scale: Scale, records: dict[str, TrialRecord]
+) -> dict[str, Any]:
+    """Settings and rows of a data file."""
+    content: dict[str, Any] = {"settings": [], "rows": []}
+    trained = _trained(figure, settings, scale)
+    for setting in settings:
+        _evaluate(figure, setting, trained, scale, records, content)
+    return content
+
+
 def _evaluate(
     figure: Figure,
     setting: Setting,
-    first: Setting,
+    trained: Sequence[Setting],
     scale: Scale,
     records: dict[str, TrialRecord],
     content: dict[str, Any],
@@ -302,17 +354,19 @@ def _evaluate(
     content["settings"].append(
         {"name": setting.name, "x": setting.x, "optimum": float(optimum.cost.mean()), **_feasibility(optimum)}
     )
+    oracle = OracleReference.of(rollout(make_policy(HYBRID.exact, scenario), scenario, trace))
     for method in figure.methods:
         here = setting.load(method.has_queue)
-        content["rows"].append(
-            _row(setting, method, "exact", [make_policy(method.exact, here)], here, trace, figure.over_slots)
-        )
-        trained_in = first if method.name in figure.fixed else setting
+        exact: list[Policy] = [make_policy(method.exact, here)]
+        content["rows"].append(_row(setting, method, "exact", exact, here, trace, oracle, figure.over_slots))
+        if setting not in trained:
+            continue
+        trained_in = trained[0] if method.name in figure.fixed else setting
         names = [_trial_name(trained_in, method, seed) for seed in range(scale.seeds)]
         found = [records[name] for name in names if name in records]
         if found:
             policies: list[Policy] = [load_policy(record.policy or "") for record in found]
-            row = _row(setting, method, "learned", policies, here, trace, figure.over_slots)
+            row = _row(setting, method, "learned", policies, here, trace, oracle, figure.over_slots)
             row["curve"] = [[[steps, metrics["cost"]] for steps, metrics in record.curve] for record in found]
             content["rows"].append(row)
 
@@ -328,6 +382,7 @@ def _row(
     policies: list[Policy],
     scenario: Scenario,
     trace: Trace,
+    oracle: OracleReference,
     over_slots: bool,
 ) -> dict[str, Any]:
     """Cost and its parts for each run and trace, and the mean cost up to each of some slots."""
@@ -341,11 +396,9 @@ def _row(
             row["slots"] = marks.tolist()
             running = (np.cumsum(by_slot, 0)[marks - 1] / marks[:, None]).T
             lists.setdefault("running_cost", []).append(np.round(running, 4).tolist())
+        metrics = measure(record, scenario, oracle=oracle)
         for name, values in {
-            "cost": by_slot.mean(0),
-            "latency_s": record.latency_s.mean((0, 2), dtype=np.float64),
-            "energy_j": record.energy_j.mean((0, 2), dtype=np.float64),
-            "fraction": record.fraction.mean((0, 2), dtype=np.float64),
+            **{name: metrics[name] for name in _STORED},
             "qpu_share": (record.mode == Mode.QPU).mean((0, 2)),
             "deviation": by_slot.std(0),
         }.items():
@@ -354,9 +407,8 @@ def _row(
 
 
 def paired(data: Data, setting: str, method: str, kind: str, other: str, other_kind: str) -> Estimate:
-    """Interquartile mean over traces of the difference in cost, other minus method, runs averaged first."""
-    mine, theirs = data.scores(setting, method, kind).mean(0), data.scores(setting, other, other_kind).mean(0)
-    return stratified_interquartile_mean(theirs - mine)
+    """Difference in cost on the same traces, other minus method."""
+    return paired_interquartile_difference(data.scores(setting, other, other_kind), data.scores(setting, method, kind))
 
 
 def best_kind(data: Data) -> str:
@@ -393,14 +445,17 @@ def draw_over_settings(data: Data, path: Path, title: str, xlabel: str) -> None:
         for kind, line in (("learned", "-"), ("exact", "--")):
             for name in data.methods(kind):
                 method = method_of(name)
-                estimates = [data.estimate(setting["name"], name, kind) for setting in settings]
+                there = [data.row(setting["name"], name, kind) is not None for setting in settings]
+                estimates = [
+                    data.estimate(s["name"], name, kind) for s, has in zip(settings, there, strict=True) if has
+                ]
                 middle = np.array([estimate.value for estimate in estimates])
                 spread = np.abs(
                     np.nan_to_num([[e.value - e.low for e in estimates], [e.high - e.value for e in estimates]])
                 )
                 only_exact = kind == "exact" and method.learner is not None and "learned" in _kinds(data, name)
                 axes.errorbar(
-                    x,
+                    x[there],
                     middle,
                     yerr=None if only_exact else spread,
                     color=method.colour,

@@ -10,7 +10,7 @@ from typing import Any
 import ray
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from meqc_marl.files import replacing
+from meqc_marl.files import make_folder, replacing
 from meqc_marl.rl.training import local_ray
 
 
@@ -34,7 +34,7 @@ def run_jobs(jobs: Mapping[Path, Callable[[], dict[str, Any]]]) -> None:
                 for reference in done:
                     path = pending.pop(reference)
                     result = ray.get(reference)
-                    path.parent.mkdir(parents=True, exist_ok=True)
+                    make_folder(path.parent)
                     with replacing(path) as file:
                         file.write(json.dumps(result, indent=1).encode())
                     bar.advance(task)

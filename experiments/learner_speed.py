@@ -39,7 +39,7 @@ from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, LEARNER_RESULTS
 from ray.rllib.utils.replay_buffers.multi_agent_episode_buffer import MultiAgentEpisodeReplayBuffer
 
 from meqc_marl.config import load_scenario
-from meqc_marl.files import replacing
+from meqc_marl.files import make_folder, replacing
 from meqc_marl.rl.algorithm import DQNDDPG, DQNDDPGConfig
 from meqc_marl.rl.config import offloading_config, register_envs
 from meqc_marl.rl.networks import Actor, Critic, NetworkSpec, allowed_modes
@@ -363,7 +363,7 @@ def main(args: Speed) -> None:
         out["memory"] = memory_over_time(args.memory_s)
         print(json.dumps(out["memory"], indent=1), flush=True)
     ray.shutdown()
-    args.out.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(args.out.parent)
     before = json.loads(args.out.read_text()) if args.out.exists() else {}
     with replacing(args.out) as file:
         file.write(json.dumps(before | out, indent=1).encode())

@@ -26,7 +26,7 @@ from rich.console import Console
 
 from meqc_marl.config import load_scenario
 from meqc_marl.errors import InputError
-from meqc_marl.files import replacing
+from meqc_marl.files import make_folder, replacing
 from meqc_marl.rl.algorithm import DQNDDPG
 from meqc_marl.rl.config import register_envs
 from meqc_marl.rl.study import EVALUATION, BoundedTensorBoard, TrialSpec
@@ -113,8 +113,7 @@ def run_search(search: Search) -> dict[str, Any]:
     quiet()
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     SearchTrial.of(search).spec({}).config()
-    trainable, folder = SearchTrial.of(search), search.out.resolve()
-    folder.mkdir(parents=True, exist_ok=True)
+    trainable, folder = SearchTrial.of(search), make_folder(search.out).resolve()
     path = str(folder / "trials")
     with local_ray():
         if tune.Tuner.can_restore(path):

@@ -36,6 +36,20 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
             aside.unlink()
 
 
+def make_folder(path: str | Path) -> Path:
+    """Make a folder and those above it, if they are not there, and return it.
+
+    Raises:
+        InputError: If that cannot be done.
+    """
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"output folder '{path}' cannot be written: {error.strerror or error}.") from error
+    return folder
+
+
 def check_output(path: str | Path) -> None:
     """Refuse a path that cannot be written, before any work is done; what is there stays."""
     with suppress(_NothingWrong), replacing(path):

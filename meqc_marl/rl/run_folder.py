@@ -9,7 +9,7 @@ from typing import Any
 
 from meqc_marl.config import Scenario, load_scenario, save_scenario
 from meqc_marl.errors import InputError
-from meqc_marl.files import check_output, replacing
+from meqc_marl.files import check_output, make_folder, replacing
 
 _RUN_FILE = "run.json"
 _SCENARIO_FILE = "scenario.yaml"
@@ -45,11 +45,7 @@ def check_new_run(folder: Path) -> None:
     """
     if (folder / _RUN_FILE).exists():
         raise InputError(f"output folder '{folder}' holds a run already; resume it with --resume, or name another.")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"output folder '{folder}' cannot be written: {error.strerror or error}.") from error
-    check_output(folder / _RUN_FILE)
+    check_output(make_folder(folder) / _RUN_FILE)
 
 
 def begin_run(folder: Path, scenario: Scenario, run: TrainingRun) -> None:

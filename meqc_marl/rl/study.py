@@ -18,14 +18,15 @@ from ray.tune.logger import CSVLoggerCallback, JsonLoggerCallback, TBXLoggerCall
 
 from meqc_marl.config import Scenario
 from meqc_marl.errors import InputError
-from meqc_marl.files import replacing
+from meqc_marl.files import make_folder, replacing
 from meqc_marl.rl.algorithm import DQNDDPG
 from meqc_marl.rl.checkpoint import POLICY_FOLDER
 from meqc_marl.rl.config import offloading_config, register_envs
-from meqc_marl.rl.evaluation import add_evaluation, policy_of
+from meqc_marl.rl.evaluation import add_evaluation, evaluate_against_oracle, policy_of
 from meqc_marl.rl.tensorboard import env_steps, layout, scalars
 
 EVALUATION = "evaluation"
+_UNTRAINED = "evaluation_untrained"
 _STUDY_FILE = "study.json"
 _TRIALS_FOLDER = "trials"
 _BUDGET_SPENT = "budget_spent"
@@ -121,7 +122,10 @@ class OffloadingTrial(DQNDDPG):
 
     @override(Algorithm)
     def step(self) -> dict[str, Any]:
+        untrained = evaluate_against_oracle(self) if self.iteration == 0 else None
         result = super().step()
+        if untrained is not None:
+            result[_UNTRAINED] = untrained
         # Tune's loggers take it for the horizontal axis.
         result["timesteps_total"] = env_steps(result)
         result[_BUDGET_SPENT] = int(result["timesteps_total"] >= self._budget)
@@ -254,13 +258,15 @@ def _record(name: str, spec: TrialSpec, result: Any) -> TrialRecord:
 
 
 def _curve(folder: Path) -> list[tuple[int, dict[str, float]]]:
-    """Every evaluation that Tune wrote down; of one that was made twice, after a restart, the last."""
+    """Every evaluation that Tune wrote down, the untrained policy's first; of one made twice, the last."""
     path = folder / "result.json"
     if not path.exists():
         return []
     found = {}
     for line in path.read_text().splitlines():
         row = json.loads(line)
+        if _UNTRAINED in row:
+            found[0] = _floats(row[_UNTRAINED])
         if EVALUATION in row:
             found[int(row["timesteps_total"])] = _floats(row[EVALUATION])
     return sorted(found.items())
@@ -272,10 +278,7 @@ def _floats(metrics: Mapping[str, Any]) -> dict[str, float]:
 
 def _begin(folder: Path, study: Study) -> None:
     """Store what is studied, or check that it is what was begun there."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"output folder '{folder}' cannot be written: {error.strerror or error}.") from error
+    make_folder(folder)
     text = json.dumps({name: asdict(spec) for name, spec in study.items()}, indent=1)
     path = folder / _STUDY_FILE
     if path.exists() and json.loads(path.read_text()) != json.loads(text):

@@ -8,6 +8,7 @@ from meqc_marl.evaluation.statistics import (
     interquartile_mean,
     mean,
     paired_difference,
+    paired_interquartile_difference,
     probability_of_improvement,
     stratified_interquartile_mean,
 )
@@ -73,3 +74,26 @@ def test_probability_of_improvement_is_the_mann_whitney_statistic():
     by_trace = [stats.mannwhitneyu(theirs[:, t], ours[:, t]).statistic / 35 for t in range(4)]
     assert probability_of_improvement(ours, theirs) == pytest.approx(np.mean(by_trace))
     assert probability_of_improvement(ours, ours) == 0.5
+
+
+def test_paired_difference_of_runs_against_a_plain_loop():
+    rng = np.random.default_rng(7)
+    traces = rng.normal(0, 10, 12)
+    ours = traces + rng.normal(0, 0.5, (3, 1)) + rng.normal(0, 0.1, (3, 12))
+    theirs = traces + 1.0 + rng.normal(0, 0.1, (1, 12))
+    got = paired_interquartile_difference(theirs, ours)
+    assert got.value == pytest.approx(stats.trim_mean(theirs[0] - ours.mean(0), 0.25))
+    resampled = []
+    for _ in range(4_000):
+        runs, columns = rng.integers(0, 3, 3), rng.integers(0, 12, 12)
+        resampled.append(stats.trim_mean((theirs[0] - ours[runs].mean(0))[columns], 0.25))
+    np.testing.assert_allclose((got.low, got.high), np.percentile(resampled, (2.5, 97.5)), atol=0.02)
+    # One run a side leaves the traces only.
+    assert paired_interquartile_difference(theirs, ours[:1]) == interquartile_mean(theirs[0] - ours[0])
+
+
+def test_the_spread_of_training_seeds_is_in_the_interval_of_a_difference():
+    traces = np.random.default_rng(8).normal(0, 10, 10)
+    steady, spread = traces + np.zeros((2, 1)), traces + np.array([[-1.0], [1.0]])
+    assert paired_interquartile_difference(traces + 0.5, steady).low > 0.0
+    assert paired_interquartile_difference(traces + 0.5, spread).low < 0.0

@@ -38,7 +38,12 @@ def stored(runs, folder, metric):
     for run in runs:
         values = {"gap_to_oracle": 0.0, "objective_regret": metric(run), "reward_regret": 0.5}
         held_out = values | {"deadline_missed_feasible": 0.002, "shortfall": 0.01 * (run.seed % 2)}
-        result = {"held_out": held_out, "held_out_devices": {"1000": held_out}, "training_s": 100.0}
+        result = {
+            "run": {"env_steps": run.env_steps},
+            "held_out": held_out,
+            "held_out_devices": {"1000": held_out},
+            "training_s": 100.0,
+        }
         run.file(folder).write_text(json.dumps(result))
 
 
@@ -47,7 +52,7 @@ def test_tables_show_interquartile_means_of_what_is_stored(tmp_path):
     # Of five seeds the least and the greatest do not count.
     stored(quality_runs(quality)[::6], tmp_path, lambda run: [0.9, 0.01, 0.02, 0.03, 0.0][run.seed - 100])
     (row,) = table(quality).splitlines()[2:]
-    assert row.startswith("| paper | 0.1 | 5 | +0.00 %")
+    assert row.startswith("| paper | 0.1 | 240,000 | 5 | +0.00 %")
     assert "| +2.00 % [" in row
     assert "| +90.00 % | 0.20 % (worst 0.20) | 0.010 |" in row
     ablation = Ablation(out=tmp_path)

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from experiments.figure import RESULTS
+from experiments.figure import AS_PRINTED, RESULTS
 from experiments.ledger import BEGIN, END, README, ledger, put
 from meqc_marl.errors import InputError
 
@@ -18,6 +18,23 @@ def test_a_row_for_every_claim(tmp_path):
     assert "--exact-only" in rows[0]
     assert "--exact-only" not in rows[2]
     assert put(f"a\n{BEGIN}\nold\n{END}\nb", "new") == f"a\n{BEGIN}\nnew\n{END}\nb"
+
+
+def test_other_systems_beside_the_corrected_one(tmp_path):
+    (tmp_path / "quick").mkdir()
+
+    def claims(*numbers):
+        return [{"claim": f"c{i}", "verdict": "holds", "number": number} for i, number in enumerate(numbers)]
+
+    content = {
+        "env_steps": 1,
+        "claims": claims("1", "2", "3"),
+        "variants": {AS_PRINTED: {"claims": claims("1", "9")}, "other": {"claims": claims("1", "7")}},
+    }
+    (tmp_path / "quick" / "fig6.json").write_text(json.dumps(content))
+    rows = [row.split(" | ") for row in ledger(tmp_path).splitlines()[2:]]
+    assert [row[4] for row in rows] == ["the same", "holds: 9", "", ""]
+    assert (rows[3][0], rows[3][1], rows[3][3]) == ("| 6, other", "c1", "7")
 
 
 def test_what_is_missing_is_told(tmp_path):
