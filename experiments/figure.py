@@ -22,7 +22,7 @@ import tyro
 from rich.console import Console
 
 from meqc_marl.cli.sweep import show_trials
-from meqc_marl.config import Scenario, load_scenario
+from meqc_marl.config import Scenario, changes, load_scenario
 from meqc_marl.errors import InputError
 from meqc_marl.evaluation.metrics import OracleReference, measure
 from meqc_marl.evaluation.optimum import constrained_optimum
@@ -318,15 +318,8 @@ def _trials(figure: Figure, settings: Sequence[Setting], scale: Scale) -> Iterat
 
 def as_printed() -> tuple[str, ...]:
     """What the preset ``paper-literal`` changes, as overrides of a setting."""
-    return tuple(_differences(load_scenario("paper").model_dump(), load_scenario("paper-literal").model_dump()))
-
-
-def _differences(before: dict[str, Any], after: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    for key, value in after.items():
-        if isinstance(value, dict):
-            yield from _differences(before[key], value, f"{prefix}{key}.")
-        elif value != before[key] and key != "name":
-            yield f"{prefix}{key}={value}"
+    found = changes(load_scenario("paper"), load_scenario("paper-literal"))
+    return tuple(change for change in found if not change.startswith("name="))
 
 
 def _evaluate_all(

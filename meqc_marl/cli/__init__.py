@@ -19,6 +19,7 @@ from meqc_marl.errors import InputError
 COMMANDS: dict[str, str] = {
     "train": "meqc_marl.cli.train:Train",
     "sweep": "meqc_marl.cli.sweep:SweepCommand",
+    "submit": "meqc_marl.cli.submit:SubmitCommand",
     "evaluate": "meqc_marl.cli.evaluate:Evaluate",
     "export": "meqc_marl.cli.export:Export",
     "compare": "meqc_marl.cli.compare:Compare",

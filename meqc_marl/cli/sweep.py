@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,12 +17,16 @@ from meqc_marl.config import load_scenario
 from meqc_marl.errors import InputError
 
 if TYPE_CHECKING:
-    from meqc_marl.rl.study import Report
+    from meqc_marl.rl.study import Report, TrialRecord, TrialSpec
+
+
+REPORT = ("sweep.png", "sweep-points.json", "trials.json")
+"""Files that a finished sweep leaves in its storage, beside its trials."""
 
 
 @dataclass(frozen=True)
-class SweepCommand:
-    """Train over a grid of V, Delta and seeds; the same command goes on where it was stopped."""
+class SweepOptions:
+    """What is trained, here or on a cluster."""
 
     scenario: ScenarioSource = "paper"
     """Preset or YAML file; `meqc-marl scenario show` lists its fields."""
@@ -37,49 +42,89 @@ class SweepCommand:
     """Budget of a trial in environment steps; by default that of `train`."""
     learner: LearnerParameters = ()
     """Change a parameter of the learner, such as critic=separate; may be repeated."""
-    out: Path = Path("results/sweep")
-    """Folder of the sweep: trials, TensorBoard files, table and picture."""
+    num_env_runners: int = 0
+    """Remote samplers of a trial, a core each. Without any, an interrupted trial ends exactly as an undisturbed one."""
+    max_failures: int = 3
+    """Times that a trial is started again after its process or machine died; -1 for any number."""
+    autoscaling: bool = False
+    """The cluster grows by itself: do not refuse a trial larger than the cluster is now."""
 
-    def run(self) -> None:
-        """Run what has not finished, then report."""
+    def study(self) -> dict[str, TrialSpec]:
+        """The trials, all checked.
+
+        Raises:
+            InputError: If an option is not allowed.
+        """
         at_least("num-seeds", self.num_seeds, 1)
+        at_least("num-env-runners", self.num_env_runners, 0)
+        at_least("max-failures", self.max_failures, -1)
         if self.env_steps is not None:
             at_least("env-steps", self.env_steps, 1)
         scenario = load_scenario(self.scenario, self.overrides)
         learner = parse_assignments("learner", self.learner)
         # Ray takes seconds to import; bad input has been told by now.
-        from meqc_marl.evaluation.report import save_json
-        from meqc_marl.evaluation.sweep_report import grid_points, save_sweep_plot, sweep_json, sweep_table
         from meqc_marl.rl.config import default_env_steps
-        from meqc_marl.rl.evaluation import HELD_OUT_SEED, NUM_TRACES
-        from meqc_marl.rl.study import run_study
         from meqc_marl.rl.sweep import sweep_study
+
+        budget = self.env_steps or default_env_steps(scenario)
+        seeds = range(self.num_seeds)
+        return sweep_study(scenario, self.v, self.delta, seeds, budget, learner, self.num_env_runners)
+
+    def words(self) -> list[str]:
+        """The options for a machine that does not have the scenario's file: as changes of a preset."""
+        from meqc_marl.config import PRESETS, changes
+
+        scenario = load_scenario(self.scenario, self.overrides)
+        preset = self.scenario if self.scenario in PRESETS else "paper"
+        words = ["--scenario", preset]
+        for change in changes(load_scenario(preset), scenario):
+            words += ["--set", change]
+        words += ["--v", *map(repr, self.v), "--delta", *map(repr, self.delta), "--num-seeds", str(self.num_seeds)]
+        if self.env_steps is not None:
+            words += ["--env-steps", str(self.env_steps)]
+        for parameter in self.learner:
+            words += ["--learner", parameter]
+        words += ["--num-env-runners", str(self.num_env_runners), "--max-failures", str(self.max_failures)]
+        return [*words, *(["--autoscaling"] if self.autoscaling else [])]
+
+
+@dataclass(frozen=True)
+class SweepCommand(SweepOptions):
+    """Train over a grid of V, Delta and seeds; the same command goes on where it was stopped."""
+
+    out: Path = Path("results/sweep")
+    """Folder of the sweep: trials, TensorBoard files, table and picture."""
+    storage: str | None = None
+    """Instead of a folder a bucket, such as s3://bucket/sweep or gs://bucket/sweep; every node must reach it."""
+    resume: bool = True
+    """Go on with what is in the storage; --no-resume refuses it."""
+
+    def run(self) -> None:
+        """Run what has not finished, then report."""
+        study = self.study()
+        from meqc_marl.rl.storage import Storage
+        from meqc_marl.rl.study import run_study
         from meqc_marl.rl.training import local_ray, quiet
-        from meqc_marl.trace import generate_trace
 
         quiet()
-        budget = self.env_steps or default_env_steps(scenario)
-        study = sweep_study(scenario, self.v, self.delta, range(self.num_seeds), budget, learner)
-        folder = self.out.resolve()
-        with local_ray(), show_trials(len(study)) as report:
-            records = run_study(study, folder, report)
-        finished = [record for record in records if record.metrics and record.error is None]
-        console = Console()
-        save_json({"trials": [asdict(record) for record in records]}, folder / "trials.json")
-        if finished:
-            trace = generate_trace(scenario, range(HELD_OUT_SEED, HELD_OUT_SEED + NUM_TRACES))
-            points = grid_points(
-                scenario,
-                trace,
-                [(float(record.labels["v"]), float(record.labels["delta"]), record.metrics) for record in finished],
+        storage = Storage.open(self.storage or self.out)
+        with local_ray(self.num_env_runners), show_trials(len(study)) as report:
+            records = run_study(
+                *(study, storage.uri, report),
+                max_failures=self.max_failures,
+                resume=self.resume,
+                autoscaling=self.autoscaling,
             )
-            console.print(sweep_table(points))
-            save_json({"points": sweep_json(points)}, folder / "sweep-points.json")
-            save_sweep_plot(points, folder / "sweep.png")
+        with tempfile.TemporaryDirectory() as folder:
+            self._report(records, Path(folder))
+            for name in REPORT:
+                if (path := Path(folder, name)).exists():
+                    storage.write(name, path.read_bytes())
+        console = Console()
         for what, where in (
-            ("picture", folder / "sweep.png"),
-            ("numbers", folder / "sweep-points.json"),
-            ("curves", f"tensorboard --logdir {folder}"),
+            ("picture", storage.uri_of("sweep.png")),
+            ("numbers", storage.uri_of("sweep-points.json")),
+            ("curves", f"tensorboard --logdir {storage.uri}"),
         ):
             console.print(f"{what}: {where}", highlight=False, soft_wrap=True)
         failed = [record for record in records if record.error is not None]
@@ -87,6 +132,28 @@ class SweepCommand:
             console.print(f"failed: {record.name}: {record.error}", highlight=False, soft_wrap=True, markup=False)
         if failed:
             raise InputError(f"{len(failed)} of {len(records)} trials failed; the same command tries them again.")
+
+    def _report(self, records: Sequence[TrialRecord], folder: Path) -> None:
+        """Print the table and write the files of REPORT."""
+        from meqc_marl.evaluation.report import save_json
+        from meqc_marl.evaluation.sweep_report import grid_points, save_sweep_plot, sweep_json, sweep_table
+        from meqc_marl.rl.evaluation import HELD_OUT_SEED, NUM_TRACES
+        from meqc_marl.trace import generate_trace
+
+        save_json({"trials": [asdict(record) for record in records]}, folder / "trials.json")
+        finished = [record for record in records if record.metrics and record.error is None]
+        if not finished:
+            return
+        scenario = load_scenario(self.scenario, self.overrides)
+        trace = generate_trace(scenario, range(HELD_OUT_SEED, HELD_OUT_SEED + NUM_TRACES))
+        points = grid_points(
+            scenario,
+            trace,
+            [(float(record.labels["v"]), float(record.labels["delta"]), record.metrics) for record in finished],
+        )
+        Console().print(sweep_table(points))
+        save_json({"points": sweep_json(points)}, folder / "sweep-points.json")
+        save_sweep_plot(points, folder / "sweep.png")
 
 
 @contextmanager

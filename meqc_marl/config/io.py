@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,19 @@ def load_scenario(source: str | Path | Scenario, overrides: Sequence[str] = ()) 
         return Scenario.model_validate(fields)
     except ValidationError as error:
         raise InputError(_sentence(error.errors()[0])) from None
+
+
+def changes(before: Scenario, after: Scenario) -> list[str]:
+    """The overrides that make one scenario of another: ``load_scenario(before, changes(before, after)) == after``."""
+    return list(_changes(before.model_dump(mode="json"), after.model_dump(mode="json"), ""))
+
+
+def _changes(before: dict[str, Any], after: dict[str, Any], prefix: str) -> Iterator[str]:
+    for key, value in after.items():
+        if isinstance(value, dict) and isinstance(before.get(key), dict):
+            yield from _changes(before[key], value, f"{prefix}{key}.")
+        elif value != before.get(key):
+            yield f"{prefix}{key}={json.dumps(value)}"
 
 
 def save_scenario(scenario: Scenario, path: str | Path) -> None:

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import ray
 from ray import tune
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.utils.annotations import override
@@ -18,11 +19,11 @@ from ray.tune.logger import CSVLoggerCallback, JsonLoggerCallback, TBXLoggerCall
 
 from meqc_marl.config import Scenario
 from meqc_marl.errors import InputError
-from meqc_marl.files import make_folder, replacing
 from meqc_marl.rl.algorithm import DQNDDPG
 from meqc_marl.rl.checkpoint import POLICY_FOLDER
 from meqc_marl.rl.config import offloading_config, register_envs
 from meqc_marl.rl.evaluation import add_evaluation, evaluate_against_oracle, policy_of
+from meqc_marl.rl.storage import Storage
 from meqc_marl.rl.tensorboard import env_steps, layout, scalars
 
 EVALUATION = "evaluation"
@@ -47,6 +48,8 @@ class TrialSpec:
         seed: Of everything.
         learner: Parameters of the learner other than the defaults.
         labels: What tells it from the others, for tables and TensorBoard's hparams.
+        num_env_runners: Remote samplers, a core each; without any the trial samples for itself, and a trial that is
+            interrupted ends as if it had not been.
     """
 
     scenario: dict[str, Any]
@@ -54,6 +57,7 @@ class TrialSpec:
     seed: int
     learner: dict[str, Any] = field(default_factory=dict)
     labels: dict[str, float | str] = field(default_factory=dict)
+    num_env_runners: int = 0
 
     def config(self) -> Any:
         """The algorithm's configuration.
@@ -62,7 +66,13 @@ class TrialSpec:
             InputError: If a parameter of the learner is not allowed.
         """
         scenario = Scenario.model_validate(self.scenario)
-        config = offloading_config(scenario, env_steps=self.env_steps, seed=self.seed, learner=self.learner)
+        config = offloading_config(
+            scenario,
+            env_steps=self.env_steps,
+            seed=self.seed,
+            num_env_runners=self.num_env_runners,
+            learner=self.learner,
+        )
         every = max(1, self.iterations(config) // _EVALUATIONS)
         config.callbacks(on_train_result=partial(add_evaluation, every=every, env_steps=self.env_steps))
         return config
@@ -181,31 +191,44 @@ class _Progress(tune.Callback):
         self._tell(trials)
 
 
-def run_study(study: Study, folder: Path, report: Report | None = None, max_failures: int = 3) -> list[TrialRecord]:
+def run_study(
+    study: Study,
+    where: Path | str,
+    report: Report | None = None,
+    *,
+    max_failures: int = 3,
+    resume: bool = True,
+    autoscaling: bool = False,
+) -> list[TrialRecord]:
     """Run the trials that have not finished yet; a trial that was interrupted goes on from its checkpoint.
 
     Args:
-        study: The trials. The folder remembers them: another study is refused.
-        folder: Where everything goes.
+        study: The trials. The storage remembers them: another study is refused.
+        where: Where everything goes: a folder, or a bucket by URI; every node of a cluster must reach it.
         report: Called when a trial starts or ends, to show progress.
-        max_failures: Times that a trial whose process dies is started again from its checkpoint.
+        max_failures: Times that a trial whose process or machine dies is started again from its checkpoint.
+        resume: Go on with what is there; otherwise it is refused.
+        autoscaling: The cluster may grow, so a trial larger than it is now is not refused.
 
     Returns:
         A record of each trial, in the order of the study.
 
     Raises:
-        InputError: If the folder cannot be written or holds another study, or a learner's parameter is not allowed.
+        InputError: If the storage cannot be written or holds another study, a learner's parameter is not allowed, or
+            the cluster is too small for a trial.
         KeyboardInterrupt: If it was interrupted; the same call goes on.
     """
     for spec in study.values():
-        spec.config()
-    folder = folder.resolve()
-    _begin(folder, study)
+        config = spec.config()
+        if not autoscaling:
+            _check_size(config)
+    storage = Storage.open(where)
+    _begin(storage, study, resume)
     _Progress.report = report
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the new output prints whatever the verbosity
     trainable = OffloadingTrial.of(study)
     space = {"trial": tune.grid_search([{"name": name, **spec.labels} for name, spec in study.items()])}
-    path = str(folder / _TRIALS_FOLDER)
+    path = storage.uri_of(_TRIALS_FOLDER)
     if tune.Tuner.can_restore(path):
         tuner = tune.Tuner.restore(path, trainable=trainable, param_space=space, resume_errored=True)
     else:
@@ -216,7 +239,7 @@ def run_study(study: Study, folder: Path, report: Report | None = None, max_fail
             tune_config=tune.TuneConfig(trial_name_creator=_name, trial_dirname_creator=_name),
             run_config=tune.RunConfig(
                 name=_TRIALS_FOLDER,
-                storage_path=str(folder),
+                storage_path=storage.uri,
                 stop={_BUDGET_SPENT: 1},
                 failure_config=tune.FailureConfig(max_failures=max_failures),
                 checkpoint_config=tune.CheckpointConfig(
@@ -234,7 +257,7 @@ def run_study(study: Study, folder: Path, report: Report | None = None, max_fail
         result = results.get(name)
         if result is None or (not result.error and not (result.metrics or {}).get(_BUDGET_SPENT)):
             raise KeyboardInterrupt
-    return [_record(name, spec, results[name]) for name, spec in study.items()]
+    return [_record(name, spec, results[name], storage) for name, spec in study.items()]
 
 
 def _name(trial: Trial) -> str:
@@ -242,28 +265,24 @@ def _name(trial: Trial) -> str:
     return name
 
 
-def _record(name: str, spec: TrialSpec, result: Any) -> TrialRecord:
+def _record(name: str, spec: TrialSpec, result: Any, storage: Storage) -> TrialRecord:
     metrics = result.metrics or {}
-    policy = Path(result.checkpoint.path) / POLICY_FOLDER if result.checkpoint else None
     return TrialRecord(
         name=name,
         labels=spec.labels,
         seed=spec.seed,
         env_steps=int(metrics.get("timesteps_total", 0)),
         metrics=_floats(metrics.get(EVALUATION, {})),
-        curve=_curve(Path(result.path)),
-        policy=None if policy is None else str(policy),
+        curve=_curve(storage.read(f"{result.path}/result.json") or b""),
+        policy=f"{result.checkpoint.path}/{POLICY_FOLDER}" if result.checkpoint else None,
         error=str(result.error).strip().splitlines()[-1] if result.error else None,
     )
 
 
-def _curve(folder: Path) -> list[tuple[int, dict[str, float]]]:
+def _curve(log: bytes) -> list[tuple[int, dict[str, float]]]:
     """Every evaluation that Tune wrote down, the untrained policy's first; of one made twice, the last."""
-    path = folder / "result.json"
-    if not path.exists():
-        return []
     found = {}
-    for line in path.read_text().splitlines():
+    for line in log.decode().splitlines():
         row = json.loads(line)
         if _UNTRAINED in row:
             found[0] = _floats(row[_UNTRAINED])
@@ -276,12 +295,25 @@ def _floats(metrics: Mapping[str, Any]) -> dict[str, float]:
     return {key: float(value) for key, value in metrics.items()}
 
 
-def _begin(folder: Path, study: Study) -> None:
+def _check_size(config: Any) -> None:
+    """Refuse a trial that the cluster has no room for: Tune would wait for ever."""
+    needed = DQNDDPG.default_resource_request(config).required_resources.get("CPU", 0)
+    there = ray.cluster_resources().get("CPU", 0) if ray.is_initialized() else needed
+    if needed > there:
+        raise InputError(
+            f"a trial needs {needed:g} CPUs and the cluster has {there:g}; give it fewer EnvRunners "
+            "(--num-env-runners), or say that the cluster grows (--autoscaling)."
+        )
+
+
+def _begin(storage: Storage, study: Study, resume: bool) -> None:
     """Store what is studied, or check that it is what was begun there."""
-    make_folder(folder)
     text = json.dumps({name: asdict(spec) for name, spec in study.items()}, indent=1)
-    path = folder / _STUDY_FILE
-    if path.exists() and json.loads(path.read_text()) != json.loads(text):
-        raise InputError(f"output folder '{folder}' holds other trials; name another folder.")
-    with replacing(path) as file:
-        file.write(text.encode())
+    before = storage.read_named(_STUDY_FILE)
+    if before is not None and json.loads(before) != json.loads(text):
+        raise InputError(f"output folder '{storage.uri}' holds other trials; name another folder.")
+    if before is not None and not resume:
+        raise InputError(
+            f"output folder '{storage.uri}' holds these trials already; name another, or go on (--resume)."
+        )
+    storage.write(_STUDY_FILE, text.encode())

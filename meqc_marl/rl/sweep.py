@@ -17,6 +17,7 @@ def sweep_study(
     seeds: Sequence[int],
     env_steps: int,
     learner: dict[str, Any] | None = None,
+    num_env_runners: int = 0,
 ) -> dict[str, TrialSpec]:
     """The trials of a grid.
 
@@ -26,6 +27,7 @@ def sweep_study(
         seeds: Training seeds.
         env_steps: Budget of a trial.
         learner: Parameters of the learner other than the defaults.
+        num_env_runners: Remote samplers of a trial.
 
     Raises:
         InputError: If a value is not allowed, or one is given twice.
@@ -44,5 +46,6 @@ def sweep_study(
                     seed=seed,
                     learner=learner or {},
                     labels={"v": at_v, "delta": at_delta, "seed": seed},
+                    num_env_runners=num_env_runners,
                 )
     return study

@@ -1,0 +1,119 @@
+"""``meqc-marl submit``: a sweep as a job of a Ray cluster, checked and followed from here, its report brought here."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from meqc_marl.cli.options import InputFile, read_mapping
+from meqc_marl.cli.sweep import SweepOptions, show_trials
+from meqc_marl.errors import InputError
+
+if TYPE_CHECKING:
+    from meqc_marl.cluster.client import JobClient
+
+_PROGRESS = re.compile(r"^(\d+) of \d+ trials finished, (\d+) running, (\d+) failed$")
+
+
+@dataclass(frozen=True)
+class SubmitCommand(SweepOptions):
+    """Run a sweep on a Ray cluster; the same command goes on with a sweep that was interrupted, or follows it again."""
+
+    address: str = "http://127.0.0.1:8265"
+    """Of the cluster's dashboard; forward its port rather than open it."""
+    storage: str | None = None
+    """Where the sweep is kept: a bucket (s3://, gs://) or a folder that every node shares. Needed."""
+    out: Path = Path("results/sweep")
+    """Folder here for the report: table, picture, numbers."""
+    runtime_env: InputFile = None
+    """YAML file of Ray's runtime environment, for a cluster without this package."""
+    driver_resource: str | None = None
+    """Custom resource of the machines that drivers run on; by default the head."""
+    dry_run: bool = False
+    """Check everything that can be checked here, tell what would be done, and stop."""
+
+    def run(self) -> None:
+        """Check, submit or find again, follow, fetch."""
+        if self.storage is None:
+            raise InputError("storage is missing; it must be a bucket or a folder that every node shares (--storage).")
+        runtime_env = read_mapping("runtime-env", self.runtime_env) if self.runtime_env else {}
+        study = self.study()
+        needed = (1 + self.num_env_runners) * len(study)
+        entrypoint = shlex.join(
+            ["python", "-m", "meqc_marl.cli", "sweep", *self.words(), "--storage", self.storage, "--resume"]
+        )
+        console = Console()
+        steps = sum(spec.env_steps for spec in study.values())
+        for what, told in (
+            ("cluster", self.address),
+            ("trials", f"{len(study)}, {1 + self.num_env_runners} CPUs each; all at once {needed:,} CPUs"),
+            ("environment steps", f"{steps:,} in all"),
+            ("storage", self.storage),
+            (
+                "driver",
+                "on the head" if self.driver_resource is None else f"on a machine with '{self.driver_resource}'",
+            ),
+            ("runtime environment", str(self.runtime_env or "that of the cluster")),
+            ("command", entrypoint),
+        ):
+            console.print(f"{what}: {told}", highlight=False, soft_wrap=True, markup=False)
+        if self.dry_run:
+            return
+        from meqc_marl.cluster.archive import save, unpack
+        from meqc_marl.cluster.client import JobClient
+
+        client = JobClient(self.address)
+        client.check()
+        job = client.running(self.storage)
+        resources = {self.driver_resource: 0.001} if self.driver_resource else {}
+        if job is None:
+            job = client.submit(entrypoint, self.storage, runtime_env, resources)
+        console.print(f"job: {job}", highlight=False)
+        with self._stays(client, job):
+            self._follow(client, job, len(study))
+            archive = shlex.join(["python", "-m", "meqc_marl.cluster.archive", self.storage])
+            fetch = client.submit(archive, "", runtime_env, resources)
+            for _ in client.follow(fetch):
+                pass
+        for path in save(unpack(client.log(fetch)), self.out):
+            console.print(f"fetched: {path}", highlight=False, soft_wrap=True)
+
+    def _follow(self, client: JobClient, job: str, total: int) -> None:
+        """Show the log, its lines about trials as a bar.
+
+        Raises:
+            InputError: If the job fails, with the last thing that it said.
+        """
+        last = ""
+        with show_trials(total) as report:
+            for line in client.follow(job):
+                if progress := _PROGRESS.match(line):
+                    finished, running, failed = map(int, progress.groups())
+                    report(finished, running, failed)
+                elif line.strip():
+                    print(line, flush=True)
+                    last = line.strip()
+        status = client.status(job)
+        if status != "SUCCEEDED":
+            reason = last.removeprefix("error: ").rstrip(".") or "it said nothing"
+            raise InputError(f"job {job} has {status.lower()}: {reason}. The same command goes on with it.")
+
+    @contextmanager
+    def _stays(self, client: JobClient, job: str) -> Iterator[None]:
+        """Leave the job alone on Ctrl-C, and say so."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            print(
+                f"job {job} goes on; the same command follows it again, and this ends it: "
+                f"ray job stop --address {self.address} {job}",
+                flush=True,
+            )
+            raise

@@ -1,0 +1,1 @@
+"""A Ray cluster seen from outside: jobs, and the reports that they leave."""

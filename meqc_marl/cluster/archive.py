@@ -1,0 +1,72 @@
+"""The report of a sweep as text, so that it can come back through a job's log: no other way in or out is needed.
+
+``python -m meqc_marl.cluster.archive STORAGE`` prints it; its files are numbers and pictures, nothing is executed.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+import sys
+import zlib
+from pathlib import Path
+
+from meqc_marl.errors import InputError
+from meqc_marl.files import make_folder, replacing
+
+_BEGIN, _END = "-----BEGIN REPORT", "-----END REPORT-----"
+
+
+def pack(files: dict[str, bytes]) -> str:
+    """Text of some files, with a checksum."""
+    content = json.dumps({name: base64.b64encode(data).decode() for name, data in files.items()}).encode()
+    body = base64.encodebytes(zlib.compress(content)).decode()
+    return f"{_BEGIN} {hashlib.sha256(content).hexdigest()}-----\n{body}{_END}"
+
+
+def unpack(log: str) -> dict[str, bytes]:
+    """The files in a log that holds such a text.
+
+    Raises:
+        InputError: If there is none, or it is damaged.
+    """
+    _, begin, rest = log.partition(_BEGIN)
+    head, _, tail = rest.partition("\n")
+    body, end, _ = tail.partition(_END)
+    if not begin or not end:
+        raise InputError("the log of the job holds no report.")
+    try:
+        content = zlib.decompress(base64.b64decode(body))
+    except (zlib.error, binascii.Error) as error:
+        raise InputError(f"the report in the log of the job is damaged: {error}.") from error
+    if hashlib.sha256(content).hexdigest() != head.strip().strip("-"):
+        raise InputError("the report in the log of the job is damaged: its checksum is another.")
+    files = {name: base64.b64decode(data) for name, data in json.loads(content).items()}
+    if any(Path(name).name != name for name in files):
+        raise InputError("the report in the log of the job names files outside its folder.")
+    return files
+
+
+def save(files: dict[str, bytes], folder: Path) -> list[Path]:
+    """Write files into a folder and return their paths."""
+    make_folder(folder)
+    for name, data in files.items():
+        with replacing(folder / name) as file:
+            file.write(data)
+    return [folder / name for name in files]
+
+
+def main(where: str) -> None:
+    """Print the report that a sweep left in its storage."""
+    from meqc_marl.cli.sweep import REPORT
+    from meqc_marl.rl.storage import Storage
+
+    storage = Storage.open(where)
+    found = {name: storage.read_named(name) for name in REPORT}
+    print(pack({name: data for name, data in found.items() if data is not None}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

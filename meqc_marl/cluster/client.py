@@ -1,0 +1,141 @@
+"""Ray's job API from outside the cluster: every request ends in time, every refusal is one sentence."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+import requests
+from ray._private.authentication.http_token_authentication import get_auth_headers_if_auth_enabled
+from ray.exceptions import AuthenticationError, RayError
+
+from meqc_marl.errors import InputError
+
+_TIMEOUT_S = 10.0
+_LOST_S = 120.0
+_POLL_S = 1.0
+ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
+_TOKEN_HINT = "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH to the file of the cluster's token"
+
+
+@dataclass(frozen=True)
+class JobClient:
+    """Jobs of one cluster.
+
+    Attributes:
+        address: Of the dashboard, such as ``http://127.0.0.1:8265``.
+    """
+
+    address: str
+
+    def check(self) -> None:
+        """See that the cluster answers, takes the token and runs this version of Ray.
+
+        Raises:
+            InputError: If it does not.
+        """
+        if not self.address.startswith(("http://", "https://")):
+            raise InputError(f"address '{self.address}' is not allowed; it must be as in http://127.0.0.1:8265.")
+        version = self._json("GET", "/api/version").get("ray_version")
+        if version is None:
+            raise InputError(f"address '{self.address}' answers, but not as a Ray dashboard.")
+        if version != ray.__version__:
+            raise InputError(
+                f"the cluster at {self.address} runs Ray {version} and this is Ray {ray.__version__}; "
+                "both must be the same."
+            )
+        self._json("GET", "/api/jobs/")  # the version is told to anyone
+
+    def running(self, storage: str) -> str | None:
+        """The job that works on a storage now, if any."""
+        for job in self._json("GET", "/api/jobs/"):
+            mine = (job.get("metadata") or {}).get("storage") == storage
+            if mine and job.get("status") not in ENDED and job.get("submission_id"):
+                return str(job["submission_id"])
+        return None
+
+    def submit(self, entrypoint: str, storage: str, runtime_env: dict[str, Any], resources: dict[str, float]) -> str:
+        """Start a job on the cluster and return its name.
+
+        Args:
+            entrypoint: Command line.
+            storage: What it works on, by which it is found again.
+            runtime_env: Ray's; a working directory in it is uploaded.
+            resources: Custom resources of the machine that the driver runs on.
+        """
+        from ray.job_submission import JobSubmissionClient
+
+        try:
+            name: str = JobSubmissionClient(self.address).submit_job(
+                entrypoint=entrypoint,
+                runtime_env=runtime_env,
+                metadata={"storage": storage},
+                entrypoint_resources=resources or None,
+            )
+        except (RuntimeError, ConnectionError, ValueError, RayError, requests.RequestException) as error:
+            reason = " ".join(str(error).split())[:300].rstrip(".")
+            raise InputError(f"the cluster at {self.address} does not take the job: {reason}.") from error
+        return name
+
+    def status(self, job: str) -> str:
+        """Ray's word for how a job stands."""
+        return str(self._json("GET", f"/api/jobs/{job}")["status"])
+
+    def log(self, job: str) -> str:
+        """All that a job has printed."""
+        return str(self._json("GET", f"/api/jobs/{job}/logs").get("logs", ""))
+
+    def stop(self, job: str) -> None:
+        """Ask a job to end."""
+        self._json("POST", f"/api/jobs/{job}/stop")
+
+    def follow(self, job: str) -> Iterator[str]:
+        """Lines of a job's log as they come, until it ends; silence of the cluster is waited out for two minutes.
+
+        Raises:
+            InputError: If the cluster does not come back.
+        """
+        told, heard = 0, time.monotonic()
+        ended = False
+        while True:
+            try:
+                ended = self.status(job) in ENDED  # asked first: what it says last is in the log by then
+                log = self.log(job)
+                heard = time.monotonic()
+            except InputError:
+                if time.monotonic() - heard > _LOST_S:
+                    raise
+                time.sleep(_POLL_S)
+                continue
+            whole = len(log) if ended else log.rfind("\n") + 1
+            if whole > told:
+                yield from log[told:whole].splitlines()
+                told = whole
+            if ended:
+                return
+            time.sleep(_POLL_S)
+
+    def _json(self, method: str, path: str) -> Any:
+        try:
+            headers = get_auth_headers_if_auth_enabled({})
+        except (AuthenticationError, RuntimeError) as error:
+            raise InputError(f"there is no token to show to {self.address}; {_TOKEN_HINT}.") from error
+        try:
+            answer = requests.request(method, self.address.rstrip("/") + path, headers=headers, timeout=_TIMEOUT_S)
+        except requests.RequestException as error:
+            why = "no answer in time" if isinstance(error, requests.Timeout) else "no connection"
+            raise InputError(
+                f"address '{self.address}' cannot be reached ({why}); is the head up, and its port 8265 forwarded?"
+            ) from error
+        if answer.status_code in (401, 403):
+            raise InputError(f"the cluster at {self.address} refuses the token; {_TOKEN_HINT}.")
+        if answer.status_code >= 400:
+            reason = " ".join(answer.text.split())[:200].rstrip(".")
+            raise InputError(f"the cluster at {self.address} answers {answer.status_code} to {path}: {reason}.")
+        try:
+            return answer.json()
+        except ValueError as error:
+            raise InputError(f"address '{self.address}' answers, but not as a Ray dashboard.") from error

@@ -1,0 +1,129 @@
+"""Where a study is kept: a folder, also one on NFS, or a bucket by its URI (``s3://``, ``gs://``)."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pyarrow.fs
+from ray.air._internal.uri_utils import URI, is_uri
+
+from meqc_marl.errors import InputError
+from meqc_marl.files import make_folder, replacing
+
+_PATIENCE_S = 20.0
+_SCHEMES = ("s3", "gs", "gcs", "file", "hdfs", "abfs")
+
+
+@dataclass(frozen=True)
+class Storage:
+    """A folder or bucket; files in it are whole or not there.
+
+    Attributes:
+        uri: As the user names it; an absolute path if it is a folder.
+        filesystem: Through which it is read and written.
+        root: The place in the file system.
+    """
+
+    uri: str
+    filesystem: Any
+    root: str
+
+    @classmethod
+    def open(cls, where: str | Path) -> Storage:
+        """Open a place and check that it can be written.
+
+        Raises:
+            InputError: If it is not known or cannot be written, told after at most 20 seconds.
+        """
+        text = str(where)
+        if not is_uri(text):
+            folder = make_folder(where).resolve()
+            storage = cls(str(folder), pyarrow.fs.LocalFileSystem(), str(folder))
+        else:
+            scheme = text.split("://")[0]
+            if scheme not in _SCHEMES:
+                raise InputError(
+                    f"storage '{text}' begins with '{scheme}://'; it must be a folder, or begin with one of "
+                    + ", ".join(f"{name}://" for name in _SCHEMES)
+                    + "."
+                )
+            storage = cls(text, *_patiently(text, lambda: pyarrow.fs.FileSystem.from_uri(text)))
+        _patiently(text, storage._probe)
+        return storage
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is a folder of this machine's."""
+        return isinstance(self.filesystem, pyarrow.fs.LocalFileSystem)
+
+    def uri_of(self, name: str) -> str:
+        """The path or URI of something in it, as Ray takes it."""
+        return str(URI(self.uri) / name) if is_uri(self.uri) else f"{self.uri}/{name}"
+
+    def read(self, path: str) -> bytes | None:
+        """The content of a file, by its path in the file system; None if there is none."""
+        try:
+            with self.filesystem.open_input_file(path) as file:
+                return bytes(file.read())
+        except FileNotFoundError:
+            return None
+
+    def read_named(self, name: str) -> bytes | None:
+        """The content of a file in it; None if there is none."""
+        return self.read(f"{self.root}/{name}")
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a file; an object of a bucket is whole or not there by itself.
+
+        Raises:
+            InputError: If it cannot be written.
+        """
+        if self.is_local:
+            path = Path(self.root, name)
+            make_folder(path.parent)
+            with replacing(path) as file:
+                file.write(content)
+            return
+        try:
+            with self.filesystem.open_output_stream(f"{self.root}/{name}") as stream:
+                stream.write(content)
+        except (OSError, pyarrow.ArrowException) as error:
+            raise _unusable(self.uri, error) from error
+
+    def _probe(self) -> None:
+        name = f".writable-{secrets.token_hex(4)}"
+        self.write(name, b"")
+        self.filesystem.delete_file(f"{self.root}/{name}")
+
+
+def _patiently(uri: str, work: Any) -> Any:
+    """Do what may wait for a network for ever, and give up in time."""
+    outcome: list[Any] = []
+
+    def run() -> None:
+        try:
+            outcome.append((work(), None))
+        except (OSError, ValueError, pyarrow.ArrowException, InputError) as error:
+            outcome.append((None, error))
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(_PATIENCE_S)
+    if not outcome:
+        raise InputError(f"storage '{uri}' does not answer within {_PATIENCE_S:.0f} s.")
+    value, error = outcome[0]
+    if isinstance(error, InputError):
+        raise error
+    if error is not None:
+        raise _unusable(uri, error) from error
+    return value
+
+
+def _unusable(uri: str, error: BaseException) -> InputError:
+    reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+    return InputError(f"storage '{uri}' cannot be written: {reason.rstrip('.')}.")

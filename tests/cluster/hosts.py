@@ -1,0 +1,152 @@
+"""Three hosts on one machine: network namespaces with addresses of their own, joined by a bridge (Linux, root)."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+NETWORK = "10.77.0"
+BRIDGE = "meqc-br"
+PORT = 6379
+
+
+def available() -> bool:
+    """Whether namespaces can be made here."""
+    return os.geteuid() == 0 and shutil.which("ip") is not None and shutil.which("unshare") is not None
+
+
+def run(*words: str) -> None:
+    """A command of the system, that must succeed."""
+    subprocess.run(words, check=True, capture_output=True, timeout=60)
+
+
+class Host:
+    """A namespace with an address, a /tmp/ray and a Ray node of its own.
+
+    Args:
+        number: 0 is the head.
+        work: Folder for its files.
+        token: File of the cluster's token.
+        num_cpus: What it offers.
+    """
+
+    def __init__(self, number: int, work: Path, token: Path, num_cpus: int):
+        self.name, self.address = f"meqc-h{number}", f"{NETWORK}.{number + 1}"
+        self.number, self.work, self.token, self.num_cpus = number, work / f"host{number}", token, num_cpus
+        self.process: subprocess.Popen[bytes] | None = None
+        self.work.mkdir(parents=True, exist_ok=True)
+
+    def plug(self) -> None:
+        """Make the namespace and join it to the bridge."""
+        run("ip", "netns", "add", self.name)
+        run("ip", "link", "add", f"{self.name}v", "type", "veth", "peer", "name", "eth0", "netns", self.name)
+        run("ip", "link", "set", f"{self.name}v", "master", BRIDGE, "up")
+        for words in (
+            ("addr", "add", f"{self.address}/24", "dev", "eth0"),
+            ("link", "set", "eth0", "up"),
+            ("link", "set", "lo", "up"),
+        ):
+            run("ip", "-n", self.name, *words)
+
+    def unplug(self) -> None:
+        """Take the namespace away."""
+        subprocess.run(["ip", "netns", "del", self.name], capture_output=True, timeout=60)
+
+    def link(self, state: str) -> None:
+        """Cut the cable (``down``) or mend it (``up``)."""
+        run("ip", "link", "set", f"{self.name}v", state)
+
+    def start(self) -> None:
+        """``ray start``, in the foreground of a process of its own."""
+        where = f"--address={NETWORK}.1:{PORT}"
+        role = ["--head", f"--port={PORT}", f"--dashboard-host={self.address}"] if self.number == 0 else [where]
+        ray = str(Path(sys.executable).with_name("ray"))
+        words = [ray, "start", "--block", *role, f"--node-ip-address={self.address}", f"--num-cpus={self.num_cpus}"]
+        words += ["--disable-usage-stats", "--object-store-memory=100000000"]
+        own_tmp = f"mount --bind {self.work} /tmp/ray && exec " + " ".join(words)
+        Path("/tmp/ray").mkdir(exist_ok=True)
+        with (self.work / "start.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                ["ip", "netns", "exec", self.name, "unshare", "--mount", "sh", "-c", own_tmp],
+                stdout=log,
+                stderr=log,
+                env=environment(self.token),
+                start_new_session=True,
+            )
+
+    def processes(self, word: str = "") -> list[psutil.Process]:
+        """Processes of this host whose command line holds a word."""
+        found = subprocess.run(["ip", "netns", "pids", self.name], capture_output=True, text=True, timeout=60).stdout
+        running = []
+        for pid in map(int, found.split()):
+            try:
+                process = psutil.Process(pid)
+                if word in " ".join(process.cmdline()):
+                    running.append(process)
+            except psutil.NoSuchProcess:
+                continue
+        return running
+
+    def kill(self, word: str = "") -> int:
+        """``kill -9`` of processes by a word of their command line, of all without one; how many there were."""
+        killed = 0
+        for process in self.processes(word):
+            try:
+                process.send_signal(signal.SIGKILL)
+                killed += 1
+            except psutil.NoSuchProcess:
+                continue
+        return killed
+
+    def is_up(self) -> bool:
+        """Whether its Ray node runs."""
+        return self.process is not None and self.process.poll() is None
+
+
+def environment(token: Path | None) -> dict[str, str]:
+    """Of a process that knows the token, or of a stranger."""
+    env = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
+    env["OMP_NUM_THREADS"] = "1"
+    if token is None:
+        env["HOME"] = "/nonexistent"
+        return env | {"RAY_AUTH_MODE": "disabled"}
+    return env | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}
+
+
+@contextmanager
+def three_hosts(work: Path) -> Iterator[list[Host]]:
+    """A head without work and two workers with one CPU each; nothing of them is left afterwards."""
+    token = work / "token"
+    token.touch(mode=0o600)
+    token.write_text(secrets.token_hex(32))
+    hosts = [Host(number, work, token, 0 if number == 0 else 1) for number in range(3)]
+    for host in hosts:
+        host.unplug()
+    subprocess.run(["ip", "link", "del", BRIDGE], capture_output=True, timeout=60)
+    run("ip", "link", "add", BRIDGE, "type", "bridge")
+    run("ip", "addr", "add", f"{NETWORK}.254/24", "dev", BRIDGE)
+    run("ip", "link", "set", BRIDGE, "up")
+    try:
+        for host in hosts:
+            host.plug()
+            host.start()
+        yield hosts
+    finally:
+        for host in hosts:
+            host.kill()
+        deadline = time.monotonic() + 20
+        while any(host.processes() for host in hosts) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        for host in hosts:
+            host.unplug()
+        run("ip", "link", "del", BRIDGE)
