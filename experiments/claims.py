@@ -84,6 +84,8 @@ def learned_near_exact(data: Data) -> list[Claim]:
             for kind in ("learned", "exact")
         )
         number += f"; misses up to {learned:.1%} of the deadlines that can be met (exact {exact:.1%})"
+        if worst < -0.01 and learned > exact:
+            number += ": what it saves, since a miss costs the learner a penalty and is forbidden to the exact solver"
         if method_of(name).has_queue:
             short = max(float(data.scores(at, name, "learned", "shortfall").max()) for at in there)
             number += f"; falls short of Delta by {short:.3f} at most"

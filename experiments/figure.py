@@ -35,7 +35,7 @@ from meqc_marl.evaluation.statistics import (
 from meqc_marl.files import make_folder, replacing
 from meqc_marl.physics.cost import Mode
 from meqc_marl.policies import Policy, make_policy
-from meqc_marl.rl.evaluation import HELD_OUT_SEED
+from meqc_marl.rl.evaluation import HELD_OUT_SEED, NUM_TRACES
 from meqc_marl.rl.policy import load_policy
 from meqc_marl.rl.study import TrialRecord, TrialSpec, run_study
 from meqc_marl.rl.training import local_ray, quiet
@@ -425,7 +425,7 @@ def axes_of(path: Path, title: str, xlabel: str, ylabel: str) -> Iterator[Any]:
     axes.set(xlabel=xlabel, ylabel=ylabel)
     axes.set_title(title, fontsize=10)
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=8, ncols=2)
+    picture.legend(fontsize=8, ncols=3, loc="outside lower center")
     with replacing(path) as file:
         picture.savefig(file, format="png", dpi=130)
 
@@ -501,15 +501,16 @@ def draw_over_slots(data: Data, path: Path, title: str, curves: Sequence[tuple[s
 
 
 def draw_over_training(data: Data, path: Path, title: str, curves: Sequence[tuple[str, str, str]]) -> None:
-    """Cost of the greedy policy during training, all runs; the exact solver's as a dashed line."""
+    """Cost of the greedy policy during training, all runs; the exact solver's on the same traces as a dashed line."""
     with axes_of(path, title, "environment steps", "cost of the greedy policy on held-out traces") as axes:
         for colour, (setting, name, label) in zip(_colours(curves), curves, strict=True):
             row = data.row(setting, name, "learned")
             for run, curve in enumerate(row["curve"] if row else ()):
                 steps, costs = np.array(curve).T
                 axes.plot(steps, costs, color=colour, linewidth=1.2, label=f"{label}, learned" if run == 0 else None)
-            exact = data.estimate(setting, name, "exact")
-            axes.axhline(exact.value, color=colour, linestyle="--", linewidth=1, label=f"{label}, exact")
+            # The traces of the evaluations during training are the first of all.
+            exact = float(data.scores(setting, name, "exact")[0, :NUM_TRACES].mean())
+            axes.axhline(exact, color=colour, linestyle="--", linewidth=1, label=f"{label}, exact")
 
 
 def command(figure: Figure) -> None:

@@ -5,11 +5,12 @@ Run ``python -m experiments.ledger`` after the figures.
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 from pathlib import Path
 
-from experiments.figure import AS_PRINTED, RESULTS
+from experiments.figure import AS_PRINTED, RESULTS, Data, Figure
 from meqc_marl.errors import InputError
 from meqc_marl.files import replacing
 
@@ -77,8 +78,24 @@ def put(text: str, table: str) -> str:
     return f"{before}{BEGIN}\n{table}\n{END}{after}"
 
 
+def judge_again(folder: Path, scale: str = "quick") -> None:
+    """Make verdicts and pictures anew from the stored scores, for when they are told or drawn in another way."""
+    for name in FIGURES:
+        path = folder / scale / f"fig{name}.json"
+        if not path.exists():
+            continue
+        content = json.loads(path.read_text())
+        figure: Figure = importlib.import_module(f"experiments.fig{name}").FIGURE
+        for part in (content, *content["variants"].values()):
+            part["claims"] = [vars(claim) for claim in figure.verdict(Data(part))]
+        with replacing(path) as file:
+            file.write(json.dumps(content).encode())
+        figure.draw(Data(content), path.with_suffix(".png"))
+
+
 def main() -> None:
     try:
+        judge_again(RESULTS)
         text = put(README.read_text(), ledger(RESULTS))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)

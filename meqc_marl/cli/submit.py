@@ -103,7 +103,7 @@ class SubmitCommand(SweepOptions):
         status = client.status(job)
         if status != "SUCCEEDED":
             reason = last.removeprefix("error: ").rstrip(".") or "it said nothing"
-            raise InputError(f"job {job} has {status.lower()}: {reason}. The same command goes on with it.")
+            raise InputError(f"job {job} has {status.lower()}: {reason}; the same command goes on with it.")
 
     @contextmanager
     def _stays(self, client: JobClient, job: str) -> Iterator[None]:

@@ -68,7 +68,9 @@ class SweepOptions:
 
         budget = self.env_steps or default_env_steps(scenario)
         seeds = range(self.num_seeds)
-        return sweep_study(scenario, self.v, self.delta, seeds, budget, learner, self.num_env_runners)
+        study = sweep_study(scenario, self.v, self.delta, seeds, budget, learner, self.num_env_runners)
+        next(iter(study.values())).config()  # knows which parameters a learner has
+        return study
 
     def words(self) -> list[str]:
         """The options for a machine that does not have the scenario's file: as changes of a preset."""
@@ -104,6 +106,7 @@ class SweepCommand(SweepOptions):
         study = self.study()
         from meqc_marl.rl.storage import Storage
         from meqc_marl.rl.study import run_study
+        from meqc_marl.rl.sweep import write_mode_maps
         from meqc_marl.rl.training import local_ray, quiet
 
         quiet()
@@ -120,6 +123,8 @@ class SweepCommand(SweepOptions):
             for name in REPORT:
                 if (path := Path(folder, name)).exists():
                     storage.write(name, path.read_bytes())
+        if storage.is_local:
+            write_mode_maps(records)
         console = Console()
         for what, where in (
             ("picture", storage.uri_of("sweep.png")),

@@ -128,7 +128,7 @@ class JobClient:
         except requests.RequestException as error:
             why = "no answer in time" if isinstance(error, requests.Timeout) else "no connection"
             raise InputError(
-                f"address '{self.address}' cannot be reached ({why}); is the head up, and its port 8265 forwarded?"
+                f"address '{self.address}' cannot be reached ({why}); the head must be up and its port 8265 forwarded."
             ) from error
         if answer.status_code in (401, 403):
             raise InputError(f"the cluster at {self.address} refuses the token; {_TOKEN_HINT}.")

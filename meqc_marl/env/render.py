@@ -7,7 +7,8 @@ import numpy as np
 from meqc_marl.physics.cost import Mode, Outcome
 from meqc_marl.physics.slot import Slot
 
-_COLOUR = {Mode.LOCAL: "tab:grey", Mode.CPU: "tab:blue", Mode.QPU: "tab:orange"}
+MODE_COLOURS = {Mode.LOCAL: "#333333", Mode.CPU: "#0072B2", Mode.QPU: "#F5C710"}
+"""Of every picture that shows modes; from dark to light, so that they differ in grey."""
 
 
 def slot_table(index: int, slot: Slot, outcome: Outcome | None) -> str:
@@ -49,7 +50,13 @@ def draw_disc(radius_m: float, index: int, slot: Slot, outcome: Outcome | None) 
             chosen = devices[outcome.mode[0] == mode]
             share = outcome.fraction[0, chosen]
             axes.scatter(
-                position[chosen, 0], position[chosen, 1], s=30 + 90 * share, color=_COLOUR[mode], label=mode.name
+                position[chosen, 0],
+                position[chosen, 1],
+                s=30 + 90 * share,
+                color=MODE_COLOURS[mode],
+                edgecolors="black",
+                linewidths=0.6,
+                label=mode.name,
             )
     axes.set(
         xlim=(-1.1 * radius_m, 1.1 * radius_m),

@@ -5,11 +5,13 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import numpy as np
 from ray.rllib.algorithms.algorithm import Algorithm
 
 from meqc_marl.config import Scenario
 from meqc_marl.evaluation.metrics import OracleReference, measure
-from meqc_marl.evaluation.rollout import rollout
+from meqc_marl.evaluation.mode_map import MAX_SLOTS, draw_mode_map
+from meqc_marl.evaluation.rollout import Rollout, rollout
 from meqc_marl.policies import make_policy
 from meqc_marl.rl.policy import LearnedPolicy
 from meqc_marl.rl.tensorboard import env_steps as steps_of
@@ -46,6 +48,20 @@ def evaluate_against_oracle(algorithm: Algorithm) -> dict[str, float]:
     record = rollout(policy, scenario, trace, reference=oracle)
     metrics = measure(record, scenario, oracle=algorithm.oracle_reference)
     return {name: float(value.mean()) for name, value in metrics.items()}
+
+
+def mode_map_rollouts(policy: LearnedPolicy) -> dict[str, Rollout]:
+    """What the policy and the exact oracle do in the first slots of a held-out trace."""
+    scenario = policy.scenario
+    assert scenario is not None
+    trace = generate_trace(scenario, [HELD_OUT_SEED], num_slots=min(MAX_SLOTS, scenario.horizon))
+    pair = {"learned": policy, "exact oracle": make_policy("oracle", scenario)}
+    return {name: rollout(each, scenario, trace) for name, each in pair.items()}
+
+
+def mode_map(policy: LearnedPolicy) -> np.ndarray:
+    """Where the policy and the exact oracle compute, uint8 [H, W, 3]."""
+    return draw_mode_map(mode_map_rollouts(policy))
 
 
 def add_evaluation(

@@ -52,7 +52,7 @@ class Storage:
                     + ", ".join(f"{name}://" for name in _SCHEMES)
                     + "."
                 )
-            storage = cls(text, *_patiently(text, lambda: pyarrow.fs.FileSystem.from_uri(text)))
+            storage = cls(text, *_patiently(text, lambda: _from_uri(text)))
         _patiently(text, storage._probe)
         return storage
 
@@ -99,6 +99,10 @@ class Storage:
         name = f".writable-{secrets.token_hex(4)}"
         self.write(name, b"")
         self.filesystem.delete_file(f"{self.root}/{name}")
+
+
+def _from_uri(uri: str) -> Any:
+    return pyarrow.fs.FileSystem.from_uri(uri)
 
 
 def _patiently(uri: str, work: Any) -> Any:

@@ -16,6 +16,7 @@ from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.utils.annotations import override
 from ray.tune.experiment import Trial
 from ray.tune.logger import CSVLoggerCallback, JsonLoggerCallback, TBXLoggerCallback
+from torch.utils.tensorboard import SummaryWriter
 
 from meqc_marl.config import Scenario
 from meqc_marl.errors import InputError
@@ -24,7 +25,7 @@ from meqc_marl.rl.checkpoint import POLICY_FOLDER
 from meqc_marl.rl.config import offloading_config, register_envs
 from meqc_marl.rl.evaluation import add_evaluation, evaluate_against_oracle, policy_of
 from meqc_marl.rl.storage import Storage
-from meqc_marl.rl.tensorboard import env_steps, layout, scalars
+from meqc_marl.rl.tensorboard import env_steps, hparams, hparams_end, layout, scalars
 
 EVALUATION = "evaluation"
 _UNTRAINED = "evaluation_untrained"
@@ -151,17 +152,44 @@ class OffloadingTrial(DQNDDPG):
 
 
 class BoundedTensorBoard(TBXLoggerCallback):
-    """TensorBoard files of a trial with the scalars of a training run, and its labels as hparams."""
+    """TensorBoard files of a trial: a training run's scalars under the same names, and its labels as hparams.
+
+    A kind of Tune's own, which Tune would add otherwise.
+    """
+
+    def __init__(self) -> None:
+        self._writers: dict[Trial, SummaryWriter] = {}
 
     @override(TBXLoggerCallback)
     def log_trial_start(self, trial: Trial) -> None:
-        super().log_trial_start(trial)
-        self._trial_writer[trial].add_custom_scalars(layout("ray/tune/"))
+        if trial in self._writers:  # started again after its process died
+            self._writers[trial].close()
+        trial.init_local_path()
+        writer = self._writers[trial] = SummaryWriter(trial.local_path)
+        writer.add_custom_scalars(layout())
+        given = trial.config.get("trial", trial.config)  # a study's labels, or what a search has drawn
+        labels = {
+            name: value if isinstance(value, int | float | str) else str(value)
+            for name, value in given.items()
+            if name != "name"
+        }
+        for summary in hparams(labels):
+            writer.file_writer.add_summary(summary)  # type: ignore[attr-defined]
 
     @override(TBXLoggerCallback)
     def log_trial_result(self, iteration: int, trial: Trial, result: dict[str, Any]) -> None:
-        kept = {name: result[name] for name in ("timesteps_total", "training_iteration") if name in result}
-        super().log_trial_result(iteration, trial, kept | scalars(result))
+        if trial not in self._writers:
+            self.log_trial_start(trial)
+        for tag, value in scalars(result).items():
+            self._writers[trial].add_scalar(tag, value, result["timesteps_total"])
+        self._writers[trial].flush()
+
+    @override(TBXLoggerCallback)
+    def log_trial_end(self, trial: Trial, failed: bool = False) -> None:
+        if (writer := self._writers.pop(trial, None)) is not None:
+            if not failed:  # TensorBoard believes the first end, and one that failed may be tried again
+                writer.file_writer.add_summary(hparams_end())  # type: ignore[attr-defined]
+            writer.close()
 
 
 class _Progress(tune.Callback):

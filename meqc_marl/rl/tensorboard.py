@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import math
 import re
+import time
 from collections.abc import Mapping
 from typing import Any
+
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.plugins.hparams import metadata
+from tensorboard.plugins.hparams import summary_v2 as hp
+from tensorboard.plugins.hparams.api_pb2 import Status
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo
 
 _STEPS = "num_env_steps_sampled_lifetime"
 _LYAPUNOV = ("env_runners", "lyapunov")
@@ -52,6 +59,11 @@ SCALARS: dict[str, tuple[str, ...]] = {
     "evaluation/deadline_miss_share": ("evaluation", "deadline_missed_feasible"),
 }
 
+#: The metrics that the hparams of a sweep stand beside.
+OUTCOMES = tuple(tag for tag in SCALARS if tag.startswith("evaluation/"))
+
+#: Tag of the picture of where the policy and the oracle compute.
+MODE_MAP = "modes/map"
 
 #: Charts of TensorBoard's custom-scalars tab: category -> title -> tags in one chart.
 CHARTS: dict[str, dict[str, tuple[str, ...]]] = {
@@ -81,19 +93,29 @@ CHARTS: dict[str, dict[str, tuple[str, ...]]] = {
 }
 
 
-def layout(prefix: str = "") -> dict[str, dict[str, list[Any]]]:
-    """:data:`CHARTS` as ``SummaryWriter.add_custom_scalars`` takes them; the tags are regular expressions there.
-
-    Args:
-        prefix: Before every tag, such as that of Ray Tune.
-    """
+def layout() -> dict[str, dict[str, list[Any]]]:
+    """:data:`CHARTS` as ``SummaryWriter.add_custom_scalars`` takes them; the tags are regular expressions there."""
     return {
-        category: {
-            title: ["Multiline", ["^" + re.escape(prefix + tag) + "$" for tag in tags]]
-            for title, tags in charts.items()
-        }
+        category: {title: ["Multiline", ["^" + re.escape(tag) + "$" for tag in tags]] for title, tags in charts.items()}
         for category, charts in CHARTS.items()
     }
+
+
+def hparams(labels: Mapping[str, float | str]) -> list[Summary]:
+    """Summaries that begin a session of TensorBoard's hparams tab: its axes, then the run's own values."""
+    # Short names: the axes of the parallel coordinates stand close to each other.
+    shown = [hp.Metric(tag, display_name=tag.split("/")[1].replace("_", " ")) for tag in OUTCOMES]
+    # A session without an id is named after its run's folder; runs of two sweeps are never taken for one.
+    begin = hp.hparams_pb(dict(labels), trial_id="")
+    return [hp.hparams_config_pb([hp.HParam(name) for name in labels], shown), begin]
+
+
+def hparams_end() -> Summary:
+    """The summary that ends the session well."""
+    end = SessionEndInfo(status=Status.STATUS_SUCCESS, end_time_secs=time.time())
+    data = metadata.create_summary_metadata(HParamsPluginData(session_end_info=end))
+    value = Summary.Value(tag=metadata.SESSION_END_INFO_TAG, metadata=data, tensor=metadata.NULL_TENSOR)
+    return Summary(value=[value])
 
 
 def scalars(result: Mapping[str, Any]) -> dict[str, float]:

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import ray
 from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME
 from torch.utils.tensorboard import SummaryWriter
@@ -23,9 +24,9 @@ from meqc_marl.errors import InputError
 from meqc_marl.rl.algorithm import DQNDDPG
 from meqc_marl.rl.checkpoint import list_checkpoints, remove_incomplete, save_checkpoint
 from meqc_marl.rl.config import offloading_config, register_envs
-from meqc_marl.rl.evaluation import add_evaluation, policy_of
+from meqc_marl.rl.evaluation import add_evaluation, mode_map, policy_of
 from meqc_marl.rl.run_folder import TrainingRun, begin_run
-from meqc_marl.rl.tensorboard import env_steps, layout, scalars
+from meqc_marl.rl.tensorboard import MODE_MAP, env_steps, layout, scalars
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def _loop(algorithm: DQNDDPG, run: TrainingRun, folder: Path, report: Callable[[
             checkpoint = None
             steps = env_steps(result)
             values = scalars(result)
-            write(values, steps)
+            write(values, steps, mode_map(policy_of(algorithm)) if "evaluation" in result else None)
             report(Progress(steps, run.env_steps, values))
             if time.monotonic() - saved_at > run.checkpoint_every_s:
                 checkpoint = save_checkpoint(algorithm, policy_of(algorithm), folder)
@@ -99,13 +100,15 @@ def _loop(algorithm: DQNDDPG, run: TrainingRun, folder: Path, report: Callable[[
 
 
 @contextmanager
-def _curves(folder: Path, first_step: int) -> Iterator[Callable[[dict[str, float], int], None]]:
-    """Yield what writes scalars for TensorBoard; what is there from ``first_step`` on is dropped."""
+def _curves(folder: Path, first_step: int) -> Iterator[Callable[[dict[str, float], int, np.ndarray | None], None]]:
+    """Yield what writes scalars and a picture for TensorBoard; what is there from ``first_step`` on is dropped."""
 
-    def write(values: dict[str, float], step: int) -> None:
+    def write(values: dict[str, float], step: int, picture: np.ndarray | None) -> None:
         try:
             for tag, value in values.items():
                 writer.add_scalar(tag, value, step)
+            if picture is not None:
+                writer.add_image(MODE_MAP, picture, step, dataformats="HWC")
         except OSError as error:
             raise _unwritable(folder, error) from error
 

@@ -38,11 +38,22 @@ class Host:
         work: Folder for its files.
         token: File of the cluster's token.
         num_cpus: What it offers.
+        options: More words for ``ray start``.
+        variables: More of the environment.
     """
 
-    def __init__(self, number: int, work: Path, token: Path, num_cpus: int):
+    def __init__(
+        self,
+        number: int,
+        work: Path,
+        token: Path,
+        num_cpus: int,
+        options: tuple[str, ...] = (),
+        variables: dict[str, str] | None = None,
+    ):
         self.name, self.address = f"meqc-h{number}", f"{NETWORK}.{number + 1}"
         self.number, self.work, self.token, self.num_cpus = number, work / f"host{number}", token, num_cpus
+        self.options, self.variables = options, variables or {}
         self.process: subprocess.Popen[bytes] | None = None
         self.work.mkdir(parents=True, exist_ok=True)
 
@@ -72,7 +83,7 @@ class Host:
         role = ["--head", f"--port={PORT}", f"--dashboard-host={self.address}"] if self.number == 0 else [where]
         ray = str(Path(sys.executable).with_name("ray"))
         words = [ray, "start", "--block", *role, f"--node-ip-address={self.address}", f"--num-cpus={self.num_cpus}"]
-        words += ["--disable-usage-stats", "--object-store-memory=100000000"]
+        words += ["--disable-usage-stats", "--object-store-memory=100000000", *self.options]
         own_tmp = f"mount --bind {self.work} /tmp/ray && exec " + " ".join(words)
         Path("/tmp/ray").mkdir(exist_ok=True)
         with (self.work / "start.log").open("ab") as log:
@@ -80,7 +91,7 @@ class Host:
                 ["ip", "netns", "exec", self.name, "unshare", "--mount", "sh", "-c", own_tmp],
                 stdout=log,
                 stderr=log,
-                env=environment(self.token),
+                env=environment(self.token) | self.variables,
                 start_new_session=True,
             )
 
@@ -123,13 +134,17 @@ def environment(token: Path | None) -> dict[str, str]:
     return env | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}
 
 
-@contextmanager
-def three_hosts(work: Path) -> Iterator[list[Host]]:
-    """A head without work and two workers with one CPU each; nothing of them is left afterwards."""
+def new_token(work: Path) -> Path:
+    """A file with a random token that only its owner reads."""
     token = work / "token"
     token.touch(mode=0o600)
     token.write_text(secrets.token_hex(32))
-    hosts = [Host(number, work, token, 0 if number == 0 else 1) for number in range(3)]
+    return token
+
+
+@contextmanager
+def network(hosts: list[Host]) -> Iterator[list[Host]]:
+    """Join hosts to a bridge and start their nodes; nothing of them is left afterwards."""
     for host in hosts:
         host.unplug()
     subprocess.run(["ip", "link", "del", BRIDGE], capture_output=True, timeout=60)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import meqc_marl.config.io as config_io
-from meqc_marl.config import PRESETS, Scenario, load_scenario, save_scenario
+from meqc_marl.config import PRESETS, Scenario, changes, load_scenario, save_scenario
 from meqc_marl.errors import InputError
 from tests.sentences import is_one_sentence
 
@@ -152,3 +152,11 @@ def test_yaml_cannot_run_code(tmp_path: Path) -> None:
 def test_saving_where_nothing_can_be_written(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be written"):
         save_scenario(Scenario(), tmp_path / "absent" / "scenario.yaml")
+
+
+@pytest.mark.parametrize("before", PRESETS)
+@pytest.mark.parametrize("after", PRESETS)
+def test_changes_make_one_scenario_of_another(before: str, after: str) -> None:
+    there = load_scenario(after, ["devices.tx_power=[0.1, 0.3]", "lyapunov.v=0.05"])
+    assert load_scenario(before, changes(load_scenario(before), there)) == there
+    assert changes(there, there) == []

@@ -1,24 +1,32 @@
 """The sweep by Tune: nothing is repeated, nothing is mixed, a failure sinks nothing but its trial."""
 
+import io
 import json
+import os
+import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+import requests
+from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from meqc_marl.cli.sweep import SweepCommand
 from meqc_marl.config import load_scenario
 from meqc_marl.errors import InputError
 from meqc_marl.evaluation.metrics import measure
 from meqc_marl.evaluation.rollout import rollout
-from meqc_marl.rl.evaluation import HELD_OUT_SEED, NUM_TRACES
+from meqc_marl.rl.evaluation import HELD_OUT_SEED, NUM_TRACES, mode_map
 from meqc_marl.rl.policy import load_policy
 from meqc_marl.rl.study import run_study
-from meqc_marl.rl.sweep import sweep_study
-from meqc_marl.rl.tensorboard import SCALARS
+from meqc_marl.rl.sweep import sweep_study, write_mode_maps
+from meqc_marl.rl.tensorboard import OUTCOMES, SCALARS
 from meqc_marl.trace import generate_trace
 
 COMMAND = [
@@ -35,7 +43,7 @@ def make(**changes):
 def finished_trials(folder: Path) -> dict[str, list[dict]]:
     """What every trial wrote, by its name."""
     return {
-        path.parent.name: [json.loads(line) for line in path.read_text().splitlines()]
+        path.parent.name: [json.loads(line) for line in path.read_text().splitlines(keepends=True) if line[-1:] == "\n"]
         for path in (folder / "trials").glob("*/result.json")
     }
 
@@ -67,10 +75,70 @@ def test_trials_are_complete_and_not_repeated(ray_session, tmp_path):
     accumulator = EventAccumulator(str(next((tmp_path / "trials").glob("v=1.0*"))))
     accumulator.Reload()
     assert accumulator.SummaryMetadata("custom_scalars__config__").plugin_data.plugin_name == "custom_scalars"
-    tags = {tag.removeprefix("ray/tune/") for tag in accumulator.Tags()["scalars"]}
-    assert tags >= {"system/cost", "evaluation/cost", "queue/backlog_mean"}
-    assert tags <= {*SCALARS, "training_iteration", "timesteps_total"}
-    assert accumulator.Scalars("ray/tune/system/cost")[-1].step >= 1_600
+    tags = set(accumulator.Tags()["scalars"])
+    assert {"system/cost", "evaluation/cost", "queue/backlog_mean"} <= tags <= set(SCALARS)
+    assert accumulator.Scalars("system/cost")[-1].step >= 1_600
+    assert_tensorboard_compares(records, tmp_path)
+    assert_one_map_of_modes(records)
+
+
+def assert_tensorboard_compares(records, folder):
+    """Serve the folder as README.md does, and ask for what the parallel coordinates show."""
+    command = [
+        sys.executable,
+        "-m",
+        "tensorboard.main",
+        "--logdir",
+        str(folder),
+        "--port",
+        "0",
+        "--reload_interval",
+        "1",
+    ]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            address = next(found[0] for line in process.stderr if (found := re.search(r"http://localhost:\d+/", line)))
+            threading.Thread(target=process.stderr.read, daemon=True).start()
+
+            def ask(what, **body):
+                answer = requests.post(f"{address}data/plugin/hparams/{what}", json={"experimentName": ""} | body)
+                return answer.json() if answer.ok else {}
+
+            deadline = time.monotonic() + 30
+            groups = []
+            while len(groups) < len(records) and time.monotonic() < deadline:
+                time.sleep(0.2)
+                experiment = ask("experiment")
+                columns = [{"hparam": info["name"]} for info in experiment.get("hparamInfos", ())]
+                columns += [{"metric": info["name"]} for info in experiment.get("metricInfos", ())]
+                given = {"allowedStatuses": ["STATUS_SUCCESS"], "colParams": columns, "startIndex": 0, "sliceSize": 100}
+                groups = ask("session_groups", **given).get("sessionGroups", [])
+        finally:
+            process.terminate()
+    assert {info["name"] for info in experiment["hparamInfos"]} == {"v", "delta", "seed"}
+    assert {info["name"]["tag"] for info in experiment["metricInfos"]} == set(OUTCOMES)
+    assert len({info["displayName"] for info in experiment["metricInfos"]}) == len(OUTCOMES)
+    shown = {group["name"]: group for group in groups}
+    assert set(shown) == {f"trials/{record.name}" for record in records}
+    for record in records:
+        group = shown[f"trials/{record.name}"]
+        assert group["hparams"] == record.labels
+        values = {metric["name"]["tag"]: metric["value"] for metric in group["metricValues"]}
+        assert set(values) == set(OUTCOMES)
+        assert values["evaluation/cost"] == pytest.approx(record.metrics["cost"], rel=1e-6)
+
+
+def assert_one_map_of_modes(records):
+    """However often they are written; the picture is that of the trial's own policy."""
+    for _ in range(2):
+        write_mode_maps(records)
+    for record in records:
+        accumulator = EventAccumulator(str(Path(record.policy).parents[1]))
+        accumulator.Reload()
+        (shown,) = accumulator.Images("modes/map")
+        assert shown.step == record.env_steps
+        picture = np.asarray(Image.open(io.BytesIO(shown.encoded_image_string)))
+        np.testing.assert_array_equal(picture, mode_map(load_policy(record.policy)))
 
 
 def test_other_trials_are_not_mixed_in(ray_session, tmp_path):
@@ -96,14 +164,66 @@ def test_bad_grids_are_refused_before_any_trial(tmp_path, changes, message):
 
 
 @pytest.mark.timeout(120)
-def test_a_failing_trial_sinks_nothing_else(ray_session, tmp_path):
+def test_a_failing_trial_sinks_nothing_else_and_is_listed(ray_session, tmp_path, capsys):
     """At V = 1e300 the rewards are not finite; the trial at V = 1 finishes."""
-    records = run_study(make(v=(1e300, 1.0)), tmp_path, max_failures=0)
-    failed, fine = records
-    assert "not finite" in failed.error
-    assert fine.error is None
-    assert fine.env_steps >= 1_600
-    assert fine.metrics["cost"] > 0
+    command = SweepCommand(
+        scenario="small",
+        overrides=("horizon=20",),
+        v=(1e300, 1.0),
+        delta=(0.5,),
+        num_seeds=1,
+        env_steps=1_600,
+        learner=("hidden=[16,16]",),
+        max_failures=0,
+        out=tmp_path,
+    )
+    with pytest.raises(InputError, match="1 of 2 trials failed; the same command tries them again"):
+        command.run()
+    failed, fine = json.loads((tmp_path / "trials.json").read_text())["trials"]
+    assert "not finite" in failed["error"]
+    listed = [line for line in capsys.readouterr().out.splitlines() if line.startswith("failed:")]
+    assert listed == [f"failed: v=1e+300,delta=0.5,seed=0: {failed['error']}"]
+    assert fine["error"] is None
+    assert fine["env_steps"] >= 1_600
+    assert fine["metrics"]["cost"] > 0
+    assert (tmp_path / "sweep.png").exists()
+    assert [path.parent.name for path in tmp_path.glob("trials/*/*.modes")] == [fine["name"]]
+
+
+def kill_in_mid_trial(folder, killed):
+    """Kill the process of a trial some iterations after its first checkpoint, which Tune knows of by then."""
+    deadline, saved_at = time.monotonic() + 60, None
+    while not killed and time.monotonic() < deadline:
+        time.sleep(0.02)
+        for rows in finished_trials(folder).values():
+            if saved_at is None and list(folder.glob("trials/*/checkpoint_*")):
+                saved_at = len(rows)
+            if saved_at is not None and len(rows) >= saved_at + 3:
+                os.kill(rows[-1]["pid"], signal.SIGKILL)
+                killed.append(rows[-1]["pid"])
+
+
+@pytest.mark.timeout(180)
+def test_a_trial_whose_process_is_killed_goes_on_from_its_checkpoint(ray_session, tmp_path):
+    """It ends where it should, with the bits of a trial that nothing happened to."""
+    study = make(v=(1.0,), env_steps=16_000)
+    killed: list[int] = []
+    killer = threading.Thread(target=kill_in_mid_trial, args=(tmp_path / "killed", killed))
+    killer.start()
+    (record,) = run_study(study, tmp_path / "killed")
+    killer.join()
+    (undisturbed,) = run_study(study, tmp_path / "undisturbed")
+    (rows,), (expected,) = (finished_trials(tmp_path / name).values() for name in ("killed", "undisturbed"))
+    assert record.error is None
+    assert len({row["pid"] for row in expected}) == 1
+    before, after = ([row for row in rows if (row["pid"] in killed) is dead] for dead in (True, False))
+    assert before[-1]["timesteps_total"] < 16_000
+    assert 1 < after[0]["training_iteration"] <= before[-1]["training_iteration"] + 1
+    iterations = [row["training_iteration"] for row in after]
+    assert iterations == list(range(iterations[0], len(expected) + 1))
+    assert rows[-1]["timesteps_total"] == expected[-1]["timesteps_total"] >= 16_000
+    assert (record.env_steps, record.metrics) == (undisturbed.env_steps, undisturbed.metrics)
+    assert record.curve == undisturbed.curve
 
 
 @pytest.mark.long

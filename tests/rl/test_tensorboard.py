@@ -1,17 +1,28 @@
 """The scalars of a run: names, missing values, and an evaluation that is right and disturbs nothing."""
 
+import io
 import re
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from meqc_marl.config import load_scenario
 from meqc_marl.evaluation.comparison import compare
+from meqc_marl.evaluation.mode_map import mode_cells
+from meqc_marl.evaluation.rollout import rollout
 from meqc_marl.policies import make_policy
 from meqc_marl.rl.config import offloading_config
-from meqc_marl.rl.evaluation import HELD_OUT_SEED, NUM_TRACES, evaluate_against_oracle
+from meqc_marl.rl.evaluation import (
+    HELD_OUT_SEED,
+    NUM_TRACES,
+    evaluate_against_oracle,
+    mode_map,
+    mode_map_rollouts,
+    policy_of,
+)
 from meqc_marl.rl.policy import load_policy
 from meqc_marl.rl.run_folder import TrainingRun
 from meqc_marl.rl.tensorboard import CHARTS, SCALARS, layout, scalars
@@ -33,11 +44,11 @@ def test_names_and_sources_are_distinct():
 def test_charts_show_scalars_that_exist():
     shown = [tag for charts in CHARTS.values() for tags in charts.values() for tag in tags]
     assert set(shown) <= set(SCALARS)
-    for charts in layout("ray/tune/").values():
+    for charts in layout().values():
         for kind, patterns in charts.values():
             assert kind == "Multiline"
             for pattern in patterns:
-                assert sum(bool(re.search(pattern, f"ray/tune/{tag}")) for tag in SCALARS) == 1
+                assert sum(bool(re.search(pattern, tag)) for tag in SCALARS) == 1
 
 
 def test_evaluation_curves_are_what_the_saved_policy_scores(ray_session, tmp_path):
@@ -61,6 +72,27 @@ def test_evaluation_curves_are_what_the_saved_policy_scores(ray_session, tmp_pat
     ):
         shown = accumulator.Scalars(tag)[-1].value
         assert shown == pytest.approx(float(result.metrics["learned"][metric].mean()), rel=1e-5, abs=1e-7), tag
+    maps = accumulator.Images("modes/map")
+    assert {point.step for point in maps} <= {point.step for point in accumulator.Scalars("evaluation/cost")}
+    assert maps[-1].step == accumulator.Scalars("evaluation/cost")[-1].step
+    shown = np.asarray(Image.open(io.BytesIO(maps[-1].encoded_image_string)))
+    np.testing.assert_array_equal(shown, mode_map(load_policy(folder)))
+
+
+def test_mode_map_is_of_the_policy_and_the_oracle_on_the_held_out_trace(ray_session):
+    """Cell by cell the modes that ``rollout`` gives; that the picture shows them is tested beside ``draw_mode_map``."""
+    scenario = load_scenario("small", ["horizon=120"])
+    algorithm = offloading_config(scenario, env_steps=2_000).build_algo()
+    policy = policy_of(algorithm)
+    algorithm.stop()
+    records = mode_map_rollouts(policy)
+    trace = generate_trace(scenario, [HELD_OUT_SEED], num_slots=100)
+    for name, each in (("learned", policy), ("exact oracle", make_policy("oracle", scenario))):
+        expected = rollout(each, scenario, trace)
+        mode, fraction = mode_cells(records.pop(name))
+        np.testing.assert_array_equal(mode, expected.mode[:, 0].T)
+        np.testing.assert_array_equal(fraction, expected.fraction[:, 0].T)
+    assert not records
 
 
 def test_stock_runner_gives_the_same_scalars(ray_session, tmp_path):
@@ -88,6 +120,7 @@ def test_evaluation_disturbs_nothing(ray_session):
     states_before, weights_before = states(), weights()
     first, second = evaluate_against_oracle(algorithm), evaluate_against_oracle(algorithm)
     assert first == second
+    np.testing.assert_array_equal(mode_map(policy_of(algorithm)), mode_map(policy_of(algorithm)))
     assert states() == states_before
     assert all(torch.equal(value, weights_before[name]) for name, value in weights().items())
     algorithm.stop()

@@ -1,0 +1,64 @@
+"""``meqc-marl submit``, without a cluster: what is checked and told before anything is sent."""
+
+import shlex
+
+import pytest
+import tyro
+
+from meqc_marl.cli import main
+from meqc_marl.cli.sweep import SweepCommand, SweepOptions
+from meqc_marl.config import load_scenario, save_scenario
+
+
+def parsed(words):
+    return tyro.cli(SweepCommand, args=words, config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes))
+
+
+def test_the_command_for_the_cluster_is_the_same_sweep(tmp_path):
+    save_scenario(load_scenario("small", ["devices.lambda_t=0.25", "name=mine"]), tmp_path / "mine.yaml")
+    for options in (
+        SweepOptions(),
+        SweepOptions(scenario="static", overrides=("horizon=7",), v=(1e-3, 2.0), delta=(1.0,), num_seeds=1),
+        SweepOptions(
+            scenario=str(tmp_path / "mine.yaml"),
+            overrides=("num_devices=4",),
+            learner=("critic=joint", "hidden=[8, 8]"),
+            env_steps=100,
+            num_env_runners=2,
+            max_failures=-1,
+            autoscaling=True,
+        ),
+    ):
+        there = parsed(shlex.split(shlex.join([*options.words(), "--storage", "s3://b/x", "--resume"])))
+        assert there.study() == options.study()
+        assert (there.max_failures, there.autoscaling) == (options.max_failures, options.autoscaling)
+        assert (there.storage, there.resume) == ("s3://b/x", True)
+
+
+def test_a_dry_run_tells_what_would_be_done_and_reaches_nothing(capsys):
+    words = ["submit", "--dry-run", "--storage", "gs://b/x", "--address", "http://127.0.0.1:9", "--v", "1", "2"]
+    assert main([*words, "--num-env-runners", "2", "--env-steps", "100", "--driver-resource", "driver"]) == 0
+    told = dict(line.split(": ", 1) for line in capsys.readouterr().out.splitlines())
+    assert told["trials"] == "36, 3 CPUs each; all at once 108 CPUs"
+    assert told["environment steps"] == "3,600 in all"
+    assert told["driver"] == "on a machine with 'driver'"
+    sweep = parsed(shlex.split(told["command"])[4:])
+    assert (sweep.v, sweep.num_env_runners, sweep.storage, sweep.resume) == ((1.0, 2.0), 2, "gs://b/x", True)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "storage is missing; it must be a bucket or a folder"),
+        (["--storage", "s3://b", "--delta", "2"], "lyapunov.delta is 2"),
+        (["--storage", "s3://b", "--learner", "critic=x"], "must be one of multi-pass"),
+        (["--storage", "s3://b", "--runtime-env", "missing.yaml"], "runtime-env 'missing.yaml' cannot be read"),
+        (["--storage", "s3://b", "--address", "x"], "address 'x' is not allowed"),
+        (["--storage", "s3://b", "--address", "http://127.0.0.1:9"], "cannot be reached"),
+        (["--storage", "s3://b", "--max-failures", "-2"], "max-failures: -2 is not allowed"),
+    ],
+)
+def test_mistakes_are_told_here(capsys, monkeypatch, tmp_path, words, message):
+    monkeypatch.chdir(tmp_path)
+    assert main(["submit", "--scenario", "small", *words]) == 2
+    assert message in capsys.readouterr().err
