@@ -25,7 +25,16 @@ pytestmark = [
 DASHBOARD = f"http://{NETWORK}.1:8265"
 SWEEP = [
     *("--scenario", "small", "--set", "horizon=100", "--v", "0.1", "1", "--delta", "0.5", "--num-seeds", "2"),
-    *("--env-steps", "400000", "--learner", "hidden=[32,32]", "--max-failures", "20"),
+    *(
+        "--env-steps",
+        "250000",
+        "--learner",
+        "hidden=[32,32]",
+        "--learner",
+        "replay_capacity=5000",
+        "--max-failures",
+        "20",
+    ),
 ]
 TRIALS = 4
 
@@ -75,11 +84,18 @@ def wait_until(holds, patience_s, what):
 def cluster(tmp_path_factory):
     work = tmp_path_factory.mktemp("cluster")
     token = new_token(work)
-    # A head without work, and two workers with a CPU each.
-    with network([Host(number, work, token, 0 if number == 0 else 1) for number in range(3)]) as hosts:
-        made = Cluster(hosts, work)
-        made.wait_for_nodes()
-        yield made
+    # A disk for results that is small, so that it can be full; there before the hosts, or they do not see it.
+    disk = work / "disk"
+    disk.mkdir()
+    run("mount", "-t", "tmpfs", "-o", "size=80m", "tmpfs", str(disk))
+    try:
+        # A head without work, and two workers with a CPU each.
+        with network([Host(number, work, token, 0 if number == 0 else 1) for number in range(3)]) as hosts:
+            made = Cluster(hosts, work)
+            made.wait_for_nodes()
+            yield made
+    finally:
+        run("umount", "--lazy", str(disk))
 
 
 def points(folder):
@@ -165,29 +181,22 @@ def undisturbed(cluster):
 
 
 def test_nothing_is_lost_and_the_table_is_the_same(cluster, undisturbed):
-    # The results disk is small and of its own, so that it can be full.
-    disk = cluster.work / "disk"
-    disk.mkdir()
-    run("mount", "-t", "tmpfs", "-o", "size=80m", "tmpfs", str(disk))
-    try:
-        sweep = DisturbedSweep(cluster, disk)
-        for fault in FAULTS:
-            sweep.suffer(fault)
-        sweep.finish()
-        assert iterations(sweep.storage) == iterations(undisturbed[0])
-        assert len(iterations(sweep.storage)) == TRIALS
-        assert points(sweep.out) == points(undisturbed[1])
-    finally:
-        run("umount", "--lazy", str(disk))
+    sweep = DisturbedSweep(cluster)
+    for fault in FAULTS:
+        sweep.suffer(fault)
+    sweep.finish()
+    assert iterations(sweep.storage) == iterations(undisturbed[0])
+    assert len(iterations(sweep.storage)) == TRIALS
+    assert points(sweep.out) == points(undisturbed[1])
 
 
 class DisturbedSweep:
     """A sweep that is followed from outside, and given again by its user when something sinks it."""
 
-    def __init__(self, cluster, disk):
-        self.cluster, self.disk = cluster, disk
+    def __init__(self, cluster):
+        self.cluster, self.disk = cluster, cluster.work / "disk"
         self.head, *self.workers = cluster.hosts
-        self.storage, self.out = disk / "sweep", cluster.work / "out"
+        self.storage, self.out = self.disk / "sweep", cluster.work / "out"
         self.command = cluster.submit(self.storage, self.out)
 
     def suffer(self, fault):
