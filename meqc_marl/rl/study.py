@@ -311,7 +311,10 @@ def _curve(log: bytes) -> list[tuple[int, dict[str, float]]]:
     """Every evaluation that Tune wrote down, the untrained policy's first; of one made twice, the last."""
     found = {}
     for line in log.decode().splitlines():
-        row = json.loads(line)
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError:
+            continue  # torn when the driver was killed or the disk was full; the trial has done that part again
         if _UNTRAINED in row:
             found[0] = _floats(row[_UNTRAINED])
         if EVALUATION in row:

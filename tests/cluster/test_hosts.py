@@ -106,8 +106,8 @@ def iterations(storage):
     """Iterations and environment steps at the end of each trial."""
     found = {}
     for path in (storage / "trials").glob("*/result.json"):
-        rows = [json.loads(line) for line in path.read_text().splitlines()]
-        found[path.parent.name] = rows[-1]["training_iteration"], rows[-1]["timesteps_total"]
+        last = json.loads(path.read_text().splitlines()[-1])  # those before may be torn by a fault
+        found[path.parent.name] = last["training_iteration"], last["timesteps_total"]
     return found
 
 

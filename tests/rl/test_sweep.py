@@ -72,6 +72,10 @@ def test_trials_are_complete_and_not_repeated(ray_session, tmp_path):
     again = run_study(make(), tmp_path)
     assert again == records
     assert finished_trials(tmp_path) == before
+    # A line that was torn by a kill or a full disk spoils nothing.
+    log = next((tmp_path / "trials").glob("v=1.0*/result.json"))
+    log.write_text('{"evaluation": {"co' + "\n" + log.read_text())
+    assert run_study(make(), tmp_path) == records
     accumulator = EventAccumulator(str(next((tmp_path / "trials").glob("v=1.0*"))))
     accumulator.Reload()
     assert accumulator.SummaryMetadata("custom_scalars__config__").plugin_data.plugin_name == "custom_scalars"
