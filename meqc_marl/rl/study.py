@@ -14,6 +14,7 @@ import ray
 from ray import tune
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.utils.annotations import override
+from ray.train._internal.session import _TrainingResult
 from ray.tune.experiment import Trial
 from ray.tune.logger import CSVLoggerCallback, JsonLoggerCallback, TBXLoggerCallback
 from torch.utils.tensorboard import SummaryWriter
@@ -25,7 +26,8 @@ from meqc_marl.rl.checkpoint import POLICY_FOLDER
 from meqc_marl.rl.config import offloading_config, register_envs
 from meqc_marl.rl.evaluation import add_evaluation, evaluate_against_oracle, policy_of
 from meqc_marl.rl.storage import Storage
-from meqc_marl.rl.tensorboard import env_steps, hparams, hparams_end, layout, scalars
+from meqc_marl.rl.tensorboard import ENV_STEPS, env_steps, hparams, hparams_end, layout, scalars
+from meqc_marl.rl.trial_checkpoint import newest, progress, seal
 
 EVALUATION = "evaluation"
 _UNTRAINED = "evaluation_untrained"
@@ -124,6 +126,7 @@ class OffloadingTrial(DQNDDPG):
         register_envs()
         spec = self.study[config["trial"]["name"]]
         self._budget = spec.env_steps
+        self._ended_at: int | None = None
         super().__init__(spec.config(), **kwargs)
 
     @classmethod
@@ -133,6 +136,9 @@ class OffloadingTrial(DQNDDPG):
 
     @override(Algorithm)
     def step(self) -> dict[str, Any]:
+        if self._ended_at is not None:
+            steps = {ENV_STEPS: self._ended_at}
+            return {"env_runners": steps, "timesteps_total": self._ended_at, _BUDGET_SPENT: 1}
         untrained = evaluate_against_oracle(self) if self.iteration == 0 else None
         result = super().step()
         if untrained is not None:
@@ -148,7 +154,23 @@ class OffloadingTrial(DQNDDPG):
         folder = Path(checkpoint_dir) / POLICY_FOLDER
         folder.mkdir()
         policy_of(self).save(folder)
+        seal(Path(checkpoint_dir), self._last_result)
         return saved
+
+    @override(Algorithm)
+    def restore(self, checkpoint_path: Any) -> None:
+        """Go on from the checkpoint, or from the newest whole one of the trial; without any from the beginning."""
+        named = checkpoint_path.checkpoint
+        checkpoint = newest(named)
+        if checkpoint is not named:
+            named.filesystem.create_dir(named.path)  # Tune removes it when the next one is there, or fails
+        if checkpoint is not None:
+            reached = progress(checkpoint)
+            super().restore(_TrainingResult(checkpoint, reached))
+            if reached and reached.get("timesteps_total", 0) >= self._budget:
+                # Its last checkpoint was there before Tune took down that it had ended: only the end is told again.
+                self._ended_at = int(reached["timesteps_total"])
+                self._iteration -= 1
 
 
 class BoundedTensorBoard(TBXLoggerCallback):

@@ -14,7 +14,7 @@ from tensorboard.plugins.hparams import summary_v2 as hp
 from tensorboard.plugins.hparams.api_pb2 import Status
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo
 
-_STEPS = "num_env_steps_sampled_lifetime"
+ENV_STEPS = "num_env_steps_sampled_lifetime"
 _LYAPUNOV = ("env_runners", "lyapunov")
 _THE_MODULE = "*"
 _LEARNER = ("learners", _THE_MODULE)
@@ -45,7 +45,7 @@ SCALARS: dict[str, tuple[str, ...]] = {
     "learner/q_mean": (*_LEARNER, "q_mean"),
     "learner/critic_learning_rate": (*_LEARNER, "critic_learning_rate"),
     "exploration/epsilon": ("env_runners", "epsilon"),
-    "speed/env_steps_per_s": ("env_runners", _STEPS + "_throughput", "throughput_since_last_reduce"),
+    "speed/env_steps_per_s": ("env_runners", ENV_STEPS + "_throughput", "throughput_since_last_reduce"),
     "speed/device_steps_per_s": ("replay_buffer", "added_throughput", "throughput_since_last_reduce"),
     "replay/rows": ("replay_buffer", "size"),
     "faults/sample_rounds_lost": ("faults", "sample_rounds_lost"),
@@ -140,4 +140,4 @@ def _inner(value: Any, key: str) -> Any:
 
 def env_steps(result: Mapping[str, Any]) -> int:
     """Environment steps sampled so far: the x axis."""
-    return int(result["env_runners"][_STEPS])
+    return int(result["env_runners"][ENV_STEPS])
