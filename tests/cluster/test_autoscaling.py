@@ -24,7 +24,12 @@ CONFIG = {
     "max_workers": 3,
     "upscaling_speed": 100.0,
     "idle_timeout_minutes": 0.2,
-    "provider": {"type": "fake_multinode"},
+    "provider": {
+        "type": "fake_multinode",
+        "use_node_id_as_ip": True,  # the processes share one
+        "disable_node_updaters": True,
+        "disable_launch_config_check": True,
+    },
     "available_node_types": {
         "ray.head.default": {"resources": {"CPU": 0}, "node_config": {}, "max_workers": 0},
         "trials": {"resources": {"CPU": 1}, "node_config": {}, "min_workers": 0, "max_workers": 3},
@@ -83,7 +88,7 @@ def test_workers_come_for_a_sweep_and_go_after_it(tmp_path):
             "1",
             "10",
         ]
-        words += ["--delta", "0.5", "--num-seeds", "1", "--env-steps", "20000", "--learner", "hidden=[32,32]"]
+        words += ["--delta", "0.5", "--num-seeds", "1", "--env-steps", "60000", "--learner", "hidden=[32,32]"]
         words += ["--autoscaling", "--storage", str(tmp_path / "store"), "--out", str(tmp_path / "out")]
         with (tmp_path / "log").open("w") as log:
             command = subprocess.Popen(
