@@ -44,7 +44,7 @@ def ray_session() -> Iterator[None]:
     logging.getLogger("ray").setLevel(logging.ERROR)
     # Workers must find those environments.
     os.environ["PYTHONPATH"] = os.pathsep.join([_SHARED, os.environ.get("PYTHONPATH", "")])
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     hybrid_envs.register()
     yield
     ray.shutdown()

@@ -165,7 +165,11 @@ def local_ray(num_env_runners: int = 0) -> Iterator[None]:
         return
     quiet()
     # A job on a cluster finds its address here, and must not say how large the cluster is.
-    own: dict[str, Any] = {"num_cpus": max(os.cpu_count() or 1, num_env_runners + 1), "include_dashboard": False}
+    own: dict[str, Any] = {
+        "address": "local",
+        "num_cpus": max(os.cpu_count() or 1, num_env_runners + 1),
+        "include_dashboard": False,
+    }
     ray.init(**({} if os.environ.get("RAY_ADDRESS") else own), log_to_driver=False, logging_level=logging.ERROR)
     try:
         yield
