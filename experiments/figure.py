@@ -232,6 +232,11 @@ def judge(claim: str, holds: bool, number: str) -> Claim:
     return Claim(claim, "holds" if holds else "does not hold", number)
 
 
+def judged(figure: Figure, content: dict[str, Any]) -> list[dict[str, str]]:
+    """The verdicts on a data file's rows, as it stores them."""
+    return [vars(claim) for claim in figure.verdict(Data(content))]
+
+
 def method_of(name: str) -> Method:
     """A method by its name."""
     return next(method for method in METHODS if method.name == name)
@@ -263,12 +268,11 @@ def run_figure(figure: Figure, options: FigureOptions) -> Data:
     }
     data = Data(content)
     if scale.settings is None:
-        content["claims"] = [vars(claim) for claim in figure.verdict(data)]
+        content["claims"] = judged(figure, content)
         content["variants"] = {}
         for name, overrides in {AS_PRINTED: as_printed(), **figure.variants}.items():
             varied = _evaluate_all(figure, [setting.changed(overrides) for setting in settings], scale, {})
-            varied["claims"] = [vars(claim) for claim in figure.verdict(Data(varied))]
-            content["variants"][name] = varied
+            content["variants"][name] = varied | {"claims": judged(figure, varied)}
     with replacing(folder / f"fig{figure.name}.json") as file:
         file.write(json.dumps(content).encode())
     figure.draw(data, folder / f"fig{figure.name}.png")

@@ -10,7 +10,7 @@ import json
 import sys
 from pathlib import Path
 
-from experiments.figure import AS_PRINTED, RESULTS, Data, Figure
+from experiments.figure import AS_PRINTED, RESULTS, Data, Figure, judged
 from meqc_marl.errors import InputError
 from meqc_marl.files import replacing
 
@@ -87,7 +87,7 @@ def judge_again(folder: Path, scale: str = "quick") -> None:
         content = json.loads(path.read_text())
         figure: Figure = importlib.import_module(f"experiments.fig{name}").FIGURE
         for part in (content, *content["variants"].values()):
-            part["claims"] = [vars(claim) for claim in figure.verdict(Data(part))]
+            part["claims"] = judged(figure, part)
         with replacing(path) as file:
             file.write(json.dumps(content).encode())
         figure.draw(Data(content), path.with_suffix(".png"))

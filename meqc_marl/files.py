@@ -46,8 +46,13 @@ def make_folder(path: str | Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"output folder '{path}' cannot be written: {error.strerror or error}.") from error
+        raise unwritable(path, error) from error
     return folder
+
+
+def unwritable(folder: str | Path, error: OSError) -> InputError:
+    """The sentence about a folder that cannot be written."""
+    return InputError(f"output folder '{folder}' cannot be written: {error.strerror or error}.")
 
 
 def check_output(path: str | Path) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -76,12 +74,19 @@ class SubmitCommand(SweepOptions):
         if job is None:
             job = client.submit(entrypoint, self.storage, runtime_env, resources)
         console.print(f"job: {job}", highlight=False)
-        with self._stays(client, job):
+        try:
             self._follow(client, job, len(study))
             archive = shlex.join(["python", "-m", "meqc_marl.cluster.archive", self.storage])
             fetch = client.submit(archive, "", runtime_env, resources)
             for _ in client.follow(fetch):
                 pass
+        except KeyboardInterrupt:
+            print(
+                f"job {job} goes on; the same command follows it again, and this ends it: "
+                f"ray job stop --address {self.address} {job}",
+                flush=True,
+            )
+            raise
         for path in save(unpack(client.log(fetch)), self.out):
             console.print(f"fetched: {path}", highlight=False, soft_wrap=True)
 
@@ -104,16 +109,3 @@ class SubmitCommand(SweepOptions):
         if status != "SUCCEEDED":
             reason = last.removeprefix("error: ").rstrip(".") or "it said nothing"
             raise InputError(f"job {job} has {status.lower()}: {reason}; the same command goes on with it.")
-
-    @contextmanager
-    def _stays(self, client: JobClient, job: str) -> Iterator[None]:
-        """Leave the job alone on Ctrl-C, and say so."""
-        try:
-            yield
-        except KeyboardInterrupt:
-            print(
-                f"job {job} goes on; the same command follows it again, and this ends it: "
-                f"ray job stop --address {self.address} {job}",
-                flush=True,
-            )
-            raise

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from meqc_marl.cli.options import LearnerParameters, Overrides, ScenarioSource, at_least, parse_assignments
-from meqc_marl.config import load_scenario
+from meqc_marl.config import PRESETS, changes, load_scenario
 from meqc_marl.errors import InputError
 
 if TYPE_CHECKING:
@@ -74,8 +74,6 @@ class SweepOptions:
 
     def words(self) -> list[str]:
         """The options for a machine that does not have the scenario's file: as changes of a preset."""
-        from meqc_marl.config import PRESETS, changes
-
         scenario = load_scenario(self.scenario, self.overrides)
         preset = self.scenario if self.scenario in PRESETS else "paper"
         words = ["--scenario", preset]

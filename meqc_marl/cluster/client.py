@@ -39,7 +39,7 @@ class JobClient:
         """
         if not self.address.startswith(("http://", "https://")):
             raise InputError(f"address '{self.address}' is not allowed; it must be as in http://127.0.0.1:8265.")
-        version = self._json("GET", "/api/version").get("ray_version")
+        version = self._get("/api/version").get("ray_version")
         if version is None:
             raise InputError(f"address '{self.address}' answers, but not as a Ray dashboard.")
         if version != ray.__version__:
@@ -47,11 +47,11 @@ class JobClient:
                 f"the cluster at {self.address} runs Ray {version} and this is Ray {ray.__version__}; "
                 "both must be the same."
             )
-        self._json("GET", "/api/jobs/")  # the version is told to anyone
+        self._get("/api/jobs/")  # the version is told to anyone
 
     def running(self, storage: str) -> str | None:
         """The job that works on a storage now, if any."""
-        for job in self._json("GET", "/api/jobs/"):
+        for job in self._get("/api/jobs/"):
             mine = (job.get("metadata") or {}).get("storage") == storage
             if mine and job.get("status") not in ENDED and job.get("submission_id"):
                 return str(job["submission_id"])
@@ -82,15 +82,11 @@ class JobClient:
 
     def status(self, job: str) -> str:
         """Ray's word for how a job stands."""
-        return str(self._json("GET", f"/api/jobs/{job}")["status"])
+        return str(self._get(f"/api/jobs/{job}")["status"])
 
     def log(self, job: str) -> str:
         """All that a job has printed."""
-        return str(self._json("GET", f"/api/jobs/{job}/logs").get("logs", ""))
-
-    def stop(self, job: str) -> None:
-        """Ask a job to end."""
-        self._json("POST", f"/api/jobs/{job}/stop")
+        return str(self._get(f"/api/jobs/{job}/logs").get("logs", ""))
 
     def follow(self, job: str) -> Iterator[str]:
         """Lines of a job's log as they come, until it ends; silence of the cluster is waited out for two minutes.
@@ -99,7 +95,6 @@ class JobClient:
             InputError: If the cluster does not come back.
         """
         told, heard = 0, time.monotonic()
-        ended = False
         while True:
             try:
                 ended = self.status(job) in ENDED  # asked first: what it says last is in the log by then
@@ -118,13 +113,13 @@ class JobClient:
                 return
             time.sleep(_POLL_S)
 
-    def _json(self, method: str, path: str) -> Any:
+    def _get(self, path: str) -> Any:
         try:
             headers = get_auth_headers_if_auth_enabled({})
         except (AuthenticationError, RuntimeError) as error:
             raise InputError(f"there is no token to show to {self.address}; {_TOKEN_HINT}.") from error
         try:
-            answer = requests.request(method, self.address.rstrip("/") + path, headers=headers, timeout=_TIMEOUT_S)
+            answer = requests.get(self.address.rstrip("/") + path, headers=headers, timeout=_TIMEOUT_S)
         except requests.RequestException as error:
             why = "no answer in time" if isinstance(error, requests.Timeout) else "no connection"
             raise InputError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -268,10 +268,9 @@ def run_study(
             the cluster is too small for a trial.
         KeyboardInterrupt: If it was interrupted; the same call goes on.
     """
-    for spec in study.values():
-        config = spec.config()
-        if not autoscaling:
-            _check_size(config)
+    configs = [spec.config() for spec in study.values()]
+    if not autoscaling:
+        _check_size(configs)
     storage = Storage.open(where)
     _begin(storage, study, resume)
     _Progress.report = report
@@ -348,9 +347,9 @@ def _floats(metrics: Mapping[str, Any]) -> dict[str, float]:
     return {key: float(value) for key, value in metrics.items()}
 
 
-def _check_size(config: Any) -> None:
+def _check_size(configs: Iterable[Any]) -> None:
     """Refuse a trial that the cluster has no room for: Tune would wait for ever."""
-    needed = DQNDDPG.default_resource_request(config).required_resources.get("CPU", 0)
+    needed = max(DQNDDPG.default_resource_request(config).required_resources.get("CPU", 0) for config in configs)
     there = ray.cluster_resources().get("CPU", 0) if ray.is_initialized() else needed
     if needed > there:
         raise InputError(

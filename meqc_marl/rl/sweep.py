@@ -10,6 +10,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from meqc_marl.config import Scenario, load_scenario
 from meqc_marl.errors import InputError
+from meqc_marl.files import unwritable
 from meqc_marl.rl.evaluation import mode_map
 from meqc_marl.rl.policy import load_policy
 from meqc_marl.rl.study import TrialRecord, TrialSpec
@@ -79,4 +80,4 @@ def write_mode_maps(records: Sequence[TrialRecord]) -> None:
             with SummaryWriter(str(folder), filename_suffix=_MAP_SUFFIX) as writer:
                 writer.add_image(MODE_MAP, picture, record.env_steps, dataformats="HWC")
         except OSError as error:
-            raise InputError(f"output folder '{folder}' cannot be written: {error.strerror or error}.") from error
+            raise unwritable(folder, error) from error

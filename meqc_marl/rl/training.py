@@ -20,7 +20,7 @@ from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LI
 from torch.utils.tensorboard import SummaryWriter
 
 from meqc_marl.config import Scenario
-from meqc_marl.errors import InputError
+from meqc_marl.files import unwritable
 from meqc_marl.rl.algorithm import DQNDDPG
 from meqc_marl.rl.checkpoint import list_checkpoints, remove_incomplete, save_checkpoint
 from meqc_marl.rl.config import offloading_config, register_envs
@@ -110,13 +110,13 @@ def _curves(folder: Path, first_step: int) -> Iterator[Callable[[dict[str, float
             if picture is not None:
                 writer.add_image(MODE_MAP, picture, step, dataformats="HWC")
         except OSError as error:
-            raise _unwritable(folder, error) from error
+            raise unwritable(folder, error) from error
 
     try:
         writer = SummaryWriter(str(folder), purge_step=first_step)
         writer.add_custom_scalars(layout())
     except OSError as error:
-        raise _unwritable(folder, error) from error
+        raise unwritable(folder, error) from error
     hook = threading.excepthook
     # An error of TensorBoard's thread is raised again in ours, which tells it in a sentence.
     threading.excepthook = lambda told: None if type(told.thread).__module__.startswith("tensorboard") else hook(told)
@@ -127,10 +127,6 @@ def _curves(folder: Path, first_step: int) -> Iterator[Callable[[dict[str, float
         with suppress(OSError):
             # It would raise again what stopped training, or lose the last few points; the checkpoint is what counts.
             writer.close()
-
-
-def _unwritable(folder: Path, error: OSError) -> InputError:
-    return InputError(f"output folder '{folder}' cannot be written: {error.strerror or error}.")
 
 
 def _config(scenario: Scenario, run: TrainingRun) -> Any:

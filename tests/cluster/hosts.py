@@ -9,15 +9,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
+import requests
 
 NETWORK = "10.77.0"
 BRIDGE = "meqc-br"
 PORT = 6379
+DASHBOARD = f"http://{NETWORK}.1:8265"
 
 
 def available() -> bool:
@@ -140,6 +142,24 @@ def new_token(work: Path) -> Path:
     token.touch(mode=0o600)
     token.write_text(secrets.token_hex(32))
     return token
+
+
+def alive_nodes(token: Path) -> int:
+    """Nodes of the cluster as its dashboard counts them; 0 while it does not answer."""
+    headers = {"Authorization": f"Bearer {token.read_text()}"}
+    try:
+        answer = requests.get(f"{DASHBOARD}/nodes?view=summary", headers=headers, timeout=5)
+        return sum(node["raylet"].get("state") == "ALIVE" for node in answer.json()["data"]["summary"])
+    except (requests.RequestException, ValueError, KeyError):
+        return 0
+
+
+def wait_until(holds: Callable[[], bool], patience_s: float, what: str) -> None:
+    """Wait, and fail if it takes too long."""
+    deadline = time.monotonic() + patience_s
+    while not holds():
+        assert time.monotonic() < deadline, f"no {what} within {patience_s} s"
+        time.sleep(0.5)
 
 
 @contextmanager

@@ -6,19 +6,16 @@ Needs Linux and root: ``pytest -m long tests/cluster/test_autoscaling.py``.
 import json
 import subprocess
 import sys
-import time
 
 import pytest
-import requests
 
-from tests.cluster.hosts import NETWORK, Host, available, environment, network, new_token
+from tests.cluster.hosts import DASHBOARD, Host, alive_nodes, available, environment, network, new_token, wait_until
 
 pytestmark = [
     pytest.mark.long,
     pytest.mark.timeout(600),
     pytest.mark.skipif(not available(), reason="needs root and iproute2"),
 ]
-DASHBOARD = f"http://{NETWORK}.1:8265"
 CONFIG = {
     "cluster_name": "grows",
     "max_workers": 3,
@@ -51,20 +48,9 @@ CONFIG = {
 }
 
 
-def workers(token):
-    headers = {"Authorization": f"Bearer {token.read_text()}"}
-    try:
-        answer = requests.get(f"{DASHBOARD}/nodes?view=summary", headers=headers, timeout=5).json()
-        return sum(node["raylet"].get("state") == "ALIVE" for node in answer["data"]["summary"]) - 1
-    except (requests.RequestException, ValueError, KeyError):
-        return -1
-
-
 def wait_for(count, token, patience_s):
-    deadline = time.monotonic() + patience_s
-    while workers(token) != count:
-        assert time.monotonic() < deadline, f"{workers(token)} workers after {patience_s} s and not {count}"
-        time.sleep(0.5)
+    """Wait for a number of workers, beside the head."""
+    wait_until(lambda: alive_nodes(token) == 1 + count, patience_s, f"{count} workers")
 
 
 def test_workers_come_for_a_sweep_and_go_after_it(tmp_path):

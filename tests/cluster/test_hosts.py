@@ -15,26 +15,29 @@ from contextlib import suppress
 import pytest
 import requests
 
-from tests.cluster.hosts import NETWORK, PORT, Host, available, environment, network, new_token, run
+from tests.cluster.hosts import (
+    DASHBOARD,
+    NETWORK,
+    PORT,
+    Host,
+    alive_nodes,
+    available,
+    environment,
+    network,
+    new_token,
+    run,
+    wait_until,
+)
 
 pytestmark = [
     pytest.mark.long,
     pytest.mark.timeout(2_400),
     pytest.mark.skipif(not available(), reason="needs root and iproute2"),
 ]
-DASHBOARD = f"http://{NETWORK}.1:8265"
 SWEEP = [
     *("--scenario", "small", "--set", "horizon=100", "--v", "0.1", "1", "--delta", "0.5", "--num-seeds", "2"),
-    *(
-        "--env-steps",
-        "250000",
-        "--learner",
-        "hidden=[32,32]",
-        "--learner",
-        "replay_capacity=5000",
-        "--max-failures",
-        "20",
-    ),
+    *("--env-steps", "250000", "--learner", "hidden=[32,32]", "--learner", "replay_capacity=5000"),
+    *("--max-failures", "20"),
 ]
 TRIALS = 4
 
@@ -62,22 +65,10 @@ class Cluster:
             )
 
     def nodes(self):
-        headers = {"Authorization": f"Bearer {self.hosts[0].token.read_text()}"}
-        try:
-            answer = requests.get(f"{DASHBOARD}/nodes?view=summary", headers=headers, timeout=5)
-            return sum(n["raylet"].get("state") == "ALIVE" for n in answer.json()["data"]["summary"])
-        except (requests.RequestException, ValueError, KeyError):
-            return 0
+        return alive_nodes(self.hosts[0].token)
 
     def wait_for_nodes(self, count=3, patience_s=120):
         wait_until(lambda: self.nodes() == count, patience_s, f"{count} nodes")
-
-
-def wait_until(holds, patience_s, what):
-    deadline = time.monotonic() + patience_s
-    while not holds():
-        assert time.monotonic() < deadline, f"no {what} within {patience_s} s"
-        time.sleep(0.5)
 
 
 @pytest.fixture(scope="module")
