@@ -29,8 +29,9 @@ from meqc_marl.errors import InputError
 from meqc_marl.files import make_folder, replacing
 from meqc_marl.rl.algorithm import DQNDDPG
 from meqc_marl.rl.config import register_envs
-from meqc_marl.rl.study import EVALUATION, BoundedTensorBoard, TrialSpec
+from meqc_marl.rl.study import EVALUATION, TrialSpec, loggers
 from meqc_marl.rl.tensorboard import env_steps as steps_of
+from meqc_marl.rl.tensorboard import keep_what_is_shown
 from meqc_marl.rl.training import local_ray, quiet
 
 SCORE = "score"
@@ -106,6 +107,7 @@ class SearchTrial(DQNDDPG):
             self._score = float(result[EVALUATION]["reward_regret"])
         # Schedulers want a score in every result; before the first evaluation any is beaten.
         result[SCORE] = self._score if math.isfinite(self._score) else _NO_SCORE
+        keep_what_is_shown(result, (SCORE, EVALUATION))
 
 
 def run_search(search: Search) -> dict[str, Any]:
@@ -138,7 +140,7 @@ def run_search(search: Search) -> dict[str, Any]:
                     stop={"timesteps_total": search.env_steps},
                     failure_config=tune.FailureConfig(max_failures=2),
                     checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=True, num_to_keep=4),
-                    callbacks=[BoundedTensorBoard()],
+                    callbacks=loggers(),
                     verbose=0,
                 ),
             )

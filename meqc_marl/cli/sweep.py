@@ -104,7 +104,6 @@ class SweepCommand(SweepOptions):
         study = self.study()
         from meqc_marl.rl.storage import Storage
         from meqc_marl.rl.study import run_study
-        from meqc_marl.rl.sweep import write_mode_maps
         from meqc_marl.rl.training import local_ray, quiet
 
         quiet()
@@ -121,8 +120,6 @@ class SweepCommand(SweepOptions):
             for name in REPORT:
                 if (path := Path(folder, name)).exists():
                     storage.write(name, path.read_bytes())
-        if storage.is_local:
-            write_mode_maps(records)
         console = Console()
         for what, where in (
             ("picture", storage.uri_of("sweep.png")),

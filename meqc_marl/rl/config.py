@@ -119,7 +119,7 @@ def offloading_config(
     Raises:
         InputError: If ``learner`` has an unknown name or a value that is not allowed.
     """
-    env_steps = env_steps or default_env_steps(scenario)
+    env_steps = max(env_steps or default_env_steps(scenario), 10)  # so that the steps of a schedule differ
     # About 240 devices a slot, whatever their number in a row.
     rows = max(1, round(240 / scenario.num_devices))
     fragment = 4

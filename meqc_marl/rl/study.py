@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pyarrow.fs
 import ray
 from ray import tune
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.utils.annotations import override
 from ray.train._internal.session import _TrainingResult
 from ray.tune.experiment import Trial
-from ray.tune.logger import CSVLoggerCallback, JsonLoggerCallback, TBXLoggerCallback
+from ray.tune.logger import JsonLoggerCallback, TBXLoggerCallback
+from ray.tune.result import EXPR_RESULT_FILE, TIMESTEPS_TOTAL
 from torch.utils.tensorboard import SummaryWriter
 
 from meqc_marl.config import Scenario
@@ -24,18 +28,17 @@ from meqc_marl.errors import InputError
 from meqc_marl.rl.algorithm import DQNDDPG
 from meqc_marl.rl.checkpoint import POLICY_FOLDER
 from meqc_marl.rl.config import offloading_config, register_envs
-from meqc_marl.rl.evaluation import add_evaluation, evaluate_against_oracle, policy_of
+from meqc_marl.rl.evaluation import add_evaluation, evaluate_against_oracle, mode_map, policy_of
 from meqc_marl.rl.storage import Storage
-from meqc_marl.rl.tensorboard import ENV_STEPS, env_steps, hparams, hparams_end, layout, scalars
-from meqc_marl.rl.trial_checkpoint import newest, progress, seal
+from meqc_marl.rl.tensorboard import MODE_MAP, SHOWN, env_steps, hparams, hparams_end, keep_what_is_shown, layout
+from meqc_marl.rl.trial_checkpoint import Curve, farthest, remove_others, seal
 
 EVALUATION = "evaluation"
-_UNTRAINED = "evaluation_untrained"
 _STUDY_FILE = "study.json"
 _TRIALS_FOLDER = "trials"
 _BUDGET_SPENT = "budget_spent"
-_CHECKPOINTS = 10
-_EVALUATIONS = 10
+CHECKPOINTS = 10
+EVALUATIONS = 10
 
 Report = Callable[[int, int, int], None]
 """Told how many trials have finished, run and failed."""
@@ -76,7 +79,7 @@ class TrialSpec:
             num_env_runners=self.num_env_runners,
             learner=self.learner,
         )
-        every = max(1, self.iterations(config) // _EVALUATIONS)
+        every = max(1, self.iterations(config) // EVALUATIONS)
         config.callbacks(on_train_result=partial(add_evaluation, every=every, env_steps=self.env_steps))
         return config
 
@@ -97,7 +100,7 @@ class TrialRecord:
         name, labels, seed: Of the trial.
         env_steps: Steps trained.
         metrics: Of the greedy policy on held-out traces, at the end.
-        curve: ``[env_steps, metrics]`` at each evaluation.
+        curve: Environment steps and metrics at each evaluation, the untrained policy's first.
         policy: Folder of the trained policy, for :func:`~meqc_marl.rl.policy.load_policy`.
         error: Last line of the error, if it failed.
     """
@@ -107,7 +110,7 @@ class TrialRecord:
     seed: int
     env_steps: int
     metrics: dict[str, float]
-    curve: list[tuple[int, dict[str, float]]]
+    curve: Curve
     policy: str | None
     error: str | None = None
 
@@ -126,7 +129,9 @@ class OffloadingTrial(DQNDDPG):
         register_envs()
         spec = self.study[config["trial"]["name"]]
         self._budget = spec.env_steps
-        self._ended_at: int | None = None
+        self._curve: Curve = []
+        self._has_begun = False
+        self._has_ended = False
         super().__init__(spec.config(), **kwargs)
 
     @classmethod
@@ -136,17 +141,26 @@ class OffloadingTrial(DQNDDPG):
 
     @override(Algorithm)
     def step(self) -> dict[str, Any]:
-        if self._ended_at is not None:
-            steps = {ENV_STEPS: self._ended_at}
-            return {"env_runners": steps, "timesteps_total": self._ended_at, _BUDGET_SPENT: 1}
-        untrained = evaluate_against_oracle(self) if self.iteration == 0 else None
+        if not self._has_begun:
+            self._go_on()
+        if self._has_ended:
+            steps, metrics = self._curve[-1]
+            return {TIMESTEPS_TOTAL: steps, _BUDGET_SPENT: 1, EVALUATION: metrics}
+        if not self._curve:
+            self._curve.append((0, evaluate_against_oracle(self)))
         result = super().step()
-        if untrained is not None:
-            result[_UNTRAINED] = untrained
         # Tune's loggers take it for the horizontal axis.
-        result["timesteps_total"] = env_steps(result)
-        result[_BUDGET_SPENT] = int(result["timesteps_total"] >= self._budget)
+        result[TIMESTEPS_TOTAL] = env_steps(result)
+        result[_BUDGET_SPENT] = int(result[TIMESTEPS_TOTAL] >= self._budget)
         return result
+
+    @override(Algorithm)
+    def log_result(self, result: dict[str, Any]) -> None:
+        if not self._has_ended:
+            super().log_result(result)  # evaluates
+            if EVALUATION in result:
+                self._curve.append((result[TIMESTEPS_TOTAL], result[EVALUATION]))
+        keep_what_is_shown(result, (_BUDGET_SPENT, EVALUATION))
 
     @override(Algorithm)
     def save_checkpoint(self, checkpoint_dir: str) -> Any:
@@ -154,30 +168,45 @@ class OffloadingTrial(DQNDDPG):
         folder = Path(checkpoint_dir) / POLICY_FOLDER
         folder.mkdir()
         policy_of(self).save(folder)
-        seal(Path(checkpoint_dir), self._last_result)
+        seal(Path(checkpoint_dir), self._last_result, self._curve)
+        return saved
+
+    @override(Algorithm)
+    def save(self, checkpoint_dir: str | None = None) -> Any:
+        saved = super().save(checkpoint_dir)
+        remove_others(saved.checkpoint)
+        if self._curve[-1][0] >= self._budget and not self._has_ended:
+            self._write_mode_map()
         return saved
 
     @override(Algorithm)
     def restore(self, checkpoint_path: Any) -> None:
-        """Go on from the checkpoint, or from the newest whole one of the trial; without any from the beginning."""
-        named = checkpoint_path.checkpoint
-        checkpoint = newest(named)
-        if checkpoint is not named:
-            named.filesystem.create_dir(named.path)  # Tune removes it when the next one is there, or fails
-        if checkpoint is not None:
-            reached = progress(checkpoint)
-            super().restore(_TrainingResult(checkpoint, reached))
-            if reached and reached.get("timesteps_total", 0) >= self._budget:
-                # Its last checkpoint was there before Tune took down that it had ended: only the end is told again.
-                self._ended_at = int(reached["timesteps_total"])
-                self._iteration -= 1
+        """Go on from the trial's own checkpoint that got farthest, whichever Tune names; without any begin anew."""
+        self._go_on()
+
+    def _go_on(self) -> None:
+        self._has_begun = True
+        found = farthest(self._storage.storage_filesystem, self._storage.trial_fs_path)
+        if found is None:
+            return
+        super().restore(_TrainingResult(found.checkpoint, found.metrics))
+        self._curve = found.curve
+        if found.env_steps >= self._budget:
+            # Its last checkpoint was there before Tune took down that it had ended: only the end is told again.
+            self._has_ended = True
+            self._iteration -= 1
+
+    def _write_mode_map(self) -> None:
+        """A TensorBoard file of its own in the trial's folder: where the trained policy and the oracle compute."""
+        with tempfile.TemporaryDirectory() as folder:
+            with SummaryWriter(folder, filename_suffix=".modes") as writer:
+                writer.add_image(MODE_MAP, mode_map(policy_of(self)), self._curve[-1][0], dataformats="HWC")
+            storage = self._storage
+            pyarrow.fs.copy_files(folder, storage.trial_fs_path, destination_filesystem=storage.storage_filesystem)
 
 
 class BoundedTensorBoard(TBXLoggerCallback):
-    """TensorBoard files of a trial: a training run's scalars under the same names, and its labels as hparams.
-
-    A kind of Tune's own, which Tune would add otherwise.
-    """
+    """TensorBoard files of a trial: a training run's scalars under the same names, and its labels as hparams."""
 
     def __init__(self) -> None:
         self._writers: dict[Trial, SummaryWriter] = {}
@@ -202,8 +231,8 @@ class BoundedTensorBoard(TBXLoggerCallback):
     def log_trial_result(self, iteration: int, trial: Trial, result: dict[str, Any]) -> None:
         if trial not in self._writers:
             self.log_trial_start(trial)
-        for tag, value in scalars(result).items():
-            self._writers[trial].add_scalar(tag, value, result["timesteps_total"])
+        for tag, value in result[SHOWN].items():
+            self._writers[trial].add_scalar(tag, value, result[TIMESTEPS_TOTAL])
         self._writers[trial].flush()
 
     @override(TBXLoggerCallback)
@@ -212,6 +241,28 @@ class BoundedTensorBoard(TBXLoggerCallback):
             if not failed:  # TensorBoard believes the first end, and one that failed may be tried again
                 writer.file_writer.add_summary(hparams_end())  # type: ignore[attr-defined]
             writer.close()
+
+
+class _JsonLog(JsonLoggerCallback):
+    """``result.json``, which Tune begins anew where a sweep goes on: what is in the storage stays at its head."""
+
+    @override(JsonLoggerCallback)
+    def log_trial_start(self, trial: Trial) -> None:
+        trial.init_local_path()
+        log = Path(trial.local_path, EXPR_RESULT_FILE)
+        if not log.exists():
+            storage = trial.storage
+            with suppress(FileNotFoundError):
+                stored = storage.storage_filesystem.open_input_file(f"{storage.trial_fs_path}/{EXPR_RESULT_FILE}")
+                with stored:
+                    log.write_bytes(stored.read())
+        super().log_trial_start(trial)
+
+
+def loggers() -> list[tune.Callback]:
+    """What a trial leaves in its folder: TensorBoard files and ``result.json``; Tune adds no others."""
+    os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
+    return [BoundedTensorBoard(), _JsonLog()]
 
 
 class _Progress(tune.Callback):
@@ -249,6 +300,7 @@ def run_study(
     max_failures: int = 3,
     resume: bool = True,
     autoscaling: bool = False,
+    trainable: type[tune.Trainable] | None = None,
 ) -> list[TrialRecord]:
     """Run the trials that have not finished yet; a trial that was interrupted goes on from its checkpoint.
 
@@ -259,6 +311,7 @@ def run_study(
         max_failures: Times that a trial whose process or machine dies is started again from its checkpoint.
         resume: Go on with what is there; otherwise it is refused.
         autoscaling: The cluster may grow, so a trial larger than it is now is not refused.
+        trainable: What a trial runs, where that is not training (to measure all the rest).
 
     Returns:
         A record of each trial, in the order of the study.
@@ -275,7 +328,7 @@ def run_study(
     _begin(storage, study, resume)
     _Progress.report = report
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the new output prints whatever the verbosity
-    trainable = OffloadingTrial.of(study)
+    trainable = trainable or OffloadingTrial.of(study)
     space = {"trial": tune.grid_search([{"name": name, **spec.labels} for name, spec in study.items()])}
     path = storage.uri_of(_TRIALS_FOLDER)
     if tune.Tuner.can_restore(path):
@@ -292,11 +345,10 @@ def run_study(
                 stop={_BUDGET_SPENT: 1},
                 failure_config=tune.FailureConfig(max_failures=max_failures),
                 checkpoint_config=tune.CheckpointConfig(
-                    checkpoint_frequency=max(1, first.iterations(first.config()) // _CHECKPOINTS),
-                    checkpoint_at_end=True,
-                    num_to_keep=1,
+                    checkpoint_frequency=max(1, first.iterations(first.config()) // CHECKPOINTS),
+                    checkpoint_at_end=True,  # and the trial keeps one (see trial_checkpoint)
                 ),
-                callbacks=[BoundedTensorBoard(), JsonLoggerCallback(), CSVLoggerCallback(), _Progress()],
+                callbacks=[*loggers(), _Progress()],
                 verbose=0,
             ),
         )
@@ -315,36 +367,18 @@ def _name(trial: Trial) -> str:
 
 
 def _record(name: str, spec: TrialSpec, result: Any, storage: Storage) -> TrialRecord:
+    last = farthest(storage.filesystem, result.path)
     metrics = result.metrics or {}
     return TrialRecord(
         name=name,
         labels=spec.labels,
         seed=spec.seed,
-        env_steps=int(metrics.get("timesteps_total", 0)),
-        metrics=_floats(metrics.get(EVALUATION, {})),
-        curve=_curve(storage.read(f"{result.path}/result.json") or b""),
-        policy=f"{result.checkpoint.path}/{POLICY_FOLDER}" if result.checkpoint else None,
+        env_steps=int(metrics.get(TIMESTEPS_TOTAL, 0)),
+        metrics=metrics.get(EVALUATION, {}),
+        curve=last.curve if last else [],
+        policy=f"{last.checkpoint.path}/{POLICY_FOLDER}" if last else None,
         error=str(result.error).strip().splitlines()[-1] if result.error else None,
     )
-
-
-def _curve(log: bytes) -> list[tuple[int, dict[str, float]]]:
-    """Every evaluation that Tune wrote down, the untrained policy's first; of one made twice, the last."""
-    found = {}
-    for line in log.decode().splitlines():
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError:
-            continue  # torn when the driver was killed or the disk was full; the trial has done that part again
-        if _UNTRAINED in row:
-            found[0] = _floats(row[_UNTRAINED])
-        if EVALUATION in row:
-            found[int(row["timesteps_total"])] = _floats(row[EVALUATION])
-    return sorted(found.items())
-
-
-def _floats(metrics: Mapping[str, Any]) -> dict[str, float]:
-    return {key: float(value) for key, value in metrics.items()}
 
 
 def _check_size(configs: Iterable[Any]) -> None:

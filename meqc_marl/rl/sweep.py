@@ -3,20 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
-
-from torch.utils.tensorboard import SummaryWriter
 
 from meqc_marl.config import Scenario, load_scenario
 from meqc_marl.errors import InputError
-from meqc_marl.files import unwritable
-from meqc_marl.rl.evaluation import mode_map
-from meqc_marl.rl.policy import load_policy
-from meqc_marl.rl.study import TrialRecord, TrialSpec
-from meqc_marl.rl.tensorboard import MODE_MAP
-
-_MAP_SUFFIX = ".modes"
+from meqc_marl.rl.study import TrialSpec
 
 
 def sweep_study(
@@ -58,26 +49,3 @@ def sweep_study(
                     num_env_runners=num_env_runners,
                 )
     return study
-
-
-def write_mode_maps(records: Sequence[TrialRecord]) -> None:
-    """Add to the TensorBoard files of every finished trial the map of where its policy and the oracle compute.
-
-    Args:
-        records: Trials in a folder; those that have their map already are left alone.
-
-    Raises:
-        InputError: If a trial's folder cannot be written.
-    """
-    for record in records:
-        if record.policy is None or record.error is not None:
-            continue
-        folder = Path(record.policy).parents[1]
-        if any(folder.glob(f"*{_MAP_SUFFIX}")):
-            continue
-        picture = mode_map(load_policy(record.policy))
-        try:
-            with SummaryWriter(str(folder), filename_suffix=_MAP_SUFFIX) as writer:
-                writer.add_image(MODE_MAP, picture, record.env_steps, dataformats="HWC")
-        except OSError as error:
-            raise unwritable(folder, error) from error

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ray.tune.result import AUTO_RESULT_KEYS, DONE, TRIAL_ID
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams import metadata
 from tensorboard.plugins.hparams import summary_v2 as hp
@@ -15,6 +16,9 @@ from tensorboard.plugins.hparams.api_pb2 import Status
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo
 
 ENV_STEPS = "num_env_steps_sampled_lifetime"
+SHOWN = "scalars"
+"""Where a trial's results hold the scalars of TensorBoard."""
+_OF_TUNE = (DONE, TRIAL_ID, *(name for name in AUTO_RESULT_KEYS if name != "config"))
 _LYAPUNOV = ("env_runners", "lyapunov")
 _THE_MODULE = "*"
 _LEARNER = ("learners", _THE_MODULE)
@@ -128,6 +132,19 @@ def scalars(result: Mapping[str, Any]) -> dict[str, float]:
         if value is not None and math.isfinite(float(value)):
             found[tag] = float(value)
     return found
+
+
+def keep_what_is_shown(result: dict[str, Any], names: Iterable[str]) -> None:
+    """Replace what RLlib tells in a result of Tune's by the scalars shown; all goes through one driver, and to disk.
+
+    Args:
+        result: Changed in place; the scalars are under :data:`SHOWN`, Tune's own entries stay.
+        names: Other entries that stay.
+    """
+    kept = {name: result[name] for name in (*_OF_TUNE, *names) if name in result}
+    shown = scalars(result)
+    result.clear()
+    result.update(kept | {SHOWN: shown})
 
 
 def _inner(value: Any, key: str) -> Any:

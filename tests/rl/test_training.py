@@ -13,6 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from meqc_marl.config import load_scenario
 from meqc_marl.errors import InputError
 from meqc_marl.rl.checkpoint import list_checkpoints
+from meqc_marl.rl.config import offloading_config
 from meqc_marl.rl.run_folder import TrainingRun, load_run
 from meqc_marl.rl.tensorboard import SCALARS
 from meqc_marl.rl.training import train
@@ -143,3 +144,11 @@ def test_folders_that_cannot_be_used(tmp_path):
     (tmp_path / "run.json").write_text('{"env_steps": 5')
     with pytest.raises(InputError, match=r"holds no readable run.json to resume from \(.*\)\.$"):
         load_run(tmp_path)
+
+
+@pytest.mark.parametrize("env_steps", [1, 9, 10, 11])
+def test_any_budget_has_schedules(env_steps):
+    config = offloading_config(load_scenario("small"), env_steps=env_steps)
+    for schedule in (config.critic_lr, config.actor_lr, config.epsilon):
+        steps = [step for step, _ in schedule]
+        assert steps == sorted(set(steps))
