@@ -1,15 +1,14 @@
 """The model of a sweep on a cluster against exact laws, and the stand-ins against Tune."""
 
 import json
-import math
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from experiments.capacity_measure import tiny_study
 from experiments.capacity_model import Cluster, Driver, Storage, Sweep, ideal_seconds, simulate
 from experiments.capacity_trials import StandIn
-from experiments.cluster_capacity import OUT, POINTS, predict_point, tiny_study
 from meqc_marl.rl.storage import Storage as Folder
 from meqc_marl.rl.study import run_study
 from meqc_marl.rl.trial_checkpoint import farthest
@@ -91,12 +90,3 @@ def test_stand_ins_are_trials_to_tune(ray_session, tmp_path):
         (kept,) = trial.glob("checkpoint_*")
         assert (kept / "state").stat().st_size == 300_000
         assert farthest(storage.filesystem, str(trial)).env_steps == 12
-
-
-def test_what_is_stored_is_what_the_model_says_of_the_measurements():
-    measured = json.loads((OUT / "measured.json").read_text())
-    stored = json.loads((OUT / "capacity.json").read_text())
-    for number, point in enumerate(POINTS):
-        assert stored["points"][number]["measured_s"] == measured[f"point {number}"]
-        assert stored["points"][number]["model_s"] == pytest.approx(predict_point(measured, point))
-    assert all(row["seconds"] >= row["ideal_s"] and math.isfinite(row["seconds"]) for row in stored["paper_scale"])
