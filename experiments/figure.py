@@ -164,6 +164,7 @@ class Figure:
         variants: Other systems in which the exact solvers' part is judged as well: name and changed fields.
         draw: Draws the data.
         verdict: Judges the paper's claims from the data.
+        besides: What a verdict needs beside the rows, made from the settings; under ``besides`` in the data file.
     """
 
     name: str
@@ -176,6 +177,7 @@ class Figure:
     trained: tuple[float, ...] | None = None
     variants: dict[str, tuple[str, ...]] = field(default_factory=dict)
     over_slots: bool = False
+    besides: Callable[[Sequence[Setting]], dict[str, Any]] | None = None
 
 
 @dataclass(frozen=True)
@@ -334,6 +336,8 @@ def _evaluate_all(
     trained = _trained(figure, settings, scale)
     for setting in settings:
         _evaluate(figure, setting, trained, scale, records, content)
+    if figure.besides is not None and scale.settings is None:
+        content["besides"] = figure.besides(settings)
     return content
 
 

@@ -25,6 +25,7 @@ from experiments.figure import (
 )
 from meqc_marl.config import load_scenario
 from meqc_marl.errors import InputError
+from meqc_marl.evaluation.optimum import constrained_optimum
 from meqc_marl.evaluation.rollout import rollout
 from meqc_marl.policies import make_policy
 from meqc_marl.rl.evaluation import HELD_OUT_SEED
@@ -166,3 +167,26 @@ def test_smoke_with_training_resumes_without_repeating(ray_session, tmp_path, na
     run_figure(figure_of(name), options)
     assert (tmp_path / "out/smoke" / f"fig{name}.json").read_bytes() == first
     assert {path: path.read_bytes() for path in (tmp_path / "work").rglob("result.json")} == results
+
+
+def test_gaps_of_figure_3b_are_those_of_settled_queues(monkeypatch):
+    """Against sums by hand over the second half, for the devices that can reach Delta."""
+    module = importlib.import_module("experiments.fig3b")
+    monkeypatch.setattr(module, "_LONG", 60)
+    monkeypatch.setattr(module, "_TRACES", 3)
+    setting = Setting("V=1", 1.0, "static", ("lyapunov.v=1.0",))
+    found = module.steady_gaps([setting])["V=1"]
+    scenario = setting.load()
+    trace = generate_trace(scenario, range(HELD_OUT_SEED, HELD_OUT_SEED + 3), num_slots=60)
+    cost = rollout(make_policy("oracle", scenario), scenario, trace).cost
+    optimum = constrained_optimum(scenario, trace)
+    expected = []
+    for row in range(3):
+        gaps = [
+            sum(float(cost[slot, row, device]) for slot in range(30, 60)) / 30 - optimum.cost[row, device]
+            for device in range(scenario.num_devices)
+            if optimum.feasible[row, device]
+        ]
+        expected.append(sum(gaps) / len(gaps))
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    assert not optimum.feasible.all()
