@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import os
 import signal
 import tempfile
@@ -81,7 +80,12 @@ def checkpoint_megabytes(algorithm: Any) -> float:
     """Of a checkpoint as it is now."""
     with tempfile.TemporaryDirectory() as folder:
         algorithm.save_to_path(folder)
-        return sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file()) / 1e6
+        return megabytes(Path(folder))
+
+
+def megabytes(folder: Path) -> float:
+    """Of all files in a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
 
 
 def tiny_study(trials: int, iterations: int) -> dict[str, TrialSpec]:
@@ -105,7 +109,7 @@ def tiny_trials() -> dict[str, Any]:
             seconds[trials, iterations] = time.perf_counter() - started
         trial = next(Path(name, "trials").glob("seed=*"))
         row = json.loads((trial / "result.json").read_text().splitlines()[-1])
-        checkpoint = sum(path.stat().st_size for path in trial.glob("checkpoint_*/**/*") if path.is_file()) / 1e6
+        checkpoint = megabytes(next(trial.glob("checkpoint_*")))
     iteration = (seconds[many] - seconds[few]) / (many[0] * (many[1] - few[1]))
     return {
         "start_s": seconds[few] / few[0] - few[1] * iteration,
@@ -156,9 +160,9 @@ def driver_seconds(
         if self._last_save_time != before:
             snapshots.append(time.perf_counter() - started)
 
-    timer = threading.Timer(stop_after_s or math.inf, os.kill, (os.getpid(), signal.SIGINT))
-    timer.daemon = True
     if stop_after_s is not None:
+        timer = threading.Timer(stop_after_s, os.kill, (os.getpid(), signal.SIGINT))
+        timer.daemon = True
         timer.start()
     _ExperimentCheckpointManager.sync_up_experiment_state = timed
     started = time.thread_time()
