@@ -74,7 +74,11 @@ def made_up(costs, learned=None):
     rows = []
     for kind, by_name in (("exact", costs), ("learned", learned or {})):
         for name, cost in by_name.items():
-            scores = {"deadline_missed_feasible": [[0.01] * 4], "shortfall": [[0.0, 0.0, 0.005, 0.0]]}
+            scores = {
+                "deadline_missed_feasible": [[0.01] * 4],
+                "shortfall": [[0.0, 0.0, 0.005, 0.0]],
+                "fraction": [[0.7 if name == HYBRID.name else 0.4] * 4],
+            }
             rows.append(
                 {"setting": "s", "method": name, "kind": kind, "cost": [[cost + t for t in range(4)]], **scores}
             )
@@ -94,7 +98,18 @@ def test_ranking_can_go_either_way():
     assert verdicts(ranking(made_up(BY_RANK | {RANDOM.name: 11.5}), "s"))[1] == "does not hold"
     assert verdicts(ranking(made_up(BY_RANK | {"CPU discrete": 10.5}), "s"))[2] == "does not hold"
     assert ours_best_everywhere(made_up(BY_RANK)).verdict == "holds"
-    assert ours_best_everywhere(made_up(BY_RANK | {"CPU discrete": 9.0})).verdict == "does not hold"
+    beaten = ours_best_everywhere(made_up(BY_RANK | {"CPU discrete": 9.0}))
+    assert beaten.verdict == "does not hold"
+    assert beaten.number == (
+        "CPU discrete, the nearest, less ours at s: -1.00 [-1.00, -1.00]; "
+        "it offloads 0.40 on average, ours, held to Delta by its queue, 0.70"
+    )
+
+
+def test_ranking_tells_the_differences_it_is_judged_by():
+    best, worst, _ = ranking(made_up(BY_RANK | {HYBRID.name: 99.0, RANDOM.name: 50.0}), "s")
+    assert best.number == "CPU continuous, the cheapest other, less ours: -88.00 [-88.00, -88.00]"
+    assert worst.number == "random less hybrid (ours), the dearest other: -49.00 [-49.00, -49.00]"
 
 
 def test_learned_methods_are_judged_against_their_own_counterparts():
