@@ -43,6 +43,7 @@ class SubmitCommand(SweepOptions):
             raise InputError("storage is missing; it must be a bucket or a folder that every node shares (--storage).")
         runtime_env = read_mapping("runtime-env", self.runtime_env) if self.runtime_env else {}
         study = self.study()
+        _check_storage(self.storage)
         needed = (1 + self.num_env_runners) * len(study)
         entrypoint = shlex.join(
             ["python", "-m", "meqc_marl.cli", "sweep", *self.words(), "--storage", self.storage, "--resume"]
@@ -109,3 +110,16 @@ class SubmitCommand(SweepOptions):
         if status != "SUCCEEDED":
             reason = last.removeprefix("error: ").rstrip(".") or "it said nothing"
             raise InputError(f"job {job} has {status.lower()}: {reason}; the same command goes on with it.")
+
+
+def _check_storage(storage: str) -> None:
+    """Refuse what the cluster would refuse, or would take for another place."""
+    # Ray takes seconds to import; bad input of other kinds has been told by now.
+    from ray.air._internal.uri_utils import is_uri
+
+    from meqc_marl.rl.storage import check_uri
+
+    if is_uri(storage):
+        check_uri(storage)
+    elif not Path(storage).is_absolute():
+        raise InputError(f"storage '{storage}' is not an absolute path; each node would have one of its own.")

@@ -126,7 +126,8 @@ class JobClient:
                 f"address '{self.address}' cannot be reached ({why}); the head must be up and its port 8265 forwarded."
             ) from error
         if answer.status_code in (401, 403):
-            raise InputError(f"the cluster at {self.address} refuses the token; {_TOKEN_HINT}.")
+            what = "refuses the token" if headers else "asks for a token"
+            raise InputError(f"the cluster at {self.address} {what}; {_TOKEN_HINT}.")
         if answer.status_code >= 400:
             reason = " ".join(answer.text.split())[:200].rstrip(".")
             raise InputError(f"the cluster at {self.address} answers {answer.status_code} to {path}: {reason}.")

@@ -7,6 +7,7 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pyarrow
 import pyarrow.fs
@@ -45,13 +46,7 @@ class Storage:
             folder = make_folder(where).resolve()
             storage = cls(str(folder), pyarrow.fs.LocalFileSystem(), str(folder))
         else:
-            scheme = text.split("://")[0]
-            if scheme not in _SCHEMES:
-                raise InputError(
-                    f"storage '{text}' begins with '{scheme}://'; it must be a folder, or begin with one of "
-                    + ", ".join(f"{name}://" for name in _SCHEMES)
-                    + "."
-                )
+            check_uri(text)
             storage = cls(text, *_patiently(text, lambda: _from_uri(text)))
         _patiently(text, storage._probe)
         return storage
@@ -99,6 +94,27 @@ class Storage:
         name = f".writable-{secrets.token_hex(4)}"
         self.write(name, b"")
         self.filesystem.delete_file(f"{self.root}/{name}")
+
+
+def check_uri(uri: str) -> None:
+    """Refuse what no storage can be, and a secret that logs and job lists would show.
+
+    Raises:
+        InputError: If the scheme is not known, or there is a password in it.
+    """
+    parts = urlsplit(uri)
+    if parts.scheme not in _SCHEMES:
+        raise InputError(
+            f"storage '{uri}' begins with '{parts.scheme}://'; it must be a folder, or begin with one of "
+            + ", ".join(f"{name}://" for name in _SCHEMES)
+            + "."
+        )
+    if parts.password is not None:
+        shown = f"{parts.scheme}://{parts.username}:...@{parts.hostname}{parts.path}"
+        raise InputError(
+            f"storage '{shown}' holds a password; leave it to the environment of the cluster's machines, such as "
+            "AWS_SECRET_ACCESS_KEY, or to their role."
+        )
 
 
 def _from_uri(uri: str) -> Any:

@@ -62,14 +62,20 @@ def test_a_cluster_that_answers_is_fine(server):
         ({"/api/version": {"ray_version": "1.0"}}, f"runs Ray 1.0 and this is Ray {ray.__version__}"),
         ({"/api/version": b"<html>"}, "answers, but not as a Ray dashboard"),
         ({"/api/version": {}}, "answers, but not as a Ray dashboard"),
-        ({"/api/version": 401}, "refuses the token; set RAY_AUTH_MODE=token"),
-        ({"/api/jobs/": 403}, "refuses the token; set RAY_AUTH_MODE=token"),
+        ({"/api/version": 401}, "asks for a token; set RAY_AUTH_MODE=token"),
+        ({"/api/jobs/": 403}, "asks for a token; set RAY_AUTH_MODE=token"),
         ({"/api/jobs/": 500}, "answers 500 to /api/jobs/: no"),
     ],
 )
 def test_refusals(server, answers, message):
     server.answers.update(answers)
     assert message in refused(server.client)
+
+
+def test_a_wrong_token_is_told_from_none(server, monkeypatch):
+    monkeypatch.setattr(module, "get_auth_headers_if_auth_enabled", lambda _: {"Authorization": "Bearer x"})
+    server.answers["/api/version"] = 401
+    assert "refuses the token; set RAY_AUTH_MODE=token" in refused(server.client)
 
 
 def test_addresses():

@@ -1,0 +1,127 @@
+"""A sweep in a bucket: an S3 server on this machine, real training by the command."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import boto3
+import psutil
+import pytest
+from moto.server import ThreadedMotoServer
+
+from meqc_marl.cli.sweep import REPORT
+from meqc_marl.errors import InputError
+from meqc_marl.rl.storage import Storage
+from tests.sentences import is_one_sentence
+
+BUCKET = "sweeps"
+SECRETS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
+COMMAND = [
+    *(sys.executable, "-m", "meqc_marl.cli", "sweep", "--scenario", "small", "--set", "horizon=50", "--v", "0.1", "1"),
+    *("--delta", "0.5", "--num-seeds", "1", "--env-steps", "16000", "--learner", "hidden=[16,16]"),
+    *("--learner", "replay_capacity=5000"),
+]
+
+
+@pytest.fixture
+def server(monkeypatch):
+    """Address of an S3 server, and a client of it; secrets are in the environment."""
+    for name, value in SECRETS.items():
+        monkeypatch.setenv(name, value)
+    served = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    served.start()
+    try:
+        address = ":".join(map(str, served.get_host_and_port()))
+        client = boto3.client("s3", endpoint_url=f"http://{address}")
+        client.create_bucket(Bucket=BUCKET)
+        yield address, client
+    finally:
+        served.stop()
+
+
+def uri(address, bucket):
+    """Of a sweep."""
+    return f"s3://{bucket}/sweep?scheme=http&endpoint_override={address}"
+
+
+def names(client):
+    """What is in the bucket."""
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET)
+    return {found["Key"].removeprefix("sweep/") for page in pages for found in page.get("Contents", ())}
+
+
+def read(client, name):
+    """An object."""
+    return client.get_object(Bucket=BUCKET, Key=f"sweep/{name}")["Body"].read()
+
+
+def start(*storage):
+    """The sweep as a process with a Ray of its own."""
+    env = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
+    return subprocess.Popen(
+        [*COMMAND, *storage], env=env | {"RAY_AUTH_MODE": "disabled"}, stdout=subprocess.PIPE, text=True
+    )
+
+
+def finish(process):
+    """What it says."""
+    said, _ = process.communicate(timeout=200)
+    assert process.returncode == 0, said
+    return said
+
+
+def trials_of(text):
+    """The table without the places of policies."""
+    trials = json.loads(text)["trials"]
+    for trial in trials:
+        trial.pop("policy")
+    return trials
+
+
+def rows_of(client, trial):
+    """What it told after each iteration."""
+    return [json.loads(row) for row in read(client, f"trials/{trial}/result.json").splitlines()]
+
+
+def kill_a_trial_with_a_checkpoint(process, client):
+    """End the process of a trial, as soon as there is something to go on from."""
+    deadline = time.monotonic() + 100
+    while not any(name.endswith("/complete.json") for name in names(client)):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    children = psutil.Process(process.pid).children(recursive=True)
+    next(child for child in children if "ray::OffloadingTrial" in " ".join(child.cmdline())).kill()
+
+
+@pytest.mark.timeout(280)
+def test_a_sweep_in_a_bucket_goes_on_from_its_checkpoints(server, tmp_path):
+    address, client = server
+    process = start("--storage", uri(address, BUCKET))
+    kill_a_trial_with_a_checkpoint(process, client)
+    finish(process)
+    there = names(client)
+    assert set(REPORT) <= there
+    trials = trials_of(read(client, "trials.json"))
+    told = {trial["name"]: rows_of(client, trial["name"]) for trial in trials}
+    assert sorted(len({row["pid"] for row in rows}) for rows in told.values()) == [1, 2]  # one was started again
+    for name in told:
+        assert len({found.split("/")[2] for found in there if found.startswith(f"trials/{name}/checkpoint_")}) == 1
+        assert any(found.startswith(f"trials/{name}/") and found.endswith(".modes") for found in there)
+
+    finish(start("--storage", uri(address, BUCKET)))  # nothing is left to do
+    assert {name: rows_of(client, name) for name in told} == told
+
+    finish(start("--out", str(tmp_path)))
+    assert trials_of((tmp_path / "trials.json").read_text()) == trials
+
+
+@pytest.mark.timeout(60)
+def test_a_bucket_that_is_not_there_is_told_in_a_sentence(server):
+    address, _ = server
+    with pytest.raises(InputError) as told:
+        Storage.open(uri(address, "missing"))
+    assert is_one_sentence(str(told.value))
+    assert "NO_SUCH_BUCKET" in str(told.value)
