@@ -22,8 +22,17 @@ from ray.tune.execution.experiment_state import _ExperimentCheckpointManager
 from experiments.capacity_trials import StandIn
 from meqc_marl.config import load_scenario
 from meqc_marl.evaluation.sweep_report import grid_points
-from meqc_marl.rl.evaluation import HELD_OUT_SEED, NUM_TRACES, evaluate_against_oracle, mode_map, policy_of
-from meqc_marl.rl.study import EVALUATION, EVALUATIONS, TrialSpec, run_study
+from meqc_marl.rl.evaluation import (
+    EVALUATION,
+    EVALUATIONS,
+    HELD_OUT_SEED,
+    NUM_TRACES,
+    evaluate_against_oracle,
+    mode_map,
+    num_iterations,
+    policy_of,
+)
+from meqc_marl.rl.study import TrialSpec, run_study
 from meqc_marl.rl.tensorboard import SHOWN
 from meqc_marl.rl.training import local_ray, quiet
 from meqc_marl.trace import generate_trace
@@ -40,7 +49,7 @@ def trial_costs(learner: dict[str, Any], env_steps: int) -> dict[str, float]:
     """
     spec = TrialSpec(load_scenario("paper").model_dump(mode="json"), env_steps, 0, learner)
     config = spec.config()
-    iterations = spec.iterations(config)
+    iterations = num_iterations(config, env_steps)
     config.callbacks(on_train_result=None)
     with local_ray():
         algorithm: Any = config.build_algo()

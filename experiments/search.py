@@ -29,7 +29,8 @@ from meqc_marl.errors import InputError
 from meqc_marl.files import make_folder, replacing
 from meqc_marl.rl.algorithm import DQNDDPG
 from meqc_marl.rl.config import register_envs
-from meqc_marl.rl.study import EVALUATION, TrialSpec, loggers
+from meqc_marl.rl.evaluation import EVALUATION
+from meqc_marl.rl.study import TrialSpec, loggers
 from meqc_marl.rl.tensorboard import env_steps as steps_of
 from meqc_marl.rl.tensorboard import keep_what_is_shown
 from meqc_marl.rl.training import local_ray, quiet

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 from typing import Any
 
 import numpy as np
 from ray.rllib.algorithms.algorithm import Algorithm
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 
 from meqc_marl.config import Scenario
 from meqc_marl.evaluation.metrics import OracleReference, measure
@@ -20,6 +22,9 @@ from meqc_marl.trace import generate_trace
 #: Seeds from here on are kept for evaluation; training draws its own from all 32-bit numbers.
 HELD_OUT_SEED = 1_000_000
 NUM_TRACES = 4
+EVALUATIONS = 10
+#: Key of a result's evaluation.
+EVALUATION = "evaluation"
 
 
 def policy_of(algorithm: Algorithm) -> LearnedPolicy:
@@ -64,16 +69,22 @@ def mode_map(policy: LearnedPolicy) -> np.ndarray:
     return draw_mode_map(mode_map_rollouts(policy))
 
 
-def add_evaluation(
-    *, algorithm: Algorithm, result: dict[str, Any], every: int, env_steps: int | None = None, **kwargs: Any
-) -> None:
-    """RLlib callback ``on_train_result``: evaluate in every so many iterations, under ``evaluation`` of the result.
+def num_iterations(config: AlgorithmConfig, env_steps: int) -> int:
+    """Training iterations until so many environment steps are sampled."""
+    return max(1, -(-env_steps // config.min_sample_timesteps_per_iteration))
 
-    And in the iteration in which ``env_steps`` are reached, if given.
+
+def evaluate_while_training(config: AlgorithmConfig, env_steps: int) -> None:
+    """Have a run of so many steps evaluated some :data:`EVALUATIONS` times and at its end, by a callback."""
+    every = max(1, num_iterations(config, env_steps) // EVALUATIONS)
+    config.callbacks(on_train_result=partial(_add_evaluation, every=every, env_steps=env_steps))
+
+
+def _add_evaluation(*, algorithm: Algorithm, result: dict[str, Any], every: int, env_steps: int, **kwargs: Any) -> None:
+    """RLlib callback ``on_train_result``.
 
     RLlib's own hook for this, ``custom_evaluation_function``, loses what it returns in 2.60 and builds EnvRunners that
     nobody needs.
     """
-    is_last = env_steps is not None and steps_of(result) >= env_steps
-    if result["training_iteration"] % every == 0 or is_last:
-        result["evaluation"] = evaluate_against_oracle(algorithm)
+    if result["training_iteration"] % every == 0 or steps_of(result) >= env_steps:
+        result[EVALUATION] = evaluate_against_oracle(algorithm)

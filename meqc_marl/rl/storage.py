@@ -62,11 +62,7 @@ class Storage:
 
     def read(self, path: str) -> bytes | None:
         """The content of a file, by its path in the file system; None if there is none."""
-        try:
-            with self.filesystem.open_input_file(path) as file:
-                return bytes(file.read())
-        except FileNotFoundError:
-            return None
+        return read_file(self.filesystem, path)
 
     def read_named(self, name: str) -> bytes | None:
         """The content of a file in it; None if there is none."""
@@ -94,6 +90,15 @@ class Storage:
         name = f".writable-{secrets.token_hex(4)}"
         self.write(name, b"")
         self.filesystem.delete_file(f"{self.root}/{name}")
+
+
+def read_file(filesystem: Any, path: str) -> bytes | None:
+    """The content of a file of a file system; None if there is none."""
+    try:
+        with filesystem.open_input_file(path) as file:
+            return bytes(file.read())
+    except FileNotFoundError:
+        return None
 
 
 def check_uri(uri: str) -> None:

@@ -6,9 +6,7 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,17 +26,22 @@ from meqc_marl.errors import InputError
 from meqc_marl.rl.algorithm import DQNDDPG
 from meqc_marl.rl.checkpoint import POLICY_FOLDER
 from meqc_marl.rl.config import offloading_config, register_envs
-from meqc_marl.rl.evaluation import add_evaluation, evaluate_against_oracle, mode_map, policy_of
-from meqc_marl.rl.storage import Storage
+from meqc_marl.rl.evaluation import (
+    EVALUATION,
+    evaluate_against_oracle,
+    evaluate_while_training,
+    mode_map,
+    num_iterations,
+    policy_of,
+)
+from meqc_marl.rl.storage import Storage, read_file
 from meqc_marl.rl.tensorboard import MODE_MAP, SHOWN, env_steps, hparams, hparams_end, keep_what_is_shown, layout
 from meqc_marl.rl.trial_checkpoint import Curve, farthest, remove_others, seal
 
-EVALUATION = "evaluation"
 _STUDY_FILE = "study.json"
 _TRIALS_FOLDER = "trials"
 _BUDGET_SPENT = "budget_spent"
 CHECKPOINTS = 10
-EVALUATIONS = 10
 
 Report = Callable[[int, int, int], None]
 """Told how many trials have finished, run and failed."""
@@ -79,13 +82,8 @@ class TrialSpec:
             num_env_runners=self.num_env_runners,
             learner=self.learner,
         )
-        every = max(1, self.iterations(config) // EVALUATIONS)
-        config.callbacks(on_train_result=partial(add_evaluation, every=every, env_steps=self.env_steps))
+        evaluate_while_training(config, self.env_steps)
         return config
-
-    def iterations(self, config: Any) -> int:
-        """Training iterations in all."""
-        return max(1, -(-self.env_steps // config.min_sample_timesteps_per_iteration))
 
 
 Study = Mapping[str, TrialSpec]
@@ -251,11 +249,8 @@ class _JsonLog(JsonLoggerCallback):
         trial.init_local_path()
         log = Path(trial.local_path, EXPR_RESULT_FILE)
         if not log.exists():
-            storage = trial.storage
-            with suppress(FileNotFoundError):
-                stored = storage.storage_filesystem.open_input_file(f"{storage.trial_fs_path}/{EXPR_RESULT_FILE}")
-                with stored:
-                    log.write_bytes(stored.read())
+            stored = f"{trial.storage.trial_fs_path}/{EXPR_RESULT_FILE}"
+            log.write_bytes(read_file(trial.storage.storage_filesystem, stored) or b"")
         super().log_trial_start(trial)
 
 
@@ -345,7 +340,7 @@ def run_study(
                 stop={_BUDGET_SPENT: 1},
                 failure_config=tune.FailureConfig(max_failures=max_failures),
                 checkpoint_config=tune.CheckpointConfig(
-                    checkpoint_frequency=max(1, first.iterations(first.config()) // CHECKPOINTS),
+                    checkpoint_frequency=max(1, num_iterations(first.config(), first.env_steps) // CHECKPOINTS),
                     checkpoint_at_end=True,  # and the trial keeps one (see trial_checkpoint)
                 ),
                 callbacks=[*loggers(), _Progress()],

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from meqc_marl.files import unwritable
 from meqc_marl.rl.algorithm import DQNDDPG
 from meqc_marl.rl.checkpoint import list_checkpoints, remove_incomplete, save_checkpoint
 from meqc_marl.rl.config import offloading_config, register_envs
-from meqc_marl.rl.evaluation import add_evaluation, mode_map, policy_of
+from meqc_marl.rl.evaluation import EVALUATION, evaluate_while_training, mode_map, policy_of
 from meqc_marl.rl.run_folder import TrainingRun, begin_run
 from meqc_marl.rl.tensorboard import MODE_MAP, env_steps, layout, scalars
 
@@ -91,7 +90,7 @@ def _loop(algorithm: DQNDDPG, run: TrainingRun, folder: Path, report: Callable[[
             checkpoint = None
             steps = env_steps(result)
             values = scalars(result)
-            write(values, steps, mode_map(policy_of(algorithm)) if "evaluation" in result else None)
+            write(values, steps, mode_map(policy_of(algorithm)) if EVALUATION in result else None)
             report(Progress(steps, run.env_steps, values))
             if time.monotonic() - saved_at > run.checkpoint_every_s:
                 checkpoint = save_checkpoint(algorithm, policy_of(algorithm), folder)
@@ -141,8 +140,7 @@ def _config(scenario: Scenario, run: TrainingRun) -> Any:
 
 
 def _build(config: Any, run: TrainingRun) -> DQNDDPG:
-    iterations = max(1, run.env_steps // config.min_sample_timesteps_per_iteration)
-    config.callbacks(on_train_result=partial(add_evaluation, every=max(1, iterations // 10), env_steps=run.env_steps))
+    evaluate_while_training(config, run.env_steps)
     algorithm: DQNDDPG = config.build_algo()
     return algorithm
 
