@@ -15,12 +15,16 @@ from experiments.figure import (
     Claim,
     Data,
     Figure,
+    Method,
     Setting,
     best_kind,
     command,
     draw_over_slots,
     judge,
+    paired,
+    tell,
 )
+from meqc_marl.evaluation.statistics import Estimate
 
 SETTINGS = (Setting("mobile", 0.0),)
 
@@ -40,13 +44,19 @@ def verdict(data: Data) -> list[Claim]:
     others = np.min([curve for name, curve in running.items() if name != HYBRID.name], axis=0)
     share = float((running[HYBRID.name] < others).mean())
     verdict = "holds" if share == 1.0 else "depends" if share >= 0.5 else "does not hold"
-    claims.append(Claim("Ours is lowest throughout the episode.", verdict, f"at {share:.0%} of the marked slots"))
-    spread = {method.name: float(data.scores("mobile", method.name, "exact", "deviation").mean()) for method in METHODS}
-    number = "standard deviation of a slot's mean cost: " + ", ".join(f"{v:.2f} ({name})" for name, v in spread.items())
-    holds = spread[RANDOM.name] == max(spread.values())
-    claims.append(judge("Random fluctuates most.", holds, number))
-    holds = spread[QPU_CONTINUOUS.name] > spread[HYBRID.name]
-    claims.append(judge("QPU-only oscillates more than ours.", holds, number))
+    number = f"{kind}: at {share:.0%} of the marked slots"
+    claims.append(Claim("Ours is lowest throughout the episode.", verdict, number))
+
+    def steadier(method: Method, than: Method) -> Estimate:
+        return paired(data, "mobile", method.name, "exact", than.name, "exact", "deviation")
+
+    nearest = min((steadier(method, RANDOM) for method in METHODS if method is not RANDOM), key=lambda e: e.value)
+    what = "exact: standard deviation over the slots of the devices' mean cost"
+    number = f"{what}, random less the unsteadiest other: {tell(nearest, '+.2f')}"
+    claims.append(judge("Random fluctuates most.", nearest.low > 0, number))
+    more = steadier(HYBRID, QPU_CONTINUOUS)
+    number = f"{what}, QPU continuous less ours: {tell(more, '+.2f')}"
+    claims.append(judge("QPU-only oscillates more than ours.", more.low > 0, number))
     return [*claims, *learned_near_exact(data)]
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from experiments.claims import learned_near_exact, ours_best_everywhere
 from experiments.figure import (
     HYBRID,
@@ -15,12 +13,15 @@ from experiments.figure import (
     Data,
     Figure,
     Setting,
+    between,
     command,
     draw_over_settings,
     judge,
+    relative,
     tell,
 )
 
+_FLAT = 0.02
 POWERS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
 SETTINGS = tuple(
     Setting(f"p_max={power:g}", power, "paper", (f"devices.tx_power=[{power}, {power}]",)) for power in POWERS
@@ -29,28 +30,34 @@ SETTINGS = tuple(
 
 def draw(data: Data, path: Path) -> None:
     """Cost against the setting."""
-    draw_over_settings(data, path, FIGURE.title, "transmit power p_max, W")
+    draw_over_settings(data, path, FIGURE.title, "transmit power p_max, W", "log")
 
 
 def verdict(data: Data) -> list[Claim]:
     """Falls, then flat; least at 0.4 W; flat from 0.8 W on; random does not change."""
-    costs = {s["x"]: data.estimate(s["name"], HYBRID.name, "exact") for s in data.settings()}
-    values = {x: float(data.scores(f"p_max={x:g}", HYBRID.name, "exact").mean()) for x in costs}
-    best = min(values, key=lambda x: values[x])
-    first = min(values)
-    number = f"exact cost {tell(costs[first])} at {first:g} W, {tell(costs[best])} at {best:g} W"
-    claims = [judge("The cost falls with p_max, then is flat.", values[first] > values[best], number)]
-    near = [x for x in values if values[x] <= 1.002 * values[best]]
-    verdict = "holds" if best == 0.4 else "depends" if 0.4 in near else "does not hold"
-    number = f"least at {best:g} W; within 0.2 % of it: " + ", ".join(f"{x:g}" for x in near) + " W"
-    claims.append(Claim("0.4 W is best.", verdict, number))
-    change = values[1.0] / values[0.8] - 1.0
-    claims.append(judge("Flat between 0.8 and 1 W.", abs(change) < 0.01, f"{change:+.2%}"))
-    random = {x: float(np.median(data.scores(f"p_max={x:g}", RANDOM.name, "exact"))) for x in values}
-    low, high = random[first] / random[1.0] - 1.0, random[0.2] / random[1.0] - 1.0
-    number = f"median over traces against 1 W: {low:+.0%} at {first:g} W, {high:+.1%} at 0.2 W"
-    verdict = "holds" if abs(low) < 0.02 else "depends"
-    claims.append(Claim("Random is not affected by p_max.", verdict, number))
+    names = {s["x"]: s["name"] for s in data.settings()}
+    first, last = min(names), max(names)
+    costs = {x: data.estimate(name, HYBRID.name, "exact").value for x, name in names.items()}
+    best = min(costs, key=lambda x: costs[x])
+    falls = between(data, names[best], names[first])
+    rises = relative(data, names[best], names[last])
+    number = f"exact: {first:g} W costs {tell(falls, '+.2f')} more than {best:g} W, the best"
+    number += f"; {last:g} W {tell(rises, '+.1%')}"
+    claims = [judge("The cost falls with p_max, then is flat.", falls.low > 0 and rises.value < _FLAT, number)]
+    over = {x: between(data, names[0.4], name) for x, name in names.items() if x != 0.4}
+    nearest = min(over, key=lambda x: over[x].value)
+    verdict = "holds" if over[nearest].low > 0 else "depends" if over[nearest].high > 0 else "does not hold"
+    number = f"exact: the next, {nearest:g} W, costs {tell(over[nearest], '+.3f')} more"
+    reason = "" if verdict == "holds" else f"{nearest:g} W costs {'as little' if verdict == 'depends' else 'less'}"
+    claims.append(Claim("0.4 W is best.", verdict, number, reason))
+    change = relative(data, names[0.8], names[1.0])
+    claims.append(judge("Flat between 0.8 and 1 W.", abs(change.value) < 0.01, f"exact: {tell(change, '+.2%')}"))
+    low, high = (relative(data, names[1.0], names[x], RANDOM.name) for x in (first, 0.2))
+    number = f"against 1 W {tell(low, '+.1%')} at {first:g} W, {tell(high, '+.1%')} at 0.2 W"
+    is_flat = [abs(part.value) < _FLAT for part in (low, high)]
+    verdict = "holds" if all(is_flat) else "depends" if is_flat[1] else "does not hold"
+    reason = "" if all(is_flat) else "random transmits too: below 0.2 W its uploads take long"
+    claims.append(Claim("Random is not affected by p_max.", verdict, number, reason))
     return [*claims, ours_best_everywhere(data), *learned_near_exact(data)]
 
 

@@ -12,9 +12,12 @@ from experiments.figure import (
     Data,
     Figure,
     Setting,
+    between,
     command,
     draw_over_settings,
     judge,
+    relative,
+    tell,
 )
 
 QUBITS = (1000, 2000, 3000, 4000, 5000)
@@ -31,14 +34,15 @@ def draw(data: Data, path: Path) -> None:
 def verdict(data: Data) -> list[Claim]:
     """Not much changed; more qubits, more QPU, lower cost."""
     first, last = data.settings()[0]["name"], data.settings()[-1]["name"]
-    cost = data.scores(last, HYBRID.name, "exact").mean() / data.scores(first, HYBRID.name, "exact").mean() - 1.0
+    cost = relative(data, first, last)
+    number = f"exact: {tell(cost, '+.1%')} from 1000 to 5000 qubits"
+    claims = [judge("The cost is not much changed by the qubits.", abs(cost.value) < 0.05, number)]
     shares = [float(data.scores(name, HYBRID.name, "exact", "qpu_share").mean()) for name in (first, last)]
-    number = f"{cost:+.1%} from 1000 to 5000 qubits"
-    claims = [judge("The cost is not much changed by the qubits.", abs(cost) < 0.05, number)]
-    number = f"share of device-slots on the QPU {shares[0]:.3f} at 1000, {shares[1]:.3f} at 5000"
-    verdict = "holds" if shares[1] > shares[0] else "does not hold"
-    claims.append(Claim("With more qubits more goes to the QPU.", verdict, number))
-    claims.append(judge("The cost falls with the qubits.", cost < 0, f"{cost:+.1%}"))
+    more = between(data, first, last, metric="qpu_share")
+    number = f"exact: share of device-slots on the QPU {shares[0]:.3f} at 1000, {shares[1]:.3f} at 5000: "
+    number += tell(more, "+.3f")
+    claims.append(judge("With more qubits more goes to the QPU.", more.low > 0, number))
+    claims.append(judge("The cost falls with the qubits.", cost.high < 0, f"exact: {tell(cost, '+.1%')}"))
     return [*claims, ours_best_everywhere(data), *learned_near_exact(data)]
 
 

@@ -29,6 +29,7 @@ from meqc_marl.evaluation.optimum import constrained_optimum
 from meqc_marl.evaluation.rollout import rollout
 from meqc_marl.evaluation.statistics import (
     Estimate,
+    interquartile_mean,
     paired_interquartile_difference,
     stratified_interquartile_mean,
 )
@@ -105,6 +106,8 @@ SCALES: dict[str, Scale] = {
     "quick": Scale(env_steps=16_000, seeds=2, traces=10, everywhere=False),
     "paper": Scale(env_steps=250_000, seeds=10, traces=20, learner={"hidden": [512, 512, 512]}),
 }
+EXACT_ONLY = "-exact"
+"""Ends the name of the folder of data without training, which does not replace data with it."""
 AS_PRINTED = "as printed"
 """Variant with every formula as the paper prints it."""
 
@@ -188,11 +191,13 @@ class Claim:
         claim: What the paper says.
         verdict: ``holds``, ``does not hold`` or ``depends``.
         number: What was measured, in words.
+        reason: Why it does not hold, or on what it depends.
     """
 
     claim: str
     verdict: str
     number: str
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -202,8 +207,14 @@ class Data:
     content: dict[str, Any]
 
     def settings(self) -> list[dict[str, Any]]:
-        """Name, x and C_opt of every setting."""
+        """Name, x, C_opt on each trace, and share of the devices that cannot reach Delta, of every setting."""
         return list(self.content["settings"])
+
+    def out_of_reach(self) -> str:
+        """Which settings have devices that cannot reach Delta, in words; empty if none has."""
+        shares = [(setting["name"], setting["out_of_reach"]) for setting in self.settings()]
+        told = ", ".join(f"{share:.0%} at {name}" for name, share in shares if share > 0.005)
+        return f"Delta is out of reach of {told} of the devices" if told else ""
 
     def row(self, setting: str, method: str, kind: str) -> dict[str, Any] | None:
         """The row, if there is one."""
@@ -225,13 +236,13 @@ class Data:
         return np.array(row[metric], dtype=float)
 
     def estimate(self, setting: str, method: str, kind: str, metric: str = "cost") -> Estimate:
-        """Interquartile mean with a 95 % interval."""
+        """Interquartile mean with a 95 % interval, over training runs if there are several and else over traces."""
         return stratified_interquartile_mean(self.scores(setting, method, kind, metric))
 
 
-def judge(claim: str, holds: bool, number: str) -> Claim:
-    """A claim that holds or does not."""
-    return Claim(claim, "holds" if holds else "does not hold", number)
+def judge(claim: str, holds: bool, number: str, reason: str = "") -> Claim:
+    """A claim that holds or does not; the reason is told if it does not."""
+    return Claim(claim, "holds" if holds else "does not hold", number, "" if holds else reason)
 
 
 def judged(figure: Figure, content: dict[str, Any]) -> list[dict[str, str]]:
@@ -250,7 +261,7 @@ def run_figure(figure: Figure, options: FigureOptions) -> Data:
         raise InputError(f"scale is '{options.scale}'; it must be one of {', '.join(SCALES)}.")
     scale = SCALES[options.scale]
     settings = _kept(figure.settings, scale.settings)
-    folder = make_folder(options.out / options.scale)
+    folder = make_folder(options.out / f"{options.scale}{EXACT_ONLY if options.exact_only else ''}")
     study = {} if options.exact_only else dict(_trials(figure, settings, scale))
     started = time.perf_counter()
     records: dict[str, TrialRecord] = {}
@@ -353,7 +364,12 @@ def _evaluate(
     trace = generate_trace(scenario, range(HELD_OUT_SEED, HELD_OUT_SEED + scale.traces), num_slots=scale.slots)
     optimum = constrained_optimum(scenario, trace)
     content["settings"].append(
-        {"name": setting.name, "x": setting.x, "optimum": float(optimum.cost.mean()), **_feasibility(optimum)}
+        {
+            "name": setting.name,
+            "x": setting.x,
+            "optimum": np.round(optimum.cost.mean(-1), 6).tolist(),
+            "out_of_reach": float(1.0 - optimum.feasible.mean()),
+        }
     )
     oracle = OracleReference.of(rollout(make_policy(HYBRID.exact, scenario), scenario, trace))
     for method in figure.methods:
@@ -370,10 +386,6 @@ def _evaluate(
             row = _row(setting, method, "learned", policies, here, trace, oracle, figure.over_slots)
             row["curve"] = [[[steps, metrics["cost"]] for steps, metrics in record.curve] for record in found]
             content["rows"].append(row)
-
-
-def _feasibility(optimum: Any) -> dict[str, Any]:
-    return {"feasible": bool(optimum.feasible.all()), "out_of_reach": float(1.0 - optimum.feasible.mean())}
 
 
 def _row(
@@ -407,9 +419,25 @@ def _row(
     return row | lists
 
 
-def paired(data: Data, setting: str, method: str, kind: str, other: str, other_kind: str) -> Estimate:
-    """Difference in cost on the same traces, other minus method."""
-    return paired_interquartile_difference(data.scores(setting, other, other_kind), data.scores(setting, method, kind))
+def paired(
+    data: Data, setting: str, method: str, kind: str, other: str, other_kind: str, metric: str = "cost"
+) -> Estimate:
+    """Difference on the same traces, other minus method."""
+    return paired_interquartile_difference(
+        data.scores(setting, other, other_kind, metric), data.scores(setting, method, kind, metric)
+    )
+
+
+def between(data: Data, setting: str, other: str, method: str = HYBRID.name, metric: str = "cost") -> Estimate:
+    """What the exact method's score changes by from a setting to another, paired by trace."""
+    after, before = (data.scores(name, method, "exact", metric) for name in (other, setting))
+    return paired_interquartile_difference(after, before)
+
+
+def relative(data: Data, setting: str, other: str, method: str = HYBRID.name) -> Estimate:
+    """The same as a share of the first cost, trace by trace."""
+    first, second = (data.scores(name, method, "exact")[0] for name in (setting, other))
+    return interquartile_mean(second / first - 1.0)
 
 
 def best_kind(data: Data) -> str:
@@ -438,87 +466,108 @@ def axes_of(path: Path, title: str, xlabel: str, ylabel: str) -> Iterator[Any]:
         picture.savefig(file, format="png", dpi=130)
 
 
-def draw_over_settings(data: Data, path: Path, title: str, xlabel: str) -> None:
-    """Cost against x: learned with intervals as lines, exact as dashed ones in the same colour, C_opt in grey."""
+def draw_over_settings(data: Data, path: Path, title: str, xlabel: str, xscale: str = "linear") -> None:
+    """Cost against x: what is learned with intervals, the exact solvers dashed in the same colour, C_opt in black."""
     settings = data.settings()
     x = np.array([setting["x"] for setting in settings])
-    with axes_of(path, title, xlabel, "time-average cost of a device (11)") as axes:
-        for kind, line in (("learned", "-"), ("exact", "--")):
+    with axes_of(path, title + _BARS, xlabel, "time-average cost of a device (11)") as axes:
+        for kind in ("learned", "exact"):
             for name in data.methods(kind):
                 method = method_of(name)
-                there = [data.row(setting["name"], name, kind) is not None for setting in settings]
+                there = np.array([data.row(setting["name"], name, kind) is not None for setting in settings])
                 estimates = [
                     data.estimate(s["name"], name, kind) for s, has in zip(settings, there, strict=True) if has
                 ]
-                middle = np.array([estimate.value for estimate in estimates])
-                spread = np.abs(
-                    np.nan_to_num([[e.value - e.low for e in estimates], [e.high - e.value for e in estimates]])
-                )
-                only_exact = kind == "exact" and method.learner is not None and "learned" in _kinds(data, name)
+                has_marks = kind == "learned" or method.learner is None or "learned" not in _kinds(data, name)
+                # No line leads through settings in which nothing was trained.
+                learned_line = "-" if there.all() else ""
                 axes.errorbar(
                     x[there],
-                    middle,
-                    yerr=None if only_exact else spread,
+                    [estimate.value for estimate in estimates],
+                    yerr=_spread(estimates) if kind == "learned" else None,
                     color=method.colour,
-                    linestyle=line,
-                    marker=None if only_exact else method.marker,
+                    linestyle=learned_line if kind == "learned" else "--",
+                    marker=method.marker if has_marks else None,
                     markersize=5,
-                    capsize=2,
-                    linewidth=1.0 if only_exact else 1.5,
+                    capsize=3,
+                    linewidth=1.5 if kind == "learned" else 1.0,
                     label=f"{name}, {kind}",
                 )
-        axes.plot(x, [setting["optimum"] for setting in settings], ":", color="grey", label="C_opt")
+        reached = np.array([setting["out_of_reach"] == 0.0 for setting in settings])
+        optima = np.array([interquartile_mean(np.array(setting["optimum"])).value for setting in settings])
+        axes.plot(x[reached], optima[reached], "k+", markersize=9, zorder=5, label="C_opt")
+        for number, place in enumerate(x[~reached]):
+            label = "Delta out of reach of some devices" if number == 0 else None
+            axes.axvline(place, color="grey", linewidth=6, alpha=0.2, label=label)
+        axes.set_xscale(xscale)
+
+
+_BARS = "; bars and bands: 95 % over training runs"
+_SHADES = (("#00304D", "o"), ("#0072B2", "s"), ("#6DBCE8", "^"), ("#3F5B6E", "v"), ("#A9B8C2", "D"))
+"""Of our method's colour, for settings that are told apart in a picture of it alone."""
+
+
+def _spread(estimates: Sequence[Estimate]) -> np.ndarray:
+    """How far the intervals [2, N] reach below and above; nothing where a single run allows none."""
+    return np.abs(np.nan_to_num([[e.value - e.low for e in estimates], [e.high - e.value for e in estimates]]))
 
 
 def _kinds(data: Data, method: str) -> set[str]:
     return {row["kind"] for row in data.content["rows"] if row["method"] == method}
 
 
-def _colours(curves: Sequence[tuple[str, str, str]]) -> list[str]:
-    """That of its method for each curve; where settings are told apart, one for each."""
+def _looks(curves: Sequence[tuple[str, str, str]]) -> list[tuple[str, str]]:
+    """Colour and marker of its method for each curve; where settings are told apart, shades of our method's."""
     if len({setting for setting, _, _ in curves}) == 1:
-        return [method_of(name).colour for _, name, _ in curves]
-    cycle = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00")
-    return [cycle[number % len(cycle)] for number in range(len(curves))]
+        return [(method_of(name).colour, method_of(name).marker) for _, name, _ in curves]
+    return [_SHADES[number % len(_SHADES)] for number in range(len(curves))]
 
 
 def draw_over_slots(data: Data, path: Path, title: str, curves: Sequence[tuple[str, str, str]]) -> None:
     """Mean cost up to a slot; curves are (setting, method, label)."""
-    several_settings = len({setting for setting, _, _ in curves}) > 1
-    with axes_of(path, title, "slot", "mean cost of a device up to the slot") as axes:
-        for number, (colour, (setting, name, label)) in enumerate(zip(_colours(curves), curves, strict=True)):
+    with axes_of(path, title + _BARS, "slot", "mean cost of a device up to the slot") as axes:
+        for number, ((colour, marker), (setting, name, label)) in enumerate(zip(_looks(curves), curves, strict=True)):
             for kind, line in (("learned", "-"), ("exact", "--")):
                 row = data.row(setting, name, kind)
                 if row is None:
                     continue
                 running = np.array(row["running_cost"])  # [runs, traces, marks]
                 middle = [stratified_interquartile_mean(running[:, :, mark]) for mark in range(running.shape[-1])]
-                marker = "" if several_settings else method_of(name).marker
-                values = [e.value for e in middle]
-                every = (number, 10)
                 axes.plot(
-                    *(row["slots"], values, line),
+                    *(row["slots"], [e.value for e in middle], line),
                     color=colour,
                     marker=marker,
-                    markevery=every,
+                    markerfacecolor=colour if kind == "learned" else "none",
+                    markevery=(3 * number + (0 if kind == "learned" else 5), 10),
                     label=f"{label}, {kind}",
                 )
-                if kind == "learned" or method_of(name).learner is None:
+                if len(running) > 1:
                     low, high = [e.low for e in middle], [e.high for e in middle]
                     axes.fill_between(row["slots"], low, high, color=colour, alpha=0.15, linewidth=0)
 
 
 def draw_over_training(data: Data, path: Path, title: str, curves: Sequence[tuple[str, str, str]]) -> None:
     """Cost of the greedy policy during training, all runs; the exact solver's on the same traces as a dashed line."""
+    title += "; a line is a training run"
     with axes_of(path, title, "environment steps", "cost of the greedy policy on held-out traces") as axes:
-        for colour, (setting, name, label) in zip(_colours(curves), curves, strict=True):
+        for (colour, marker), (setting, name, label) in zip(_looks(curves), curves, strict=True):
             row = data.row(setting, name, "learned")
             for run, curve in enumerate(row["curve"] if row else ()):
                 steps, costs = np.array(curve).T
-                axes.plot(steps, costs, color=colour, linewidth=1.2, label=f"{label}, learned" if run == 0 else None)
+                told = f"{label}, learned" if run == 0 else None
+                axes.plot(*(steps, costs), color=colour, marker=marker, markersize=4, linewidth=1.2, label=told)
             # The traces of the evaluations during training are the first of all.
             exact = float(data.scores(setting, name, "exact")[0, :NUM_TRACES].mean())
-            axes.axhline(exact, color=colour, linestyle="--", linewidth=1, label=f"{label}, exact")
+            end = max((curve[-1][0] for curve in row["curve"]), default=1) if row else 1
+            axes.plot(
+                *([0, end], [exact, exact]),
+                color=colour,
+                linestyle="--",
+                marker=marker,
+                markerfacecolor="none",
+                linewidth=1,
+                label=f"{label}, exact",
+            )
 
 
 def command(figure: Figure) -> None:

@@ -8,9 +8,12 @@ from __future__ import annotations
 import importlib
 import json
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
-from experiments.figure import AS_PRINTED, RESULTS, Data, Figure, judged
+import tyro
+
+from experiments.figure import AS_PRINTED, EXACT_ONLY, RESULTS, Data, Figure, judged
 from meqc_marl.errors import InputError
 from meqc_marl.files import replacing
 
@@ -25,14 +28,14 @@ def ledger(folder: Path, scale: str = "quick") -> str:
     The column "as printed" is what exact solvers give when every formula stands as in the paper (preset
     ``paper-literal``); other variants have rows of their own.
     """
-    lines = ["| figure | claim | verdict | measured | as printed | command |", "|---|---|---|---|---|---|"]
+    lines = ["| figure | claim | verdict | measured | reason | as printed | command |", "|---|---|---|---|---|---|---|"]
     for name in FIGURES:
         path = folder / scale / f"fig{name}.json"
         if not path.exists():
             continue
         content = json.loads(path.read_text())
-        exact = "" if content["env_steps"] else " --exact-only"
-        run = f"`python -m experiments.fig{name} --scale {scale}{exact}`"
+        exact = " --exact-only" if scale.endswith(EXACT_ONLY) else ""
+        run = f"`python -m experiments.fig{name} --scale {scale.removesuffix(EXACT_ONLY)}{exact}`"
         variants = {variant: _by_claim(part["claims"]) for variant, part in content.get("variants", {}).items()}
         printed = variants.pop(AS_PRINTED, {})
         for claim in content["claims"]:
@@ -54,7 +57,8 @@ def _by_claim(claims: list[dict[str, str]]) -> dict[str, dict[str, str]]:
 
 
 def _row(figure: str, claim: dict[str, str], printed: str, run: str) -> str:
-    return f"| {figure} | {claim['claim']} | **{claim['verdict']}** | {claim['number']} | {printed} | {run} |"
+    cells = (figure, claim["claim"], f"**{claim['verdict']}**", claim["number"], claim["reason"], printed, run)
+    return f"| {' | '.join(cells)} |"
 
 
 def _told(printed: dict[str, str] | None, corrected: dict[str, str]) -> str:
@@ -93,10 +97,19 @@ def judge_again(folder: Path, scale: str = "quick") -> None:
         figure.draw(Data(content), path.with_suffix(".png"))
 
 
+@dataclass(frozen=True)
+class Ledger:
+    """Judge every claim from the stored scores, draw the figures, and put the table into the README."""
+
+    scale: str = "quick"
+    """Which results: quick, paper, or those without training, such as quick-exact."""
+
+
 def main() -> None:
+    scale = tyro.cli(Ledger, prog="python -m experiments.ledger").scale
     try:
-        judge_again(RESULTS)
-        text = put(README.read_text(), ledger(RESULTS))
+        judge_again(RESULTS, scale)
+        text = put(README.read_text(), ledger(RESULTS, scale))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None

@@ -11,7 +11,7 @@ import json
 import math
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -117,6 +117,7 @@ def run_search(search: Search) -> dict[str, Any]:
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     SearchTrial.of(search).spec({}).config()
     trainable, folder = SearchTrial.of(search), make_folder(search.out).resolve()
+    _begin(search, folder)
     path = str(folder / "trials")
     with local_ray():
         if tune.Tuner.can_restore(path):
@@ -168,6 +169,18 @@ def run_search(search: Search) -> dict[str, Any]:
     where = folder / "best.yaml"
     console.print(f"{len(finished)} of {len(results)} trials; best: {where}", highlight=False, soft_wrap=True)
     return learner
+
+
+def _begin(search: Search, folder: Path) -> None:
+    """Store what is searched, or check that it is what was begun there."""
+    text = json.dumps(
+        {**asdict(search), "out": None, "scenario": load_scenario(search.scenario).model_dump(mode="json")}
+    )
+    path = folder / "search.json"
+    if path.exists() and json.loads(path.read_text()) != json.loads(text):
+        raise InputError(f"output folder '{folder}' holds a search with other options; name another folder.")
+    with replacing(path) as file:
+        file.write(text.encode())
 
 
 def _score(result: Any) -> float:

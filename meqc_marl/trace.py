@@ -9,7 +9,7 @@ from __future__ import annotations
 import zipfile
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +86,11 @@ class Trace:
         nature = {name: getattr(self, name)[:, i : i + 1] for name in (*_NATURE, "position_m")}
         equipment = Equipment(**{name: getattr(self.equipment, name)[i : i + 1] for name in _EQUIPMENT})
         return Trace(**nature, equipment=equipment)
+
+    def window(self, start: int, stop: int | None = None) -> Trace:
+        """The same rows between two slots."""
+        nature = {name: getattr(self, name)[start:stop] for name in (*_NATURE, "position_m")}
+        return replace(self, **nature)
 
     @staticmethod
     def stack(rows: Sequence[Trace]) -> Trace:

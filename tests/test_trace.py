@@ -218,3 +218,12 @@ def test_files_that_are_no_npz(small: Scenario, tmp_path: Path) -> None:
     np.savez(path, gain=np.array([object()]))
     with pytest.raises(InputError, match="npz file"):  # pickles are not opened
         load_trace(path, small)
+
+
+def test_a_window_is_the_slots_between(small: Scenario) -> None:
+    trace = generate_trace(small, [3, 4], num_slots=12)
+    window = trace.window(5, 9)
+    for name in NATURE:
+        np.testing.assert_array_equal(getattr(window, name), getattr(trace, name)[5:9])
+    assert window.equipment is trace.equipment
+    assert_same_bits(trace.window(0), trace)

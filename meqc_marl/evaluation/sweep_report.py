@@ -192,6 +192,16 @@ def save_sweep_plot(points: Sequence[GridPoint], path: str | Path) -> None:
         figure.savefig(file, format=Path(path).suffix[1:].lower(), dpi=120)
 
 
+#: As in every figure: the exact counterpart dashed in the colour of the learned policy.
+_ORACLE: dict[str, Any] = {
+    "color": "#0072B2",
+    "linestyle": "--",
+    "marker": "s",
+    "markerfacecolor": "none",
+    "label": "exact oracle",
+}
+
+
 def _lines(axes: Any, points: Sequence[GridPoint], deltas: Sequence[float]) -> None:
     """Cost against 1 / V and backlog against V, at the feasible Delta nearest to 0.7."""
     feasible = [delta for delta in deltas if all(point.feasible for point in points if point.delta == delta)]
@@ -212,8 +222,8 @@ def _lines(axes: Any, points: Sequence[GridPoint], deltas: Sequence[float]) -> N
         middle = np.array([estimate.value for estimate in estimates])
         spread = np.abs(np.nan_to_num([[e.value - e.low for e in estimates], [e.high - e.value for e in estimates]]))
         axis.errorbar(x, middle, yerr=spread, color="#0072B2", marker="o", capsize=3, label="learned")
-        axis.plot(x, [point.oracle[metric] for point in line], "s--", color="#D55E00", label="exact oracle")
-        axis.plot(x, bound, ":", color="black", label="bound")
+        axis.plot(x, [point.oracle[metric] for point in line], **_ORACLE)
+        axis.plot(x, bound, ":", color="black", label="bound, with the learner's regret")
         if metric == "cost":
             axis.axhline(line[0].optimum, color="grey", linewidth=1, label="C_opt")
             axis.set_ylim(top=1.5 * middle.max(), bottom=0.9 * line[0].optimum)
@@ -225,7 +235,7 @@ def _lines(axes: Any, points: Sequence[GridPoint], deltas: Sequence[float]) -> N
         axis.legend(fontsize=8)
     worst = [min(point.learned["fraction_worst"].value, 1.0) for point in line]
     axes[2].plot(v, worst, "o-", color="#0072B2", label="learned")
-    axes[2].plot(v, [point.oracle["fraction_worst"] for point in line], "s--", color="#D55E00", label="exact oracle")
+    axes[2].plot(v, [point.oracle["fraction_worst"] for point in line], **_ORACLE)
     axes[2].axhline(delta, color="grey", linewidth=1, label="Delta")
     axes[2].set_xscale("log")
     axes[2].set(xlabel="V", ylabel=MAPS["fraction_worst"], title=f"Delta = {delta:g}")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import pyarrow
 import pyarrow.fs
@@ -17,6 +18,7 @@ from meqc_marl.errors import InputError
 from meqc_marl.files import make_folder, replacing
 
 _PATIENCE_S = 20.0
+_SECRET = re.compile("secret|password|token|sas|key", re.IGNORECASE)
 _SCHEMES = ("s3", "gs", "gcs", "file", "hdfs", "abfs")
 
 
@@ -105,7 +107,7 @@ def check_uri(uri: str) -> None:
     """Refuse what no storage can be, and a secret that logs and job lists would show.
 
     Raises:
-        InputError: If the scheme is not known, or there is a password in it.
+        InputError: If the scheme is not known, or a password or key is in it.
     """
     parts = urlsplit(uri)
     if parts.scheme not in _SCHEMES:
@@ -114,10 +116,10 @@ def check_uri(uri: str) -> None:
             + ", ".join(f"{name}://" for name in _SCHEMES)
             + "."
         )
-    if parts.password is not None:
-        shown = f"{parts.scheme}://{parts.username}:...@{parts.hostname}{parts.path}"
+    if parts.password is not None or any(_SECRET.search(name) for name, _ in parse_qsl(parts.query)):
+        shown = f"{parts.scheme}://...@{parts.hostname}{parts.path}"
         raise InputError(
-            f"storage '{shown}' holds a password; leave it to the environment of the cluster's machines, such as "
+            f"storage '{shown}' holds a secret; leave it to the environment of the cluster's machines, such as "
             "AWS_SECRET_ACCESS_KEY, or to their role."
         )
 
@@ -150,5 +152,14 @@ def _patiently(uri: str, work: Any) -> Any:
 
 
 def _unusable(uri: str, error: BaseException) -> InputError:
+    return InputError(f"storage '{uri}' cannot be written: {_reason(error)}.")
+
+
+def unreadable(uri: str, error: BaseException) -> InputError:
+    """What to tell of a storage that fails while it is read."""
+    return InputError(f"storage '{uri}' cannot be read: {_reason(error)}; the same command goes on.")
+
+
+def _reason(error: BaseException) -> str:
     reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-    return InputError(f"storage '{uri}' cannot be written: {reason.rstrip('.')}.")
+    return str(reason).rstrip(".")

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pyarrow
 import pyarrow.fs
 import ray
 from ray import tune
@@ -34,9 +35,9 @@ from meqc_marl.rl.evaluation import (
     num_iterations,
     policy_of,
 )
-from meqc_marl.rl.storage import Storage, read_file
+from meqc_marl.rl.storage import Storage, read_file, unreadable
 from meqc_marl.rl.tensorboard import MODE_MAP, SHOWN, env_steps, hparams, hparams_end, keep_what_is_shown, layout
-from meqc_marl.rl.trial_checkpoint import Curve, farthest, remove_others, seal
+from meqc_marl.rl.trial_checkpoint import Curve, farthest, last_number, remove_others, seal
 
 _STUDY_FILE = "study.json"
 _TRIALS_FOLDER = "trials"
@@ -184,7 +185,10 @@ class OffloadingTrial(DQNDDPG):
 
     def _go_on(self) -> None:
         self._has_begun = True
-        found = farthest(self._storage.storage_filesystem, self._storage.trial_fs_path)
+        where = self._storage.storage_filesystem, self._storage.trial_fs_path
+        found = farthest(*where)
+        # Tune may count from before; what is there must not be written over.
+        self._storage.current_checkpoint_index = last_number(*where)
         if found is None:
             return
         super().restore(_TrainingResult(found.checkpoint, found.metrics))
@@ -261,9 +265,22 @@ def loggers() -> list[tune.Callback]:
 
 
 class _Progress(tune.Callback):
-    """Tune stores its callbacks and brings them back; whom they tell belongs to the process."""
+    """Tells how far the study is; gives its trials as many failures as this process allows, and none yet.
+
+    Tune stores its callbacks and the trials' failures and brings them back; what is set here belongs to the process.
+    """
 
     report: Report | None = None
+    max_failures = 0
+    counts_anew = False
+
+    @override(tune.Callback)
+    def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        if _Progress.counts_anew:
+            _Progress.counts_anew = False
+            for trial in trials:
+                trial.max_failures = _Progress.max_failures
+                trial.run_metadata.num_failures = 0
 
     def _tell(self, trials: list[Trial]) -> None:
         if _Progress.report is not None:
@@ -303,7 +320,8 @@ def run_study(
         study: The trials. The storage remembers them: another study is refused.
         where: Where everything goes: a folder, or a bucket by URI; every node of a cluster must reach it.
         report: Called when a trial starts or ends, to show progress.
-        max_failures: Times that a trial whose process or machine dies is started again from its checkpoint.
+        max_failures: Times that a trial whose process or machine dies is started again from its checkpoint; counted
+            from this call on.
         resume: Go on with what is there; otherwise it is refused.
         autoscaling: The cluster may grow, so a trial larger than it is now is not refused.
         trainable: What a trial runs, where that is not training (to measure all the rest).
@@ -321,7 +339,7 @@ def run_study(
         _check_size(configs)
     storage = Storage.open(where)
     _begin(storage, study, resume)
-    _Progress.report = report
+    _Progress.report, _Progress.max_failures, _Progress.counts_anew = report, max_failures, True
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the new output prints whatever the verbosity
     trainable = trainable or OffloadingTrial.of(study)
     space = {"trial": tune.grid_search([{"name": name, **spec.labels} for name, spec in study.items()])}
@@ -362,7 +380,10 @@ def _name(trial: Trial) -> str:
 
 
 def _record(name: str, spec: TrialSpec, result: Any, storage: Storage) -> TrialRecord:
-    last = farthest(storage.filesystem, result.path)
+    try:
+        last = farthest(storage.filesystem, result.path)
+    except (OSError, pyarrow.ArrowException) as error:
+        raise unreadable(storage.uri, error) from error
     metrics = result.metrics or {}
     return TrialRecord(
         name=name,

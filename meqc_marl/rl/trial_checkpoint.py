@@ -53,9 +53,18 @@ def seal(folder: Path, metrics: dict[str, Any], curve: Curve) -> None:
 
 
 def farthest(filesystem: pyarrow.fs.FileSystem, trial: str) -> Sealed | None:
-    """The whole checkpoint in a trial's folder that got farthest; None if there is none."""
+    """The whole checkpoint in a trial's folder that got farthest; None if there is none.
+
+    Raises:
+        OSError: If the storage cannot be read.
+    """
     found = (_whole(filesystem, path) for path in _checkpoints(filesystem, trial))
     return max((each for each in found if each is not None), key=lambda each: each.env_steps, default=None)
+
+
+def last_number(filesystem: pyarrow.fs.FileSystem, trial: str) -> int:
+    """The highest number of a checkpoint in a trial's folder, whole or not; -1 if there is none."""
+    return max((int(path.rpartition("_")[2]) for path in _checkpoints(filesystem, trial)), default=-1)
 
 
 def remove_others(kept: Checkpoint) -> None:
@@ -76,7 +85,10 @@ def _whole(filesystem: pyarrow.fs.FileSystem, path: str) -> Sealed | None:
     try:
         with filesystem.open_input_file(f"{path}/{_SEAL}") as file:
             sealed = json.loads(file.read())
-    except (OSError, ValueError):
+    except (
+        FileNotFoundError,
+        ValueError,
+    ):  # not there yet, or torn; a storage that fails for now must not pass for that
         return None
     there = filesystem.get_file_info([f"{path}/{name}" for name in sealed["files"]])
     if [info.size for info in there] != list(sealed["files"].values()):

@@ -51,7 +51,7 @@ def test_a_dry_run_tells_what_would_be_done_and_reaches_nothing(capsys):
     [
         ([], "storage is missing; it must be a bucket or a folder"),
         (["--storage", "ftp://b"], "begins with 'ftp://'"),
-        (["--storage", "s3://me:secret@b"], "holds a password"),
+        (["--storage", "s3://me:secret@b"], "holds a secret"),
         (["--storage", "results/sweep"], "storage 'results/sweep' is not an absolute path"),
         (["--storage", "s3://b", "--delta", "2"], "lyapunov.delta is 2"),
         (["--storage", "s3://b", "--learner", "critic=x"], "must be one of multi-pass"),

@@ -48,8 +48,8 @@ def test_exact_part_gives_data_and_picture_and_the_same_again(tmp_path, name):
     files = []
     for folder in (tmp_path / "a", tmp_path / "b"):
         run_figure(figure_of(name), FigureOptions("smoke", folder, tmp_path / "work", exact_only=True))
-        assert (folder / "smoke" / f"fig{name}.png").read_bytes().startswith(b"\x89PNG")
-        files.append((folder / "smoke" / f"fig{name}.json").read_bytes())
+        assert (folder / "smoke-exact" / f"fig{name}.png").read_bytes().startswith(b"\x89PNG")
+        files.append((folder / "smoke-exact" / f"fig{name}.json").read_bytes())
     assert files[0] == files[1]
     content = json.loads(files[0])
     assert len(content["rows"]) == len(content["settings"]) * len(figure_of(name).methods)
@@ -82,7 +82,7 @@ def made_up(costs, learned=None):
             rows.append(
                 {"setting": "s", "method": name, "kind": kind, "cost": [[cost + t for t in range(4)]], **scores}
             )
-    return Data({"settings": [{"name": "s", "x": 0.0, "optimum": 1.0}], "rows": rows})
+    return Data({"settings": [{"name": "s", "x": 0.0, "optimum": [1.0] * 4, "out_of_reach": 0.0}], "rows": rows})
 
 
 def verdicts(claims):
@@ -100,24 +100,38 @@ def test_ranking_can_go_either_way():
     assert ours_best_everywhere(made_up(BY_RANK)).verdict == "holds"
     beaten = ours_best_everywhere(made_up(BY_RANK | {"CPU discrete": 9.0}))
     assert beaten.verdict == "does not hold"
-    assert beaten.number == (
-        "CPU discrete, the nearest, less ours at s: -1.00 [-1.00, -1.00]; "
-        "it offloads 0.40 on average, ours, held to Delta by its queue, 0.70"
+    assert beaten.number == "exact, 1 settings: CPU discrete, the nearest, less ours at s: -1.00 [-1.00, -1.00]"
+    assert beaten.reason == (
+        "not at s (exact); at s CPU discrete offloads 0.40 on average, ours, held to Delta by its queue, 0.70"
     )
 
 
 def test_ranking_tells_the_differences_it_is_judged_by():
     best, worst, _ = ranking(made_up(BY_RANK | {HYBRID.name: 99.0, RANDOM.name: 50.0}), "s")
-    assert best.number == "CPU continuous, the cheapest other, less ours: -88.00 [-88.00, -88.00]"
-    assert worst.number == "random less hybrid (ours), the dearest other: -49.00 [-49.00, -49.00]"
+    assert best.number == (
+        "exact: CPU continuous, the cheapest other, less ours: -88.00 [-88.00, -88.00]; "
+        "ours is cheaper with probability 0.00"
+    )
+    assert worst.number == "exact: random less hybrid (ours), the dearest other: -49.00 [-49.00, -49.00]"
+
+
+def test_ours_best_everywhere_may_depend_on_the_setting():
+    data = made_up(BY_RANK)
+    other = made_up(BY_RANK | {"QPU discrete": 9.0}).content["rows"]
+    data.content["settings"].append({"name": "t", "x": 1.0, "optimum": [1.0] * 4, "out_of_reach": 0.25})
+    data.content["rows"] += [row | {"setting": "t"} for row in other]
+    claim = ours_best_everywhere(data)
+    assert claim.verdict == "depends"
+    assert claim.reason.startswith("not at t (exact); at t QPU discrete offloads 0.40")
+    assert claim.reason.endswith("Delta is out of reach of 25% at t of the devices")
 
 
 def test_learned_methods_are_judged_against_their_own_counterparts():
     (near,) = learned_near_exact(made_up(BY_RANK, {HYBRID.name: 10.4}))
     assert near.verdict == "holds"
     assert near.number == (
-        "+3.5% at most; misses up to 1.0% of the deadlines that can be met (exact 1.0%); "
-        "falls short of Delta by 0.005 at most"
+        "+3.5% [+3.5%, +3.5%] at most; misses up to 1.0% of the deadlines that can be met (exact 1.0%); "
+        "falls short of Delta by 0.005 at most, of devices whose exact solver reaches it"
     )
     (far,) = learned_near_exact(made_up(BY_RANK, {HYBRID.name: 11.4}))
     assert far.verdict == "does not hold"
@@ -125,7 +139,7 @@ def test_learned_methods_are_judged_against_their_own_counterparts():
 
 def test_a_setting_without_training_is_left_out_of_what_is_learned():
     data = made_up(BY_RANK, BY_RANK)
-    data.content["settings"].append({"name": "t", "x": 1.0, "optimum": 1.0})
+    data.content["settings"].append({"name": "t", "x": 1.0, "optimum": [1.0] * 4, "out_of_reach": 0.0})
     data.content["rows"] += [
         {"setting": "t", "method": method.name, "kind": "exact", "cost": [[1.0] * 4]} for method in METHODS
     ]
@@ -184,24 +198,36 @@ def test_smoke_with_training_resumes_without_repeating(ray_session, tmp_path, na
     assert {path: path.read_bytes() for path in (tmp_path / "work").rglob("result.json")} == results
 
 
-def test_gaps_of_figure_3b_are_those_of_settled_queues(monkeypatch):
-    """Against sums by hand over the second half, for the devices that can reach Delta."""
+def test_the_long_run_of_figure_3b(monkeypatch):
+    """Against sums by hand, for the devices that can reach Delta."""
     module = importlib.import_module("experiments.fig3b")
     monkeypatch.setattr(module, "_LONG", 60)
+    monkeypatch.setattr(module, "_EPISODE", 20)
     monkeypatch.setattr(module, "_TRACES", 3)
     setting = Setting("V=1", 1.0, "static", ("lyapunov.v=1.0",))
-    found = module.steady_gaps([setting])["V=1"]
+    found = module.long_run([setting])["V=1"]
     scenario = setting.load()
     trace = generate_trace(scenario, range(HELD_OUT_SEED, HELD_OUT_SEED + 3), num_slots=60)
     cost = rollout(make_policy("oracle", scenario), scenario, trace).cost
-    optimum = constrained_optimum(scenario, trace)
-    expected = []
+    reaches = constrained_optimum(scenario, trace).feasible
+    optimum = constrained_optimum(scenario, trace.window(30)).cost
+    assert not reaches.all()
+    expected = {"first": [], "settled": [], "optimum": []}
     for row in range(3):
-        gaps = [
-            sum(float(cost[slot, row, device]) for slot in range(30, 60)) / 30 - optimum.cost[row, device]
-            for device in range(scenario.num_devices)
-            if optimum.feasible[row, device]
-        ]
-        expected.append(sum(gaps) / len(gaps))
-    np.testing.assert_allclose(found, expected, atol=1e-4)
-    assert not optimum.feasible.all()
+        devices = [device for device in range(scenario.num_devices) if reaches[row, device]]
+        for what, slots in (("first", range(20)), ("settled", range(30, 60))):
+            mean = [sum(float(cost[slot, row, device]) for slot in slots) / len(slots) for device in devices]
+            expected[what].append(sum(mean) / len(mean))
+        expected["optimum"].append(sum(float(optimum[row, device]) for device in devices) / len(devices))
+    for what, values in expected.items():
+        np.testing.assert_allclose(found[what], values, atol=1e-4)
+
+
+def test_verdicts_of_figure_3b_follow_the_costs():
+    verdict = importlib.import_module("experiments.fig3b").verdict
+    flat = {"first": [10.0, 11.0], "settled": [10.1, 11.1], "optimum": [10.0, 11.0]}
+    late = flat | {"first": [8.0, 9.0], "settled": [10.05, 11.05]}
+    settles, falls = verdict(Data({"besides": {"V=1": flat, "V=5": late}}))
+    assert (settles.verdict, falls.verdict) == ("depends", "holds")
+    settles, falls = verdict(Data({"besides": {"V=1": flat, "V=5": flat}}))
+    assert (settles.verdict, falls.verdict) == ("holds", "does not hold")

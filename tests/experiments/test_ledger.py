@@ -8,15 +8,15 @@ from meqc_marl.errors import InputError
 
 
 def test_a_row_for_every_claim(tmp_path):
-    (tmp_path / "quick").mkdir()
-    claims = [{"claim": f"c{i}", "verdict": "holds", "number": str(i)} for i in range(2)]
-    for name, steps in (("6", 100), ("3a", 0)):
-        content = {"env_steps": steps, "claims": claims}
-        (tmp_path / "quick" / f"fig{name}.json").write_text(json.dumps(content))
-    rows = ledger(tmp_path).splitlines()[2:]
+    claims = [{"claim": f"c{i}", "verdict": "holds", "number": str(i), "reason": "why"} for i in range(2)]
+    for scale in ("paper", "paper-exact"):
+        (tmp_path / scale).mkdir()
+        for name in ("6", "3a"):
+            (tmp_path / scale / f"fig{name}.json").write_text(json.dumps({"claims": claims}))
+    rows = ledger(tmp_path, "paper").splitlines()[2:]
     assert [row.split(" | ")[0] for row in rows] == ["| 3a", "| 3a", "| 6", "| 6"]
-    assert "--exact-only" in rows[0]
-    assert "--exact-only" not in rows[2]
+    assert rows[0] == "| 3a | c0 | **holds** | 0 | why |  | `python -m experiments.fig3a --scale paper` |"
+    assert "`python -m experiments.fig6 --scale paper --exact-only`" in ledger(tmp_path, "paper-exact")
     assert put(f"a\n{BEGIN}\nold\n{END}\nb", "new") == f"a\n{BEGIN}\nnew\n{END}\nb"
 
 
@@ -24,16 +24,17 @@ def test_other_systems_beside_the_corrected_one(tmp_path):
     (tmp_path / "quick").mkdir()
 
     def claims(*numbers):
-        return [{"claim": f"c{i}", "verdict": "holds", "number": number} for i, number in enumerate(numbers)]
+        return [
+            {"claim": f"c{i}", "verdict": "holds", "number": number, "reason": ""} for i, number in enumerate(numbers)
+        ]
 
     content = {
-        "env_steps": 1,
         "claims": claims("1", "2", "3"),
         "variants": {AS_PRINTED: {"claims": claims("1", "9")}, "other": {"claims": claims("1", "7")}},
     }
     (tmp_path / "quick" / "fig6.json").write_text(json.dumps(content))
     rows = [row.split(" | ") for row in ledger(tmp_path).splitlines()[2:]]
-    assert [row[4] for row in rows] == ["the same", "holds: 9", "", ""]
+    assert [row[5] for row in rows] == ["the same", "holds: 9", "", ""]
     assert (rows[3][0], rows[3][1], rows[3][3]) == ("| 6, other", "c1", "7")
 
 

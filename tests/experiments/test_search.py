@@ -1,12 +1,14 @@
 """The search: finds, stores what `train` takes, goes on; with Optuna and with a population."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import yaml
 
 from experiments.search import MUTATED, SPACE, Search, run_search
 from meqc_marl.config import load_scenario
+from meqc_marl.errors import InputError
 from meqc_marl.rl.config import offloading_config
 
 pytest.importorskip("optuna", reason="needs pip install -e '.[search]'")
@@ -37,6 +39,8 @@ def test_best_parameters_are_those_of_the_least_score(ray_session, search, sched
     assert config.critic_lr == [[0, found["critic_lr"]], [300, found["critic_lr"]], [1_000, found["critic_lr"] / 100]]
     # Once more: nothing is left to do, and the result is the same.
     assert run_search(search(scheduler)) == found
+    with pytest.raises(InputError, match="holds a search with other options"):
+        run_search(replace(search(scheduler), num_trials=3))
 
 
 def test_the_population_changes_parameters_of_the_space():

@@ -46,9 +46,10 @@ def test_a_bucket_by_its_filesystem(tmp_path):
 
 def test_refusals(tmp_path, monkeypatch):
     assert "begins with 'ftp://'; it must be a folder, or begin with one of s3://, gs://" in refused("ftp://x/y")
-    told = refused("s3://me:secret@bucket/x")
-    assert "storage 's3://me:...@bucket/x' holds a password" in told
-    assert "secret" not in told
+    for uri in ("s3://me:hidden@bucket/x", "s3://bucket/x?secret_key=hidden", "abfs://c@bucket/x?sas_token=hidden"):
+        told = refused(uri)
+        assert "@bucket/x' holds a secret" in told
+        assert "hidden" not in told
     (tmp_path / "file").write_text("")
     assert "cannot be written" in refused(tmp_path / "file" / "below")
     assert "cannot be written" in refused(f"file://{tmp_path}/file/below")

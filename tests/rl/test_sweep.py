@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import re
 import signal
 import subprocess
@@ -17,6 +18,7 @@ import requests
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from experiments.capacity_trials import StandIn
 from meqc_marl.cli.sweep import SweepCommand
 from meqc_marl.config import load_scenario
 from meqc_marl.errors import InputError
@@ -225,6 +227,33 @@ def test_a_trial_whose_process_is_killed_goes_on_from_its_checkpoint(ray_session
     assert rows[-1]["timesteps_total"] == expected[-1]["timesteps_total"] >= 16_000
     assert (record.env_steps, record.metrics) == (undisturbed.env_steps, undisturbed.metrics)
     assert record.curve == undisturbed.curve
+
+
+class DiesThrice(StandIn):
+    """A trial whose process dies in its first three attempts."""
+
+    marks: str
+
+    def step(self):
+        tried = len(os.listdir(self.marks))
+        if tried < 3:
+            Path(self.marks, str(tried)).touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().step()
+
+
+@pytest.mark.timeout(120)
+def test_failures_are_counted_anew_and_as_many_allowed_as_this_command_says(ray_session, tmp_path):
+    (tmp_path / "marks").mkdir()
+    base = DiesThrice.of({"scalars": {}, "evaluation": {"cost": 2.0}}, 2, 0.0, 0.0)
+    trainable = type(base.__name__, (base,), {"marks": str(tmp_path / "marks"), "__module__": __name__})
+    study = make(v=(1.0,))
+    (failed,) = run_study(study, tmp_path / "sweep", max_failures=0, trainable=trainable)
+    assert failed.error is not None
+    assert len(os.listdir(tmp_path / "marks")) == 1
+    (fine,) = run_study(study, tmp_path / "sweep", max_failures=2, trainable=trainable)
+    assert len(os.listdir(tmp_path / "marks")) == 3
+    assert (fine.error, fine.metrics) == (None, {"cost": 2.0})
 
 
 @pytest.mark.long

@@ -1,13 +1,16 @@
 """A trial goes on from a checkpoint that is whole, even where Tune's state names one that is gone."""
 
 import shutil
+from pathlib import Path
 
 import pyarrow.fs
 import pytest
+from ray.train._internal.storage import StorageContext
 from ray.tune import Checkpoint
 
-from meqc_marl.rl.study import run_study
-from meqc_marl.rl.trial_checkpoint import farthest, remove_others, seal
+from meqc_marl.rl.algorithm import DQNDDPG
+from meqc_marl.rl.study import OffloadingTrial, run_study
+from meqc_marl.rl.trial_checkpoint import farthest, last_number, remove_others, seal
 from tests.rl.test_sweep import make
 
 
@@ -59,6 +62,38 @@ def test_the_whole_one_that_got_farthest_is_found(tmp_path, trial, damage):
         assert farthest(FILES, str(tmp_path)).checkpoint.path == trial[number].path
         spoil(number)
     assert farthest(FILES, str(tmp_path)) is None
+
+
+def test_a_storage_that_does_not_answer_is_not_taken_for_an_empty_one(tmp_path, trial):
+    """Else a trial would begin anew and remove what it had."""
+
+    class Silent:
+        get_file_info = FILES.get_file_info
+
+        def open_input_file(self, path):
+            raise OSError(110, "Connection timed out")
+
+    with pytest.raises(OSError, match="timed out"):
+        farthest(Silent(), str(tmp_path))
+
+
+def test_what_is_there_is_not_written_over_where_tune_counts_from_before(tmp_path, trial, monkeypatch):
+    restored = []
+    monkeypatch.setattr(DQNDDPG, "restore", lambda self, result: restored.append(result.checkpoint.path))
+    mine = object.__new__(OffloadingTrial)
+    mine._budget, mine._has_ended = 1_000, False
+    mine._storage = StorageContext(str(tmp_path.parent), tmp_path.name, trial_dir_name=".", current_checkpoint_index=0)
+    mine._go_on()
+    assert restored == [trial[1].path]
+    mine._storage._update_checkpoint_index({})
+    assert Path(mine._storage.checkpoint_fs_path).name == "checkpoint_000003"
+
+
+def test_numbers_go_on_after_all_that_is_there(tmp_path, trial):
+    assert last_number(FILES, str(tmp_path)) == 2
+    (tmp_path / "checkpoint_000012").mkdir()
+    assert last_number(FILES, str(tmp_path)) == 12
+    assert last_number(FILES, str(tmp_path / "gone")) == -1
 
 
 def test_all_others_are_removed(tmp_path, trial):
