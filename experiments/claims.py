@@ -74,9 +74,9 @@ def ours_best_everywhere(data: Data) -> Claim:
             continue
         where = min(least, key=lambda name: least[name][1].low)
         name, estimate = least[where]
-        told.append(
-            f"{kind}, {len(least)} settings: {name}, the nearest, less ours at {where}: {tell(estimate, '+.2f')}"
-        )
+        settings = "1 setting" if len(least) == 1 else f"{len(least)} settings"
+        nearest = f"{name}, the nearest, less ours at {where}: {tell(estimate, '+.2f')}"
+        told.append(f"{kind}, {settings}: {nearest}")
         fails += [(kind, setting) for setting, (_, difference) in least.items() if difference.low <= 0]
         judged += len(least)
     verdict = "holds" if not fails else "does not hold" if len(fails) == judged else "depends"

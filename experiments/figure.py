@@ -549,6 +549,8 @@ def draw_over_slots(data: Data, path: Path, title: str, curves: Sequence[tuple[s
 def draw_over_training(data: Data, path: Path, title: str, curves: Sequence[tuple[str, str, str]]) -> None:
     """Cost of the greedy policy during training, all runs; the exact solver's on the same traces as a dashed line."""
     title += "; a line is a training run"
+    ends = [curve[-1][0] for row in data.content["rows"] for curve in row.get("curve", ())]
+    end = max(ends, default=1)
     with axes_of(path, title, "environment steps", "cost of the greedy policy on held-out traces") as axes:
         for (colour, marker), (setting, name, label) in zip(_looks(curves), curves, strict=True):
             row = data.row(setting, name, "learned")
@@ -558,7 +560,6 @@ def draw_over_training(data: Data, path: Path, title: str, curves: Sequence[tupl
                 axes.plot(*(steps, costs), color=colour, marker=marker, markersize=4, linewidth=1.2, label=told)
             # The traces of the evaluations during training are the first of all.
             exact = float(data.scores(setting, name, "exact")[0, :NUM_TRACES].mean())
-            end = max((curve[-1][0] for curve in row["curve"]), default=1) if row else 1
             axes.plot(
                 *([0, end], [exact, exact]),
                 color=colour,

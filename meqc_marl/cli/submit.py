@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from meqc_marl.cli.options import InputFile, read_mapping
-from meqc_marl.cli.sweep import SweepOptions, show_trials
+from meqc_marl.cli.sweep import REPORT_TOLD, SweepOptions, show_trials
 from meqc_marl.errors import InputError
 
 if TYPE_CHECKING:
@@ -43,10 +43,10 @@ class SubmitCommand(SweepOptions):
             raise InputError("storage is missing; it must be a bucket or a folder that every node shares (--storage).")
         runtime_env = read_mapping("runtime-env", self.runtime_env) if self.runtime_env else {}
         study = self.study()
-        _check_storage(self.storage)
+        storage = _checked_storage(self.storage)
         needed = (1 + self.num_env_runners) * len(study)
         entrypoint = shlex.join(
-            ["python", "-m", "meqc_marl.cli", "sweep", *self.words(), "--storage", self.storage, "--resume"]
+            ["python", "-m", "meqc_marl.cli", "sweep", *self.words(), "--storage", storage, "--resume"]
         )
         console = Console()
         steps = sum(spec.env_steps for spec in study.values())
@@ -54,7 +54,7 @@ class SubmitCommand(SweepOptions):
             ("cluster", self.address),
             ("trials", f"{len(study)}, {1 + self.num_env_runners} CPUs each; all at once {needed:,} CPUs"),
             ("environment steps", f"{steps:,} in all"),
-            ("storage", self.storage),
+            ("storage", storage),
             (
                 "driver",
                 "on the head" if self.driver_resource is None else f"on a machine with '{self.driver_resource}'",
@@ -67,17 +67,22 @@ class SubmitCommand(SweepOptions):
             return
         from meqc_marl.cluster.archive import save, unpack
         from meqc_marl.cluster.client import JobClient
+        from meqc_marl.rl.study import SLIVER
 
         client = JobClient(self.address)
         client.check()
-        job = client.running(self.storage)
-        resources = {self.driver_resource: 0.001} if self.driver_resource else {}
+        for name in {self.driver_resource, self.learner_resource} - {None} if not self.autoscaling else ():
+            client.check_resource(str(name))
+        job = client.running(entrypoint, storage)
+        resources = {self.driver_resource: SLIVER} if self.driver_resource else {}
         if job is None:
-            job = client.submit(entrypoint, self.storage, runtime_env, resources)
+            job = client.submit(entrypoint, storage, runtime_env, resources)
         console.print(f"job: {job}", highlight=False)
         try:
-            self._follow(client, job, len(study))
-            archive = shlex.join(["python", "-m", "meqc_marl.cluster.archive", self.storage])
+            failure, has_report = self._follow(client, job, len(study))
+            if failure is not None and not has_report:
+                raise failure
+            archive = shlex.join(["python", "-m", "meqc_marl.cluster.archive", storage])
             fetch = client.submit(archive, "", runtime_env, resources)
             for _ in client.follow(fetch):
                 pass
@@ -90,14 +95,17 @@ class SubmitCommand(SweepOptions):
             raise
         for path in save(unpack(client.log(fetch)), self.out):
             console.print(f"fetched: {path}", highlight=False, soft_wrap=True)
+        if failure is not None:
+            raise failure
 
-    def _follow(self, client: JobClient, job: str, total: int) -> None:
+    def _follow(self, client: JobClient, job: str, total: int) -> tuple[InputError | None, bool]:
         """Show the log, its lines about trials as a bar.
 
-        Raises:
-            InputError: If the job fails, with the last thing that it said.
+        Returns:
+            An error with the last thing that the job said, if it failed; and whether it left a report: it does so even
+            if some trials failed.
         """
-        last = ""
+        last, has_report = "", False
         with show_trials(total) as report:
             for line in client.follow(job):
                 if progress := _PROGRESS.match(line):
@@ -106,14 +114,16 @@ class SubmitCommand(SweepOptions):
                 elif line.strip():
                     print(line, flush=True)
                     last = line.strip()
-        status = client.status(job)
-        if status != "SUCCEEDED":
-            reason = last.removeprefix("error: ").rstrip(".") or "it said nothing"
-            raise InputError(f"job {job} has {status.lower()}: {reason}; the same command goes on with it.")
+                    has_report |= line.startswith(f"{REPORT_TOLD}: ")
+        status, message = client.status(job)
+        if status == "SUCCEEDED":
+            return None, True
+        reason = (last or message).removeprefix("error: ").rstrip(".") or "it said nothing"
+        return InputError(f"job {job} has {status.lower()}: {reason}; the same command goes on with it."), has_report
 
 
-def _check_storage(storage: str) -> None:
-    """Refuse what the cluster would refuse, or would take for another place."""
+def _checked_storage(storage: str) -> str:
+    """The name by which jobs on it are told; what the cluster would refuse, or take for another place, is refused."""
     # Ray takes seconds to import; bad input of other kinds has been told by now.
     from ray.air._internal.uri_utils import is_uri
 
@@ -123,3 +133,4 @@ def _check_storage(storage: str) -> None:
         check_uri(storage)
     elif not Path(storage).is_absolute():
         raise InputError(f"storage '{storage}' is not an absolute path; each node would have one of its own.")
+    return storage.rstrip("/")

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 REPORT = ("sweep.png", "sweep-points.json", "trials.json")
 """Files that a finished sweep leaves in its storage, beside its trials."""
+REPORT_TOLD = "picture"
+"""Begins the line that tells where they are."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class SweepOptions:
     """Change a parameter of the learner, such as critic=separate; may be repeated."""
     num_env_runners: int = 0
     """Remote samplers of a trial, a core each. Without any, an interrupted trial ends exactly as an undisturbed one."""
+    learner_resource: str | None = None
+    """Custom resource of the machines on which Learners run, such as driver; by default they run on any."""
     max_failures: int = 3
     """Times that a trial is started again after its process or machine died; -1 for any number."""
     autoscaling: bool = False
@@ -68,7 +72,11 @@ class SweepOptions:
 
         budget = self.env_steps or default_env_steps(scenario)
         seeds = range(self.num_seeds)
-        study = sweep_study(scenario, self.v, self.delta, seeds, budget, learner, self.num_env_runners)
+        study = sweep_study(
+            *(scenario, self.v, self.delta, seeds, budget, learner),
+            num_env_runners=self.num_env_runners,
+            learner_resource=self.learner_resource,
+        )
         next(iter(study.values())).config()  # knows which parameters a learner has
         return study
 
@@ -85,6 +93,8 @@ class SweepOptions:
         for parameter in self.learner:
             words += ["--learner", parameter]
         words += ["--num-env-runners", str(self.num_env_runners), "--max-failures", str(self.max_failures)]
+        if self.learner_resource is not None:
+            words += ["--learner-resource", self.learner_resource]
         return [*words, *(["--autoscaling"] if self.autoscaling else [])]
 
 
@@ -122,7 +132,7 @@ class SweepCommand(SweepOptions):
                     storage.write(name, path.read_bytes())
         console = Console()
         for what, where in (
-            ("picture", storage.uri_of("sweep.png")),
+            (REPORT_TOLD, storage.uri_of("sweep.png")),
             ("numbers", storage.uri_of("sweep-points.json")),
             ("curves", f"tensorboard --logdir {storage.uri}"),
         ):

@@ -1,4 +1,4 @@
-"""Ray's job API from outside the cluster: every request ends in time, every refusal is one sentence."""
+"""Ray's job API from outside the cluster: every question ends in time, every refusal is one sentence."""
 
 from __future__ import annotations
 
@@ -49,12 +49,35 @@ class JobClient:
             )
         self._get("/api/jobs/")  # the version is told to anyone
 
-    def running(self, storage: str) -> str | None:
-        """The job that works on a storage now, if any."""
+    def check_resource(self, name: str) -> None:
+        """See that a machine of the cluster has a custom resource.
+
+        Raises:
+            InputError: If none has: Ray would wait a quarter of an hour for one.
+        """
+        nodes = self._get("/api/v0/nodes?detail=1")["data"]["result"]["result"]
+        if not any(name in node["resources_total"] for node in nodes if node["state"] == "ALIVE"):
+            raise InputError(
+                f"no machine of the cluster at {self.address} has the resource '{name}'; name another, or say that the "
+                "cluster grows (--autoscaling)."
+            )
+
+    def running(self, entrypoint: str, storage: str) -> str | None:
+        """The job that works on a storage now, if any.
+
+        Raises:
+            InputError: If it is not the same work.
+        """
         for job in self._get("/api/jobs/"):
             mine = (job.get("metadata") or {}).get("storage") == storage
-            if mine and job.get("status") not in ENDED and job.get("submission_id"):
-                return str(job["submission_id"])
+            if not mine or job.get("status") in ENDED or not job.get("submission_id"):
+                continue
+            if job.get("entrypoint") != entrypoint:
+                raise InputError(
+                    f"job {job['submission_id']} works on storage '{storage}' with other options; give its command, "
+                    "name another storage, or stop it."
+                )
+            return str(job["submission_id"])
         return None
 
     def submit(self, entrypoint: str, storage: str, runtime_env: dict[str, Any], resources: dict[str, float]) -> str:
@@ -80,9 +103,10 @@ class JobClient:
             raise InputError(f"the cluster at {self.address} does not take the job: {reason}.") from error
         return name
 
-    def status(self, job: str) -> str:
-        """Ray's word for how a job stands."""
-        return str(self._get(f"/api/jobs/{job}")["status"])
+    def status(self, job: str) -> tuple[str, str]:
+        """Ray's word for how a job stands, and its reason."""
+        job_info = self._get(f"/api/jobs/{job}")
+        return str(job_info["status"]), " ".join(str(job_info.get("message") or "").split())
 
     def log(self, job: str) -> str:
         """All that a job has printed."""
@@ -94,10 +118,10 @@ class JobClient:
         Raises:
             InputError: If the cluster does not come back.
         """
-        told, heard = 0, time.monotonic()
+        told, heard, waits_for = 0, time.monotonic(), ""
         while True:
             try:
-                ended = self.status(job) in ENDED  # asked first: what it says last is in the log by then
+                status, message = self.status(job)  # asked first: what it says last is in the log by then
                 log = self.log(job)
                 heard = time.monotonic()
             except InputError:
@@ -105,6 +129,10 @@ class JobClient:
                     raise
                 time.sleep(_POLL_S)
                 continue
+            if status == "PENDING" and message != waits_for:
+                yield message
+                waits_for = message
+            ended = status in ENDED
             whole = len(log) if ended else log.rfind("\n") + 1
             if whole > told:
                 yield from log[told:whole].splitlines()

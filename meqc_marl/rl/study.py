@@ -43,6 +43,8 @@ _STUDY_FILE = "study.json"
 _TRIALS_FOLDER = "trials"
 _BUDGET_SPENT = "budget_spent"
 CHECKPOINTS = 10
+SLIVER = 0.001
+"""Share of a machine's custom resource that says where something runs, and leaves room for a thousand."""
 
 Report = Callable[[int, int, int], None]
 """Told how many trials have finished, run and failed."""
@@ -60,6 +62,7 @@ class TrialSpec:
         labels: What tells it from the others, for tables and TensorBoard's hparams.
         num_env_runners: Remote samplers, a core each; without any the trial samples for itself, and a trial that is
             interrupted ends as if it had not been.
+        learner_resource: Custom resource of the machines on which its Learner must run; None for any machine.
     """
 
     scenario: dict[str, Any]
@@ -68,6 +71,7 @@ class TrialSpec:
     learner: dict[str, Any] = field(default_factory=dict)
     labels: dict[str, float | str] = field(default_factory=dict)
     num_env_runners: int = 0
+    learner_resource: str | None = None
 
     def config(self) -> Any:
         """The algorithm's configuration.
@@ -83,6 +87,8 @@ class TrialSpec:
             num_env_runners=self.num_env_runners,
             learner=self.learner,
         )
+        if self.learner_resource is not None:  # the Learner is in the trial's main process
+            config.resources(custom_resources_for_main_process={self.learner_resource: SLIVER})
         evaluate_while_training(config, self.env_steps)
         return config
 
@@ -399,13 +405,24 @@ def _record(name: str, spec: TrialSpec, result: Any, storage: Storage) -> TrialR
 
 def _check_size(configs: Iterable[Any]) -> None:
     """Refuse a trial that the cluster has no room for: Tune would wait for ever."""
-    needed = max(DQNDDPG.default_resource_request(config).required_resources.get("CPU", 0) for config in configs)
-    there = ray.cluster_resources().get("CPU", 0) if ray.is_initialized() else needed
-    if needed > there:
+    if not ray.is_initialized():
+        return
+    there = ray.cluster_resources()
+    needed: dict[str, float] = {}
+    for config in configs:
+        for name, amount in DQNDDPG.default_resource_request(config).required_resources.items():
+            needed[name] = max(amount, needed.get(name, 0.0))
+    if needed["CPU"] > there.get("CPU", 0.0):
         raise InputError(
-            f"a trial needs {needed:g} CPUs and the cluster has {there:g}; give it fewer EnvRunners "
-            "(--num-env-runners), or say that the cluster grows (--autoscaling)."
+            f"a trial needs {needed['CPU']:g} CPUs and the cluster has {there.get('CPU', 0.0):g}; give it fewer "
+            "EnvRunners (--num-env-runners), or say that the cluster grows (--autoscaling)."
         )
+    for name, amount in needed.items():
+        if amount > there.get(name, 0.0):
+            raise InputError(
+                f"a trial needs a machine with the resource '{name}' and the cluster has none; name another "
+                "(--learner-resource), or say that the cluster grows (--autoscaling)."
+            )
 
 
 def _begin(storage: Storage, study: Study, resume: bool) -> None:

@@ -18,6 +18,7 @@ def sweep_study(
     env_steps: int,
     learner: dict[str, Any] | None = None,
     num_env_runners: int = 0,
+    learner_resource: str | None = None,
 ) -> dict[str, TrialSpec]:
     """The trials of a grid.
 
@@ -28,6 +29,7 @@ def sweep_study(
         env_steps: Budget of a trial.
         learner: Parameters of the learner other than the defaults.
         num_env_runners: Remote samplers of a trial.
+        learner_resource: Custom resource of the machines on which Learners must run.
 
     Raises:
         InputError: If a value is not allowed, or one is given twice.
@@ -47,5 +49,6 @@ def sweep_study(
                     learner=learner or {},
                     labels={"v": at_v, "delta": at_delta, "seed": seed},
                     num_env_runners=num_env_runners,
+                    learner_resource=learner_resource,
                 )
     return study

@@ -87,18 +87,33 @@ def test_addresses():
 
 def test_the_job_of_a_storage_is_found_while_it_runs(server):
     def job(name, status, storage):
-        return {"submission_id": name, "status": status, "metadata": {"storage": storage}}
+        return {"submission_id": name, "status": status, "metadata": {"storage": storage}, "entrypoint": "sweep --v 1"}
 
     ended = [job("a", "SUCCEEDED", "s3://x"), job("b", "RUNNING", "s3://y"), {"status": "RUNNING", "metadata": None}]
     server.answers["/api/jobs/"] = ended
-    assert server.client.running("s3://x") is None
+    assert server.client.running("sweep --v 1", "s3://x") is None
     server.answers["/api/jobs/"] = [*ended, job("c", "PENDING", "s3://x")]
-    assert server.client.running("s3://x") == "c"
+    assert server.client.running("sweep --v 1", "s3://x") == "c"
+    with pytest.raises(InputError, match="job c works on storage 's3://x' with other options") as told:
+        server.client.running("sweep --v 2", "s3://x")
+    assert is_one_sentence(str(told.value))
+
+
+def test_a_resource_that_no_machine_has_is_told(server):
+    def node(state, **resources):
+        return {"state": state, "resources_total": resources}
+
+    nodes = [node("ALIVE", CPU=2.0), node("ALIVE", CPU=2.0, driver=1.0), node("DEAD", gone=1.0)]
+    server.answers["/api/v0/nodes?detail=1"] = {"data": {"result": {"result": nodes}}}
+    server.client.check_resource("driver")
+    with pytest.raises(InputError, match=r"no machine of the cluster at .* has the resource 'gone'") as told:
+        server.client.check_resource("gone")
+    assert is_one_sentence(str(told.value))
 
 
 def follow(server, statuses, logs):
     """Each poll takes the next answer, the last for ever; an integer is an HTTP error."""
-    server.answers["/api/jobs/j"] = [(s if isinstance(s, int) else {"status": s},) for s in statuses]
+    server.answers["/api/jobs/j"] = [(s if isinstance(s, int | dict) else {"status": s},) for s in statuses]
     server.answers["/api/jobs/j/logs"] = [({"logs": log},) for log in logs]
     return list(server.client.follow("j"))
 
@@ -108,6 +123,15 @@ def test_lines_come_once_and_whole(server, monkeypatch):
     statuses = ["RUNNING", "RUNNING", "RUNNING", "SUCCEEDED"]
     logs = ["one\ntw", "one\ntwo\n", "one\ntwo\n", "one\ntwo\nthree"]
     assert follow(server, statuses, logs) == ["one", "two", "three"]
+
+
+def test_what_a_job_waits_for_is_told_once(server, monkeypatch):
+    monkeypatch.setattr(module, "_POLL_S", 0.0)
+    waits = {"status": "PENDING", "message": "waiting for\nresources"}
+    assert follow(server, [waits, waits, "RUNNING", "SUCCEEDED"], ["", "", "", "one\n"]) == [
+        "waiting for resources",
+        "one",
+    ]
 
 
 def test_silence_is_waited_out(server, monkeypatch):

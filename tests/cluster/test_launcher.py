@@ -73,17 +73,26 @@ def test_gcp_uses_a_network_of_the_users():
         assert kind["node_config"]["networkInterfaces"][0]["subnetwork"], "the default network opens ssh to the world"
 
 
-@pytest.mark.parametrize(("addresses", "resources"), [("10.0.0.1 192.0.2.11", '{"driver":1}'), ("192.0.2.12", "{}")])
-def test_one_of_the_fixed_machines_is_for_drivers(tmp_path, addresses, resources):
+@pytest.mark.parametrize(
+    ("addresses", "cores", "given", "resources"),
+    [
+        ("10.0.0.1 192.0.2.11", 8, 6, '{"driver":1}'),
+        ("192.0.2.11", 2, 0, '{"driver":1}'),
+        ("192.0.2.12", 8, 8, "{}"),
+    ],
+)
+def test_one_of_the_fixed_machines_is_for_drivers(tmp_path, addresses, cores, given, resources):
     config = read(CLUSTER / "launcher" / "local.yaml")
     assert config["min_workers"] == config["max_workers"] == len(config["provider"]["worker_ips"])
     assert "--num-cpus=0" in config["head_start_ray_commands"][-1]
     tools = tmp_path / "venv" / "bin"
     tools.mkdir(parents=True)
-    for name, body in (("hostname", f"echo '{addresses} '"), ("ray", 'printf "%s\\n" "$@"')):
+    stand_ins = {"hostname": f"echo '{addresses} '", "nproc": f"echo {cores}", "ray": 'printf "%s\\n" "$@"'}
+    for name, body in stand_ins.items():
         (tools / name).write_text(f"#!/bin/sh\n{body}\n")
         (tools / name).chmod(stat.S_IRWXU)
     env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "RAY_HEAD_IP": "192.0.2.10"}
     command = config["worker_start_ray_commands"][-1].replace("ulimit -n 65536;", "")
     done = subprocess.run(["bash", "-euc", command], env=env, capture_output=True, text=True, check=True, timeout=60)
-    assert done.stdout.splitlines() == ["start", "--address=192.0.2.10:6379", f"--resources={resources}"]
+    options = ["--address=192.0.2.10:6379", f"--num-cpus={given}", f"--resources={resources}"]
+    assert done.stdout.splitlines() == ["start", *options]

@@ -7,6 +7,7 @@ import tyro
 
 from meqc_marl.cli import main
 from meqc_marl.cli.sweep import SweepCommand, SweepOptions
+from meqc_marl.cluster.archive import pack
 from meqc_marl.config import load_scenario, save_scenario
 
 
@@ -25,6 +26,7 @@ def test_the_command_for_the_cluster_is_the_same_sweep(tmp_path):
             learner=("critic=joint", "hidden=[8, 8]"),
             env_steps=100,
             num_env_runners=2,
+            learner_resource="driver",
             max_failures=-1,
             autoscaling=True,
         ),
@@ -65,3 +67,57 @@ def test_mistakes_are_told_here(capsys, monkeypatch, tmp_path, words, message):
     monkeypatch.chdir(tmp_path)
     assert main(["submit", "--scenario", "small", *words]) == 2
     assert message in capsys.readouterr().err
+
+
+class Cluster:
+    """Stands in for the job API: a sweep that ends in a way, and a job that brings its report."""
+
+    def __init__(self, status, log, message=""):
+        self.jobs = {"sweep": (status, log, message)}
+        self.sent = []
+
+    def __call__(self, address):
+        return self
+
+    def check(self):
+        """Fine."""
+
+    def running(self, entrypoint, storage):
+        """None."""
+
+    def submit(self, entrypoint, storage, runtime_env, resources):
+        name = "fetch" if "archive" in entrypoint else "sweep"
+        self.sent.append(name)
+        self.jobs["fetch"] = ("SUCCEEDED", pack({"sweep.png": b"picture"}), "")
+        return name
+
+    def follow(self, job):
+        return self.jobs[job][1].splitlines()
+
+    def status(self, job):
+        return self.jobs[job][0], self.jobs[job][2]
+
+    def log(self, job):
+        return self.jobs[job][1]
+
+
+@pytest.mark.parametrize(
+    ("cluster", "told", "fetched"),
+    [
+        (Cluster("SUCCEEDED", "picture: s3://b/sweep.png\n"), "", True),
+        (
+            Cluster("FAILED", "picture: s3://b/sweep.png\nfailed: x\nerror: 1 of 36 trials failed.\n"),
+            "error: job sweep has failed: 1 of 36 trials failed; the same command goes on with it.",
+            True,
+        ),
+        (Cluster("FAILED", "error: storage is gone.\n"), "error: job sweep has failed: storage is gone;", False),
+        (Cluster("FAILED", "", "no driver"), "error: job sweep has failed: no driver; the same", False),
+    ],
+)
+def test_a_report_is_fetched_wherever_there_is_one(capsys, monkeypatch, tmp_path, cluster, told, fetched):
+    monkeypatch.setattr("meqc_marl.cluster.client.JobClient", cluster)
+    code = main(["submit", "--scenario", "small", "--storage", "s3://b", "--out", str(tmp_path)])
+    assert code == (2 if told else 0)
+    assert told in capsys.readouterr().err
+    assert cluster.sent == ["sweep", "fetch"][: 1 + fetched]
+    assert (tmp_path / "sweep.png").exists() == fetched

@@ -100,7 +100,7 @@ def test_ranking_can_go_either_way():
     assert ours_best_everywhere(made_up(BY_RANK)).verdict == "holds"
     beaten = ours_best_everywhere(made_up(BY_RANK | {"CPU discrete": 9.0}))
     assert beaten.verdict == "does not hold"
-    assert beaten.number == "exact, 1 settings: CPU discrete, the nearest, less ours at s: -1.00 [-1.00, -1.00]"
+    assert beaten.number == "exact, 1 setting: CPU discrete, the nearest, less ours at s: -1.00 [-1.00, -1.00]"
     assert beaten.reason == (
         "not at s (exact); at s CPU discrete offloads 0.40 on average, ours, held to Delta by its queue, 0.70"
     )
@@ -141,7 +141,7 @@ def test_a_setting_without_training_is_left_out_of_what_is_learned():
     data = made_up(BY_RANK, BY_RANK)
     data.content["settings"].append({"name": "t", "x": 1.0, "optimum": [1.0] * 4, "out_of_reach": 0.0})
     data.content["rows"] += [
-        {"setting": "t", "method": method.name, "kind": "exact", "cost": [[1.0] * 4]} for method in METHODS
+        {"setting": "t", "method": name, "kind": "exact", "cost": [[cost] * 4]} for name, cost in BY_RANK.items()
     ]
     assert ours_best_everywhere(data).verdict == "holds"
     assert len(learned_near_exact(data)) == len(METHODS)
