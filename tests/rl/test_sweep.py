@@ -24,12 +24,14 @@ from meqc_marl.config import load_scenario
 from meqc_marl.errors import InputError
 from meqc_marl.evaluation.metrics import measure
 from meqc_marl.evaluation.rollout import rollout
+from meqc_marl.rl.algorithm import DQNDDPG
 from meqc_marl.rl.evaluation import HELD_OUT_SEED, NUM_TRACES, mode_map
 from meqc_marl.rl.policy import load_policy
 from meqc_marl.rl.study import run_study
 from meqc_marl.rl.sweep import sweep_study
 from meqc_marl.rl.tensorboard import OUTCOMES, SCALARS
 from meqc_marl.trace import generate_trace
+from tests.sentences import is_one_sentence
 
 COMMAND = [
     *(sys.executable, "-m", "meqc_marl.cli", "sweep", "--scenario", "small", "--set", "horizon=20", "--v", "0.1", "1"),
@@ -227,6 +229,17 @@ def test_a_trial_whose_process_is_killed_goes_on_from_its_checkpoint(ray_session
     assert rows[-1]["timesteps_total"] == expected[-1]["timesteps_total"] >= 16_000
     assert (record.env_steps, record.metrics) == (undisturbed.env_steps, undisturbed.metrics)
     assert record.curve == undisturbed.curve
+
+
+def test_learners_can_be_kept_on_machines_with_a_resource(ray_session, tmp_path):
+    study = make(v=(1.0,), num_env_runners=1, learner_resource="driver")
+    (spec,) = study.values()
+    main_process, env_runner = DQNDDPG.default_resource_request(spec.config()).bundles
+    assert main_process == {"CPU": 1.0, "driver": 0.001}
+    assert env_runner == {"CPU": 1.0}
+    with pytest.raises(InputError, match="needs a machine with the resource 'driver' and the cluster has none") as told:
+        run_study(study, tmp_path)
+    assert is_one_sentence(str(told.value))
 
 
 class DiesThrice(StandIn):
