@@ -22,6 +22,7 @@ from ray.tune.execution.experiment_state import _ExperimentCheckpointManager
 from experiments.capacity_trials import StandIn
 from meqc_marl.config import load_scenario
 from meqc_marl.evaluation.sweep_report import grid_points
+from meqc_marl.rl.config import register_envs
 from meqc_marl.rl.evaluation import (
     EVALUATION,
     EVALUATIONS,
@@ -51,7 +52,9 @@ def trial_costs(learner: dict[str, Any], env_steps: int) -> dict[str, float]:
     config = spec.config()
     iterations = num_iterations(config, env_steps)
     config.callbacks(on_train_result=None)
+    quiet()
     with local_ray():
+        register_envs()  # each Ray has its own register
         algorithm: Any = config.build_algo()
         try:
             return algorithm_costs(algorithm, iterations)

@@ -43,7 +43,7 @@ from experiments.capacity_trials import StandIn
 from experiments.figure import SCALES
 from meqc_marl.config import load_scenario
 from meqc_marl.files import make_folder, replacing
-from meqc_marl.rl.config import default_env_steps, register_envs
+from meqc_marl.rl.config import default_env_steps
 from meqc_marl.rl.study import CHECKPOINTS, run_study
 
 OUT = Path(__file__).parent / "results" / "capacity"
@@ -181,7 +181,6 @@ def predict(measured: dict[str, Any]) -> list[dict[str, Any]]:
 
 def main(args: Capacity) -> None:
     torch.set_num_threads(1)
-    register_envs()
     measured = measure(make_folder(args.out) / "measured.json")
     points = [
         asdict(point) | {"measured_s": measured[f"point {number}"], "model_s": predict_point(measured, point)}

@@ -184,7 +184,8 @@ def save_sweep_plot(points: Sequence[GridPoint], path: str | Path) -> None:
             for point in points:
                 if not point.feasible:
                     x, y = vs.index(point.v) - 0.5, deltas.index(point.delta) - 0.5
-                    axis.fill([x, x + 1, x + 1, x], [y, y, y + 1, y + 1], fill=False, hatch="//", linewidth=0)
+                    corners = [x, x + 1, x + 1, x], [y, y, y + 1, y + 1]
+                    axis.fill(*corners, fill=False, hatch="/", edgecolor="grey", linewidth=0, alpha=0.6)
             figure.colorbar(image, ax=axis)
     _lines(axes[2], points, deltas)
     figure.suptitle("interquartile means over seeds; hatched: Delta is out of some device's reach", fontsize=10)

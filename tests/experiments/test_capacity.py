@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from experiments.capacity_measure import tiny_study
 from experiments.capacity_model import Cluster, Driver, Storage, Sweep, ideal_seconds, simulate
 from experiments.capacity_trials import StandIn
+from experiments.cluster_capacity import CORES_OF_A_NODE, OUT, POINTS, paper_sweep, predict_point
 from meqc_marl.rl.storage import Storage as Folder
 from meqc_marl.rl.study import run_study
 from meqc_marl.rl.trial_checkpoint import farthest
@@ -90,3 +91,14 @@ def test_stand_ins_are_trials_to_tune(ray_session, tmp_path):
         (kept,) = trial.glob("checkpoint_*")
         assert (kept / "state").stat().st_size == 300_000
         assert farthest(storage.filesystem, str(trial)).env_steps == 12
+
+
+def test_what_is_stored_is_what_the_model_says_of_the_measurements():
+    measured, stored = (json.loads((OUT / f"{name}.json").read_text()) for name in ("measured", "capacity"))
+    assert len(stored["points"]) == len(POINTS)
+    for number, (point, told) in enumerate(zip(POINTS, stored["points"], strict=True)):
+        assert told["measured_s"] == measured[f"point {number}"]
+        assert told["model_s"] == pytest.approx(predict_point(measured, point), rel=1e-9)
+    for row in stored["paper_scale"]:
+        assert row["ideal_s"] == ideal_seconds(paper_sweep(measured, row["learner"]), row["nodes"] * CORES_OF_A_NODE)
+        assert row["seconds"] >= row["ideal_s"]
