@@ -36,8 +36,9 @@ def verdict(data: Data) -> list[Claim]:
     first, last = data.settings()[0]["name"], data.settings()[-1]["name"]
     cost = relative(data, first, last)
     number = f"exact: {tell(cost, '+.1%')} from 1000 to 5000 qubits"
-    claims = [judge("The cost is not much changed by the qubits.", abs(cost.value) < 0.05, number)]
     shares = [float(data.scores(name, HYBRID.name, "exact", "qpu_share").mean()) for name in (first, last)]
+    reason = "at 1000 qubits hardly any task fits on the QPU" if shares[0] < 0.05 else ""
+    claims = [judge("The cost is not much changed by the qubits.", abs(cost.value) < 0.05, number, reason)]
     more = between(data, first, last, metric="qpu_share")
     number = f"exact: share of device-slots on the QPU {shares[0]:.3f} at 1000, {shares[1]:.3f} at 5000: "
     number += tell(more, "+.3f")

@@ -214,7 +214,7 @@ class Data:
         """Which settings have devices that cannot reach Delta, in words; empty if none has."""
         shares = [(setting["name"], setting["out_of_reach"]) for setting in self.settings()]
         told = ", ".join(f"{share:.0%} at {name}" for name, share in shares if share > 0.005)
-        return f"Delta is out of reach of {told} of the devices" if told else ""
+        return f"Delta is out of reach of devices: {told}" if told else ""
 
     def row(self, setting: str, method: str, kind: str) -> dict[str, Any] | None:
         """The row, if there is one."""

@@ -123,7 +123,7 @@ def test_ours_best_everywhere_may_depend_on_the_setting():
     claim = ours_best_everywhere(data)
     assert claim.verdict == "depends"
     assert claim.reason.startswith("not at t (exact); at t QPU discrete offloads 0.40")
-    assert claim.reason.endswith("Delta is out of reach of 25% at t of the devices")
+    assert claim.reason.endswith("Delta is out of reach of devices: 25% at t")
 
 
 def test_learned_methods_are_judged_against_their_own_counterparts():
