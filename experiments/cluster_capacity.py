@@ -244,13 +244,14 @@ def draw(points: list[dict[str, Any]], rows: list[dict[str, Any]], path: Path) -
     left.set_title(f"the sweep of {math.prod(PAPER_GRID):,} trials (simulated)", fontsize=10)
     left.grid(alpha=0.3, which="both")
     left.legend(fontsize=8)
-    kinds = {None: ("training", "s", "#009E73"), 1.0: ("stand-ins, 1 s an iteration", "^", "#CC79A7")}
-    for pace in dict.fromkeys(point["iteration_s"] for point in points):
-        label, marker, colour = kinds.get(pace, (f"stand-ins, {pace:g} s an iteration", "v", "#E69F00"))
+    paces = dict.fromkeys(point["iteration_s"] for point in points)
+    for pace, marker, colour in zip(paces, "s^v", ("#009E73", "#CC79A7", "#E69F00"), strict=True):
+        label = "training" if pace is None else f"stand-ins, {pace:g} s an iteration"
         here = [point for point in points if point["iteration_s"] == pace]
         nodes = [point["nodes"] for point in here]
         right.plot(nodes, [point["measured_s"] for point in here], marker, color=colour, label=f"{label}, run")
-        right.plot(nodes, [point["model_s"] for point in here], "--", color=colour, label=f"{label}, model")
+        modelled = [point["model_s"] for point in here]
+        right.plot(nodes, modelled, f"{marker}--", color=colour, markerfacecolor="none", label=f"{label}, model")
     right.set(xlabel="nodes of one machine", ylabel="seconds of the sweep", xticks=[1, 2, 3])
     right.set_ylim(bottom=0)
     right.set_title("sweeps that were run, and the model", fontsize=10)
