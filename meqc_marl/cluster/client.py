@@ -55,7 +55,7 @@ class JobClient:
         Raises:
             InputError: If none has: Ray would wait a quarter of an hour for one.
         """
-        nodes = self._get("/api/v0/nodes?detail=1")["data"]["result"]["result"]
+        nodes = self._get("/api/v0/nodes?limit=10000")["data"]["result"]["result"]
         if not any(name in node["resources_total"] for node in nodes if node["state"] == "ALIVE"):
             raise InputError(
                 f"no machine of the cluster at {self.address} has the resource '{name}'; name another, or say that the "

@@ -104,7 +104,7 @@ def test_a_resource_that_no_machine_has_is_told(server):
         return {"state": state, "resources_total": resources}
 
     nodes = [node("ALIVE", CPU=2.0), node("ALIVE", CPU=2.0, driver=1.0), node("DEAD", gone=1.0)]
-    server.answers["/api/v0/nodes?detail=1"] = {"data": {"result": {"result": nodes}}}
+    server.answers["/api/v0/nodes?limit=10000"] = {"data": {"result": {"result": nodes}}}
     server.client.check_resource("driver")
     with pytest.raises(InputError, match=r"no machine of the cluster at .* has the resource 'gone'") as told:
         server.client.check_resource("gone")

@@ -160,6 +160,8 @@ def test_what_is_wrong_is_told_in_time(cluster, tmp_path):
     (tmp_path / "file").write_text("")
     assert "cannot be written: Not a directory" in refused(storage=tmp_path / "file" / "below")
     assert "a trial needs 10 CPUs and the cluster has 2" in refused(more=("--num-env-runners", "9"))
+    for option in ("--driver-resource", "--learner-resource"):
+        assert "has the resource 'nowhere'; name another" in refused(more=(option, "nowhere"))
     headers = {"Authorization": f"Bearer {cluster.hosts[0].token.read_text()}"}
     jobs = requests.get(f"{DASHBOARD}/api/jobs/", headers=headers, timeout=10).json()
     assert all(job["status"] not in ("RUNNING", "PENDING") for job in jobs)
