@@ -13,7 +13,7 @@ from pathlib import Path
 
 import tyro
 
-from experiments.figure import AS_PRINTED, EXACT_ONLY, RESULTS, Data, Figure, judged
+from experiments.figure import AS_PRINTED, EXACT_ONLY, RESULTS, SCALES, Data, Figure, judged
 from meqc_marl.errors import InputError
 from meqc_marl.files import replacing
 
@@ -108,6 +108,8 @@ class Ledger:
 def main() -> None:
     scale = tyro.cli(Ledger, prog="python -m experiments.ledger").scale
     try:
+        if (kept := SCALES.get(scale.removesuffix(EXACT_ONLY))) is None or kept.settings is not None:
+            raise InputError(f"scale is '{scale}'; it must be one of quick, paper, quick-exact, paper-exact.")
         judge_again(RESULTS, scale)
         text = put(README.read_text(), ledger(RESULTS, scale))
     except InputError as error:

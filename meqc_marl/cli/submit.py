@@ -105,6 +105,8 @@ class SubmitCommand(SweepOptions):
             An error with the last thing that the job said, if it failed; and whether it left a report: it does so even
             if some trials failed.
         """
+        from meqc_marl.cluster.client import WAITING
+
         last, has_report = "", False
         with show_trials(total) as report:
             for line in client.follow(job):
@@ -113,7 +115,7 @@ class SubmitCommand(SweepOptions):
                     report(finished, running, failed)
                 elif line.strip():
                     print(line, flush=True)
-                    last = line.strip()
+                    last = "" if line.startswith(WAITING) else line.strip()
                     has_report |= line.startswith(f"{REPORT_TOLD}: ")
         status, message = client.status(job)
         if status == "SUCCEEDED":
@@ -125,11 +127,9 @@ class SubmitCommand(SweepOptions):
 def _checked_storage(storage: str) -> str:
     """The name by which jobs on it are told; what the cluster would refuse, or take for another place, is refused."""
     # Ray takes seconds to import; bad input of other kinds has been told by now.
-    from ray.air._internal.uri_utils import is_uri
-
     from meqc_marl.rl.storage import check_uri
 
-    if is_uri(storage):
+    if "://" in storage:
         check_uri(storage)
     elif not Path(storage).is_absolute():
         raise InputError(f"storage '{storage}' is not an absolute path; each node would have one of its own.")

@@ -26,6 +26,10 @@ REPORT_TOLD = "picture"
 """Begins the line that tells where they are."""
 
 
+RAYS_OWN = ("CPU", "GPU", "memory", "object_store_memory")
+"""Resources that every machine has; they say nothing about where something runs."""
+
+
 @dataclass(frozen=True)
 class SweepOptions:
     """What is trained, here or on a cluster."""
@@ -64,6 +68,12 @@ class SweepOptions:
         at_least("max-failures", self.max_failures, -1)
         if self.env_steps is not None:
             at_least("env-steps", self.env_steps, 1)
+        if self.learner_resource in RAYS_OWN:
+            raise InputError(
+                f"learner-resource is '{self.learner_resource}'; it must be the name of a custom resource, not one of "
+                + ", ".join(RAYS_OWN)
+                + "."
+            )
         scenario = load_scenario(self.scenario, self.overrides)
         learner = parse_assignments("learner", self.learner)
         # Ray takes seconds to import; bad input has been told by now.

@@ -17,6 +17,8 @@ from meqc_marl.errors import InputError
 _TIMEOUT_S = 10.0
 _LOST_S = 120.0
 _POLL_S = 1.0
+WAITING = "waiting: "
+"""Begins a line that is not the job's but Ray's reason why it has not begun."""
 ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 _TOKEN_HINT = "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH to the file of the cluster's token"
 
@@ -115,6 +117,8 @@ class JobClient:
     def follow(self, job: str) -> Iterator[str]:
         """Lines of a job's log as they come, until it ends; silence of the cluster is waited out for two minutes.
 
+        While the job has not begun, what it waits for, after :data:`WAITING`.
+
         Raises:
             InputError: If the cluster does not come back.
         """
@@ -130,7 +134,7 @@ class JobClient:
                 time.sleep(_POLL_S)
                 continue
             if status == "PENDING" and message != waits_for:
-                yield message
+                yield f"{WAITING}{message}"
                 waits_for = message
             ended = status in ENDED
             whole = len(log) if ended else log.rfind("\n") + 1

@@ -8,11 +8,11 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 import pyarrow
 import pyarrow.fs
-from ray.air._internal.uri_utils import URI, is_uri
+from ray.air._internal.uri_utils import URI
 
 from meqc_marl.errors import InputError
 from meqc_marl.files import make_folder, replacing
@@ -44,7 +44,7 @@ class Storage:
             InputError: If it is not known or cannot be written, told after at most 20 seconds.
         """
         text = str(where)
-        if not is_uri(text):
+        if "://" not in text:
             folder = make_folder(where).resolve()
             storage = cls(str(folder), pyarrow.fs.LocalFileSystem(), str(folder))
         else:
@@ -60,7 +60,7 @@ class Storage:
 
     def uri_of(self, name: str) -> str:
         """The path or URI of something in it, as Ray takes it."""
-        return str(URI(self.uri) / name) if is_uri(self.uri) else f"{self.uri}/{name}"
+        return str(URI(self.uri) / name) if "://" in self.uri else f"{self.uri}/{name}"
 
     def read(self, path: str) -> bytes | None:
         """The content of a file, by its path in the file system; None if there is none."""
@@ -109,18 +109,19 @@ def check_uri(uri: str) -> None:
     Raises:
         InputError: If the scheme is not known, or a password or key is in it.
     """
-    parts = urlsplit(uri)
-    if parts.scheme not in _SCHEMES:
+    scheme, _, rest = uri.partition("://")
+    place, _, query = rest.partition("?")
+    # A secret key may have a slash in it.
+    if re.match("[^/@]*:[^@]*@", place) or any(_SECRET.search(name) for name, _ in parse_qsl(query)):
         raise InputError(
-            f"storage '{uri}' begins with '{parts.scheme}://'; it must be a folder, or begin with one of "
+            f"storage '{scheme}://...{place.rpartition('@')[2]}' holds a secret; leave it to the environment of the "
+            "cluster's machines, such as AWS_SECRET_ACCESS_KEY, or to their role."
+        )
+    if scheme not in _SCHEMES:
+        raise InputError(
+            f"storage '{uri}' begins with '{scheme}://'; it must be a folder, or begin with one of "
             + ", ".join(f"{name}://" for name in _SCHEMES)
             + "."
-        )
-    if parts.password is not None or any(_SECRET.search(name) for name, _ in parse_qsl(parts.query)):
-        shown = f"{parts.scheme}://...@{parts.hostname}{parts.path}"
-        raise InputError(
-            f"storage '{shown}' holds a secret; leave it to the environment of the cluster's machines, such as "
-            "AWS_SECRET_ACCESS_KEY, or to their role."
         )
 
 

@@ -285,7 +285,6 @@ class _Progress(tune.Callback):
         if _Progress.counts_anew:
             _Progress.counts_anew = False
             for trial in trials:
-                trial.max_failures = _Progress.max_failures
                 trial.run_metadata.num_failures = 0
 
     def _tell(self, trials: list[Trial]) -> None:
@@ -295,6 +294,9 @@ class _Progress(tune.Callback):
 
     @override(tune.Callback)
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        trial.max_failures = (
+            _Progress.max_failures
+        )  # Tune makes the trials of a large study in time, as it was told first
         self._tell(trials)
 
     @override(tune.Callback)
@@ -427,7 +429,10 @@ def _check_size(configs: Iterable[Any]) -> None:
 
 def _begin(storage: Storage, study: Study, resume: bool) -> None:
     """Store what is studied, or check that it is what was begun there."""
-    text = json.dumps({name: asdict(spec) for name, spec in study.items()}, indent=1)
+    specs = {name: asdict(spec) for name, spec in study.items()}
+    for spec in specs.values():
+        del spec["learner_resource"]  # where it runs may change
+    text = json.dumps(specs, indent=1)
     before = storage.read_named(_STUDY_FILE)
     if before is not None and json.loads(before) != json.loads(text):
         raise InputError(f"output folder '{storage.uri}' holds other trials; name another folder.")

@@ -129,7 +129,7 @@ def test_what_a_job_waits_for_is_told_once(server, monkeypatch):
     monkeypatch.setattr(module, "_POLL_S", 0.0)
     waits = {"status": "PENDING", "message": "waiting for\nresources"}
     assert follow(server, [waits, waits, "RUNNING", "SUCCEEDED"], ["", "", "", "one\n"]) == [
-        "waiting for resources",
+        "waiting: waiting for resources",
         "one",
     ]
 

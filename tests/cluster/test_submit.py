@@ -60,6 +60,8 @@ def test_a_dry_run_tells_what_would_be_done_and_reaches_nothing(capsys):
         (["--storage", "s3://b", "--runtime-env", "missing.yaml"], "runtime-env 'missing.yaml' cannot be read"),
         (["--storage", "s3://b", "--address", "x"], "address 'x' is not allowed"),
         (["--storage", "s3://b", "--address", "http://127.0.0.1:9"], "cannot be reached"),
+        (["--storage", "s3://b", "--learner-resource", "CPU"], "learner-resource is 'CPU'; it must be the name of a"),
+        (["--storage", "s3://me:a/b@c/x"], "holds a secret"),
         (["--storage", "s3://b", "--max-failures", "-2"], "max-failures: -2 is not allowed"),
     ],
 )
@@ -111,7 +113,11 @@ class Cluster:
             True,
         ),
         (Cluster("FAILED", "error: storage is gone.\n"), "error: job sweep has failed: storage is gone;", False),
-        (Cluster("FAILED", "", "no driver"), "error: job sweep has failed: no driver; the same", False),
+        (
+            Cluster("FAILED", "waiting: it has not begun\n", "no driver"),
+            "error: job sweep has failed: no driver; the same",
+            False,
+        ),
     ],
 )
 def test_a_report_is_fetched_wherever_there_is_one(capsys, monkeypatch, tmp_path, cluster, told, fetched):

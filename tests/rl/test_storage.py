@@ -46,9 +46,16 @@ def test_a_bucket_by_its_filesystem(tmp_path):
 
 def test_refusals(tmp_path, monkeypatch):
     assert "begins with 'ftp://'; it must be a folder, or begin with one of s3://, gs://" in refused("ftp://x/y")
-    for uri in ("s3://me:hidden@bucket/x", "s3://bucket/x?secret_key=hidden", "abfs://c@bucket/x?sas_token=hidden"):
+    assert "storage 's3://[bad' cannot be written" in refused("s3://[bad")
+    for uri in (
+        "ftp://me:hidden@bucket/x",
+        "s3://me:hidden@bucket/x",
+        "s3://me:hid/hidden@bucket/x",
+        "s3://bucket/x?secret_key=hidden",
+        "abfs://c@bucket/x?sas_token=hidden",
+    ):
         told = refused(uri)
-        assert "@bucket/x' holds a secret" in told
+        assert "...bucket/x' holds a secret" in told
         assert "hidden" not in told
     (tmp_path / "file").write_text("")
     assert "cannot be written" in refused(tmp_path / "file" / "below")
