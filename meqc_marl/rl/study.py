@@ -294,9 +294,8 @@ class _Progress(tune.Callback):
 
     @override(tune.Callback)
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        trial.max_failures = (
-            _Progress.max_failures
-        )  # Tune makes the trials of a large study in time, as it was told first
+        # Tune makes the trials of a large study in time, as the first command said.
+        trial.max_failures = _Progress.max_failures
         self._tell(trials)
 
     @override(tune.Callback)
