@@ -85,6 +85,7 @@ FIGURE = Figure(
     verdict,
     over_slots=True,
     besides=long_run,
+    variants={"devices that move": ('mobility.kind="gauss-markov"',)},
 )
 
 if __name__ == "__main__":
