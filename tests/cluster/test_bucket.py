@@ -11,18 +11,22 @@ import psutil
 import pytest
 from moto.server import ThreadedMotoServer
 
-from meqc_marl.cli.sweep import REPORT
+from meqc_marl.cli.sweep import REPORT, SweepCommand, SweepOptions
 from meqc_marl.errors import InputError
 from meqc_marl.rl.storage import Storage
 from tests.sentences import is_one_sentence
 
 BUCKET = "sweeps"
 SECRETS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
-COMMAND = [
-    *(sys.executable, "-m", "meqc_marl.cli", "sweep", "--scenario", "small", "--set", "horizon=50", "--v", "0.1", "1"),
-    *("--delta", "0.5", "--num-seeds", "1", "--env-steps", "16000", "--learner", "hidden=[16,16]"),
-    *("--learner", "replay_capacity=5000"),
-]
+SWEEP = SweepOptions(
+    scenario="small",
+    overrides=("horizon=50",),
+    v=(0.1, 1.0),
+    delta=(0.5,),
+    num_seeds=1,
+    env_steps=16_000,
+    learner=("hidden=[16,16]", "replay_capacity=5000"),
+)
 
 
 @pytest.fixture
@@ -57,19 +61,11 @@ def read(client, name):
     return client.get_object(Bucket=BUCKET, Key=f"sweep/{name}")["Body"].read()
 
 
-def start(*storage):
+def start(storage):
     """The sweep as a process with a Ray of its own."""
     env = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
-    return subprocess.Popen(
-        [*COMMAND, *storage], env=env | {"RAY_AUTH_MODE": "disabled"}, stdout=subprocess.PIPE, text=True
-    )
-
-
-def finish(process):
-    """What it says."""
-    said, _ = process.communicate(timeout=200)
-    assert process.returncode == 0, said
-    return said
+    command = [sys.executable, "-m", "meqc_marl.cli", "sweep", *SWEEP.words(), "--storage", storage]
+    return subprocess.Popen(command, env=env | {"RAY_AUTH_MODE": "disabled"}, stdout=subprocess.PIPE, text=True)
 
 
 def trials_of(text):
@@ -97,11 +93,12 @@ def kill_a_trial_with_a_checkpoint(process, client):
 
 
 @pytest.mark.timeout(280)
-def test_a_sweep_in_a_bucket_goes_on_from_its_checkpoints(server, tmp_path):
+def test_a_sweep_in_a_bucket_goes_on_from_its_checkpoints(ray_session, server, tmp_path):
     address, client = server
-    process = start("--storage", uri(address, BUCKET))
+    process = start(uri(address, BUCKET))
     kill_a_trial_with_a_checkpoint(process, client)
-    finish(process)
+    said, _ = process.communicate(timeout=200)
+    assert process.returncode == 0, said
     there = names(client)
     assert set(REPORT) <= there
     trials = trials_of(read(client, "trials.json"))
@@ -111,10 +108,10 @@ def test_a_sweep_in_a_bucket_goes_on_from_its_checkpoints(server, tmp_path):
         assert len({found.split("/")[2] for found in there if found.startswith(f"trials/{name}/checkpoint_")}) == 1
         assert any(found.startswith(f"trials/{name}/") and found.endswith(".modes") for found in there)
 
-    finish(start("--storage", uri(address, BUCKET)))  # nothing is left to do
+    SweepCommand(**vars(SWEEP), storage=uri(address, BUCKET)).run()  # nothing is left to do
     assert {name: rows_of(client, name) for name in told} == told
 
-    finish(start("--out", str(tmp_path)))
+    SweepCommand(**vars(SWEEP), out=tmp_path).run()
     assert trials_of((tmp_path / "trials.json").read_text()) == trials
 
 
