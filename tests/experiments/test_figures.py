@@ -210,12 +210,12 @@ def test_the_long_run_of_figure_3b(monkeypatch):
     trace = generate_trace(scenario, range(HELD_OUT_SEED, HELD_OUT_SEED + 3), num_slots=60)
     cost = rollout(make_policy("oracle", scenario), scenario, trace).cost
     reaches = constrained_optimum(scenario, trace).feasible
-    optimum = constrained_optimum(scenario, trace.window(30)).cost
+    optimum = constrained_optimum(scenario, trace.window(45)).cost
     assert not reaches.all()
     expected = {"first": [], "settled": [], "optimum": []}
     for row in range(3):
         devices = [device for device in range(scenario.num_devices) if reaches[row, device]]
-        for what, slots in (("first", range(20)), ("settled", range(30, 60))):
+        for what, slots in (("first", range(20)), ("settled", range(45, 60))):
             mean = [sum(float(cost[slot, row, device]) for slot in slots) / len(slots) for device in devices]
             expected[what].append(sum(mean) / len(mean))
         expected["optimum"].append(sum(float(optimum[row, device]) for device in devices) / len(devices))
