@@ -17,8 +17,10 @@ GOOD = {"/api/version": {"ray_version": ray.__version__}, "/api/jobs/": []}
 
 
 @pytest.fixture
-def server():
-    """A dashboard that answers from a table: a body, a status, or a list of both in turn."""
+def server(monkeypatch):
+    """A dashboard that answers from a table: a body, a status, or a list of both in turn; the client has no token."""
+    # A Ray of this process, from other tests, would have given it one.
+    monkeypatch.setattr(module, "get_auth_headers_if_auth_enabled", lambda _: {})
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
