@@ -33,13 +33,12 @@ def _kind(name: str, kind: str) -> str:
 def ranking(data: Data, setting: str) -> list[Claim]:
     """Ours best, random worst, continuous before discrete: differences in cost, paired by trace."""
     kind = best_kind(data)
-    others = [method.name for method in METHODS if method not in (HYBRID, RANDOM)]
-
-    def dearer(name: str, than: str) -> Estimate:
-        return paired(data, setting, than, _kind(than, kind), name, _kind(name, kind))
-
-    over_ours = {name: dearer(name, HYBRID.name) for name in (*others, RANDOM.name)}
-    random_over = {name: dearer(RANDOM.name, name) for name in (HYBRID.name, *others)}
+    over_ours = _over_ours(data, setting, kind)
+    random_over = {
+        method.name: paired(data, setting, method.name, kind, RANDOM.name, "exact")
+        for method in METHODS
+        if method is not RANDOM
+    }
     best = _nearest("Ours costs least.", over_ours, kind + ": {name}, the cheapest other, less ours")
     ours, *rest = (data.scores(setting, name, _kind(name, kind)) for name in (HYBRID.name, *over_ours))
     chance = min(probability_of_improvement(ours, scores) for scores in rest)
@@ -56,6 +55,15 @@ def ranking(data: Data, setting: str) -> list[Claim]:
     number += ", ".join(f"{tell(gain, '+.2f')} ({place})" for place, gain in gains.items())
     claim = judge("Continuous always beats discrete.", all(e.low > 0 for e in gains.values()), number)
     return [best, worst, claim]
+
+
+def _over_ours(data: Data, setting: str, kind: str) -> dict[str, Estimate]:
+    """What each other method costs more than ours."""
+    return {
+        method.name: paired(data, setting, HYBRID.name, kind, method.name, _kind(method.name, kind))
+        for method in METHODS
+        if method is not HYBRID
+    }
 
 
 def _nearest(claim: str, differences: dict[str, Estimate], what: str) -> Claim:
@@ -88,11 +96,7 @@ def _has_all(data: Data, setting: dict[str, float | str], kind: str) -> bool:
 
 
 def _cheapest_other(data: Data, setting: str, kind: str) -> tuple[str, Estimate]:
-    differences = {
-        method.name: paired(data, setting, HYBRID.name, kind, method.name, _kind(method.name, kind))
-        for method in METHODS
-        if method is not HYBRID
-    }
+    differences = _over_ours(data, setting, kind)
     name = min(differences, key=lambda name: differences[name].low)
     return name, differences[name]
 

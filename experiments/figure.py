@@ -29,6 +29,7 @@ from meqc_marl.evaluation.optimum import constrained_optimum
 from meqc_marl.evaluation.rollout import rollout
 from meqc_marl.evaluation.statistics import (
     Estimate,
+    error_bars,
     interquartile_mean,
     paired_interquartile_difference,
     stratified_interquartile_mean,
@@ -484,7 +485,7 @@ def draw_over_settings(data: Data, path: Path, title: str, xlabel: str, xscale: 
                 axes.errorbar(
                     x[there],
                     [estimate.value for estimate in estimates],
-                    yerr=_spread(estimates) if kind == "learned" else None,
+                    yerr=error_bars(estimates) if kind == "learned" else None,
                     color=method.colour,
                     linestyle=learned_line if kind == "learned" else "--",
                     marker=method.marker if has_marks else None,
@@ -505,11 +506,6 @@ def draw_over_settings(data: Data, path: Path, title: str, xlabel: str, xscale: 
 _BARS = "; bars and bands: 95 % over training runs"
 _SHADES = (("#00304D", "o"), ("#0072B2", "s"), ("#6DBCE8", "^"), ("#3F5B6E", "v"), ("#A9B8C2", "D"))
 """Of our method's colour, for settings that are told apart in a picture of it alone."""
-
-
-def _spread(estimates: Sequence[Estimate]) -> np.ndarray:
-    """How far the intervals [2, N] reach below and above; nothing where a single run allows none."""
-    return np.abs(np.nan_to_num([[e.value - e.low for e in estimates], [e.high - e.value for e in estimates]]))
 
 
 def _kinds(data: Data, method: str) -> set[str]:

@@ -6,7 +6,7 @@ Reinforcement Learning at the Edge of the Statistical Precipice", NeurIPS 2021 (
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -81,6 +81,11 @@ def paired_interquartile_difference(scores: np.ndarray, reference: np.ndarray, s
     drawn = [side[rng.integers(0, len(side), (NUM_RESAMPLES, len(side)))].mean(1) for side in (mine, theirs)]
     traces = rng.integers(0, mine.shape[1], (NUM_RESAMPLES, mine.shape[1]))
     return _with_interval(value, _trimmed(np.take_along_axis(drawn[0] - drawn[1], traces, axis=1)))
+
+
+def error_bars(estimates: Sequence[Estimate]) -> np.ndarray:
+    """How far the intervals [2, N] reach below and above the values; nothing where there is none."""
+    return np.abs(np.nan_to_num([[e.value - e.low for e in estimates], [e.high - e.value for e in estimates]]))
 
 
 def _trimmed(values: np.ndarray, axis: int = -1) -> Any:

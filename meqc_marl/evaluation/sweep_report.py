@@ -15,7 +15,7 @@ from meqc_marl.evaluation.metrics import measure
 from meqc_marl.evaluation.optimum import constrained_optimum
 from meqc_marl.evaluation.plot import check_plot_path
 from meqc_marl.evaluation.rollout import rollout
-from meqc_marl.evaluation.statistics import Estimate, interquartile_mean
+from meqc_marl.evaluation.statistics import Estimate, error_bars, interquartile_mean
 from meqc_marl.files import replacing
 from meqc_marl.lyapunov import drift_bound
 from meqc_marl.policies import make_policy
@@ -221,8 +221,7 @@ def _lines(axes: Any, points: Sequence[GridPoint], deltas: Sequence[float]) -> N
     ):
         estimates = [point.learned[metric] for point in line]
         middle = np.array([estimate.value for estimate in estimates])
-        spread = np.abs(np.nan_to_num([[e.value - e.low for e in estimates], [e.high - e.value for e in estimates]]))
-        axis.errorbar(x, middle, yerr=spread, color="#0072B2", marker="o", capsize=3, label="learned")
+        axis.errorbar(x, middle, yerr=error_bars(estimates), color="#0072B2", marker="o", capsize=3, label="learned")
         axis.plot(x, [point.oracle[metric] for point in line], **_ORACLE)
         axis.plot(x, bound, ":", color="black", label="bound, with the learner's regret")
         if metric == "cost":

@@ -365,7 +365,7 @@ def run_study(
                 stop={_BUDGET_SPENT: 1},
                 failure_config=tune.FailureConfig(max_failures=max_failures),
                 checkpoint_config=tune.CheckpointConfig(
-                    checkpoint_frequency=max(1, num_iterations(first.config(), first.env_steps) // CHECKPOINTS),
+                    checkpoint_frequency=max(1, num_iterations(configs[0], first.env_steps) // CHECKPOINTS),
                     checkpoint_at_end=True,  # and the trial keeps one (see trial_checkpoint)
                 ),
                 callbacks=[*loggers(), _Progress()],
