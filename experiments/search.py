@@ -30,6 +30,7 @@ from meqc_marl.files import make_folder, replacing
 from meqc_marl.rl.algorithm import DQNDDPG
 from meqc_marl.rl.config import register_envs
 from meqc_marl.rl.evaluation import EVALUATION
+from meqc_marl.rl.storage import Storage
 from meqc_marl.rl.study import TrialSpec, loggers
 from meqc_marl.rl.tensorboard import env_steps as steps_of
 from meqc_marl.rl.tensorboard import keep_what_is_shown
@@ -117,7 +118,9 @@ def run_search(search: Search) -> dict[str, Any]:
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     SearchTrial.of(search).spec({}).config()
     trainable, folder = SearchTrial.of(search), make_folder(search.out).resolve()
-    _begin(search, folder)
+    scenario = load_scenario(search.scenario).model_dump(mode="json")
+    options = {**asdict(search), "out": None, "scenario": scenario}
+    Storage.open(folder).holds("search.json", options, "a search with other options")
     path = str(folder / "trials")
     with local_ray():
         if tune.Tuner.can_restore(path):
@@ -169,18 +172,6 @@ def run_search(search: Search) -> dict[str, Any]:
     where = folder / "best.yaml"
     console.print(f"{len(finished)} of {len(results)} trials; best: {where}", highlight=False, soft_wrap=True)
     return learner
-
-
-def _begin(search: Search, folder: Path) -> None:
-    """Store what is searched, or check that it is what was begun there."""
-    text = json.dumps(
-        {**asdict(search), "out": None, "scenario": load_scenario(search.scenario).model_dump(mode="json")}
-    )
-    path = folder / "search.json"
-    if path.exists() and json.loads(path.read_text()) != json.loads(text):
-        raise InputError(f"output folder '{folder}' holds a search with other options; name another folder.")
-    with replacing(path) as file:
-        file.write(text.encode())
 
 
 def _score(result: Any) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
@@ -431,12 +430,7 @@ def _begin(storage: Storage, study: Study, resume: bool) -> None:
     specs = {name: asdict(spec) for name, spec in study.items()}
     for spec in specs.values():
         del spec["learner_resource"]  # where it runs may change
-    text = json.dumps(specs, indent=1)
-    before = storage.read_named(_STUDY_FILE)
-    if before is not None and json.loads(before) != json.loads(text):
-        raise InputError(f"output folder '{storage.uri}' holds other trials; name another folder.")
-    if before is not None and not resume:
+    if storage.holds(_STUDY_FILE, specs, "other trials") and not resume:
         raise InputError(
             f"output folder '{storage.uri}' holds these trials already; name another, or go on (--resume)."
         )
-    storage.write(_STUDY_FILE, text.encode())
