@@ -25,9 +25,9 @@ from ray.tune.schedulers import ASHAScheduler, PopulationBasedTraining, TrialSch
 from rich.console import Console
 
 from meqc_marl.config import load_scenario
+from meqc_marl.dqn_ddpg.algorithm import DQNDDPG
 from meqc_marl.errors import InputError
 from meqc_marl.files import make_folder, replacing
-from meqc_marl.rl.algorithm import DQNDDPG
 from meqc_marl.rl.config import register_envs
 from meqc_marl.rl.evaluation import EVALUATION
 from meqc_marl.rl.storage import Storage

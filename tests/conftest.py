@@ -13,7 +13,7 @@ import pytest
 from meqc_marl.config import Scenario, load_scenario
 
 #: Modules that several tests and their subprocesses share.
-_SHARED = str(Path(__file__).parent / "rl")
+_SHARED = str(Path(__file__).parent / "shared")
 sys.path.insert(0, _SHARED)
 
 

@@ -8,9 +8,9 @@ import numpy as np
 from ray.rllib.callbacks.callbacks import RLlibCallback
 from ray.rllib.utils.annotations import override
 
+from meqc_marl.dqn_ddpg.batched_env import BatchedStep
 from meqc_marl.lyapunov import BACKLOG_COLUMN, VirtualQueues, scaled_backlog
 from meqc_marl.physics.cost import Mode, Outcome
-from meqc_marl.rl.batched_env import BatchedStep
 from meqc_marl.rl.offloading_env import OffloadingBatchedEnv
 
 LYAPUNOV = "lyapunov"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from meqc_marl.errors import InputError
 
 if TYPE_CHECKING:
-    from meqc_marl.rl.algorithm import DQNDDPG
+    from meqc_marl.dqn_ddpg.algorithm import DQNDDPG
     from meqc_marl.rl.policy import LearnedPolicy
 
 POLICY_FOLDER = "policy"

@@ -8,14 +8,14 @@ from typing import Any, Literal
 from ray.tune.registry import register_env
 
 from meqc_marl.config import Scenario
+from meqc_marl.dqn_ddpg.algorithm import DQNDDPGConfig
+from meqc_marl.dqn_ddpg.env_runner import BatchedEnvRunner
+from meqc_marl.dqn_ddpg.multi_agent import ParallelEnvAdapter
 from meqc_marl.env.observation import OBSERVATION_COLUMNS
 from meqc_marl.env.parallel import OffloadingParallelEnv
 from meqc_marl.errors import InputError, did_you_mean
 from meqc_marl.physics.cost import Mode
-from meqc_marl.rl.algorithm import DQNDDPGConfig
 from meqc_marl.rl.callbacks import LyapunovCallback
-from meqc_marl.rl.env_runner import BatchedEnvRunner
-from meqc_marl.rl.multi_agent import ParallelEnvAdapter
 from meqc_marl.rl.offloading_env import OffloadingBatchedEnv
 
 BATCHED_ENV = "meqc_offloading_batched"

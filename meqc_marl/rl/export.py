@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from meqc_marl.dqn_ddpg.networks import Decision
 from meqc_marl.errors import InputError
 from meqc_marl.files import check_output, replacing
-from meqc_marl.rl.networks import Decision
 from meqc_marl.rl.policy import LearnedPolicy
 
 _CHECKED_ROWS = 4096

@@ -13,11 +13,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from meqc_marl.config import Scenario
+from meqc_marl.dqn_ddpg.networks import Actor, Critic, Decision, NetworkSpec
 from meqc_marl.env.observation import OBSERVATION_COLUMNS
 from meqc_marl.errors import InputError
 from meqc_marl.policies.base import Policy, Situation
 from meqc_marl.rl.checkpoint import POLICY_FOLDER, list_checkpoints
-from meqc_marl.rl.networks import Actor, Critic, Decision, NetworkSpec
 
 _DESCRIPTION = "policy.json"
 _WEIGHTS = "policy.safetensors"

@@ -22,8 +22,8 @@ from ray.tune.result import EXPR_RESULT_FILE, TIMESTEPS_TOTAL
 from torch.utils.tensorboard import SummaryWriter
 
 from meqc_marl.config import Scenario
+from meqc_marl.dqn_ddpg.algorithm import DQNDDPG
 from meqc_marl.errors import InputError
-from meqc_marl.rl.algorithm import DQNDDPG
 from meqc_marl.rl.checkpoint import POLICY_FOLDER
 from meqc_marl.rl.config import offloading_config, register_envs
 from meqc_marl.rl.evaluation import (

@@ -19,8 +19,8 @@ from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LI
 from torch.utils.tensorboard import SummaryWriter
 
 from meqc_marl.config import Scenario
+from meqc_marl.dqn_ddpg.algorithm import DQNDDPG
 from meqc_marl.files import unwritable
-from meqc_marl.rl.algorithm import DQNDDPG
 from meqc_marl.rl.checkpoint import list_checkpoints, remove_incomplete, save_checkpoint
 from meqc_marl.rl.config import offloading_config, register_envs
 from meqc_marl.rl.evaluation import EVALUATION, evaluate_while_training, mode_map, policy_of

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experiments.capacity_measure import tiny_study
-from experiments.capacity_model import Cluster, Driver, Storage, Sweep, ideal_seconds, simulate
-from experiments.capacity_trials import StandIn
-from experiments.cluster_capacity import CORES_OF_A_NODE, OUT, POINTS, paper_sweep, predict_point
+from experiments.capacity.cluster import CORES_OF_A_NODE, OUT, POINTS, paper_sweep, predict_point
+from experiments.capacity.measure import tiny_study
+from experiments.capacity.model import Cluster, Driver, Storage, Sweep, ideal_seconds, simulate
+from experiments.capacity.trials import StandIn
 from meqc_marl.rl.storage import Storage as Folder
 from meqc_marl.rl.study import run_study
 from meqc_marl.rl.trial_checkpoint import farthest

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.claims import learned_near_exact, ours_best_everywhere, ranking
-from experiments.figure import (
+from experiments.figures.claims import learned_near_exact, ours_best_everywhere, ranking
+from experiments.figures.figure import (
     AS_PRINTED,
     HYBRID,
     METHODS,
@@ -35,11 +35,11 @@ NAMES = ("3a", "3b", "3c", "4", "5a", "5b", "5c", "6")
 
 
 def figure_of(name):
-    return importlib.import_module(f"experiments.fig{name}").FIGURE
+    return importlib.import_module(f"experiments.figures.fig{name}").FIGURE
 
 
 def test_there_is_a_module_for_every_figure():
-    folder = Path(importlib.import_module("experiments.figure").__file__).parent
+    folder = Path(importlib.import_module("experiments.figures.figure").__file__).parent
     assert {path.stem.removeprefix("fig") for path in folder.glob("fig?*.py") if path.stem != "figure"} == set(NAMES)
 
 
@@ -200,7 +200,7 @@ def test_smoke_with_training_resumes_without_repeating(ray_session, tmp_path, na
 
 def test_the_long_run_of_figure_3b(monkeypatch):
     """Against sums by hand, for the devices that can reach Delta."""
-    module = importlib.import_module("experiments.fig3b")
+    module = importlib.import_module("experiments.figures.fig3b")
     monkeypatch.setattr(module, "_LONG", 60)
     monkeypatch.setattr(module, "_EPISODE", 20)
     monkeypatch.setattr(module, "_TRACES", 3)
@@ -224,7 +224,7 @@ def test_the_long_run_of_figure_3b(monkeypatch):
 
 
 def test_verdicts_of_figure_3b_follow_the_costs():
-    verdict = importlib.import_module("experiments.fig3b").verdict
+    verdict = importlib.import_module("experiments.figures.fig3b").verdict
     flat = {"first": [10.0, 11.0], "settled": [10.1, 11.1], "optimum": [10.0, 11.0]}
     late = flat | {"first": [8.0, 9.0], "settled": [10.05, 11.05]}
     settles, falls = verdict(Data({"besides": {"V=1": flat, "V=5": late}}))

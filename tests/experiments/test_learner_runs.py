@@ -5,12 +5,12 @@ import json
 import numpy as np
 import pytest
 
-from experiments.learner_ablation import OPTIONS, Ablation
-from experiments.learner_ablation import runs as ablation_runs
-from experiments.learner_ablation import table as ablation_table
-from experiments.learner_quality import Quality, table
-from experiments.learner_quality import runs as quality_runs
-from experiments.learner_runs import LearnerRun, perform
+from experiments.benchmarks.ablation import OPTIONS, Ablation
+from experiments.benchmarks.ablation import runs as ablation_runs
+from experiments.benchmarks.ablation import table as ablation_table
+from experiments.benchmarks.learner_runs import LearnerRun, perform
+from experiments.benchmarks.quality import Quality, table
+from experiments.benchmarks.quality import runs as quality_runs
 from meqc_marl.config import load_scenario
 from meqc_marl.rl.config import offloading_config
 

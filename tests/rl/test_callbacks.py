@@ -5,16 +5,16 @@ import pytest
 from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
 
 from meqc_marl.config import load_scenario
+from meqc_marl.dqn_ddpg.batched_env import BatchedStep
+from meqc_marl.dqn_ddpg.env_runner import BatchedEnvRunner
 from meqc_marl.env.parallel import OffloadingParallelEnv
 from meqc_marl.evaluation.metrics import measure
 from meqc_marl.evaluation.rollout import Rollout
 from meqc_marl.lyapunov import BACKLOG_COLUMN
 from meqc_marl.lyapunov.wrapper import LyapunovParallelEnv
 from meqc_marl.physics.cost import Outcome
-from meqc_marl.rl.batched_env import BatchedStep
 from meqc_marl.rl.callbacks import LyapunovCallback
 from meqc_marl.rl.config import offloading_config
-from meqc_marl.rl.env_runner import BatchedEnvRunner
 from meqc_marl.rl.offloading_env import OffloadingBatchedEnv
 from meqc_marl.rl.tensorboard import SCALARS
 

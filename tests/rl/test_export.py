@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from meqc_marl.cli import main
+from meqc_marl.dqn_ddpg.networks import Actor, Critic, NetworkSpec
 from meqc_marl.env.observation import OBSERVATION_COLUMNS
 from meqc_marl.rl.export import export_onnx
-from meqc_marl.rl.networks import Actor, Critic, NetworkSpec
 from meqc_marl.rl.policy import LearnedPolicy
 
 QPU_COLUMN = OBSERVATION_COLUMNS.index("qpu_admitted")

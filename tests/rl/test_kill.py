@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from test_resume import differences
 
-from meqc_marl.rl.algorithm import DQNDDPG
+from meqc_marl.dqn_ddpg.algorithm import DQNDDPG
 from meqc_marl.rl.checkpoint import list_checkpoints
 
 KILLS = 20

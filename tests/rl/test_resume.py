@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from train_and_record import train_and_record
 
-SCRIPT = Path(__file__).with_name("train_and_record.py")
+SCRIPT = Path(__file__).parents[1] / "shared" / "train_and_record.py"
 
 
 def differences(a, b, path=""):

@@ -18,13 +18,13 @@ import requests
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from experiments.capacity_trials import StandIn
+from experiments.capacity.trials import StandIn
 from meqc_marl.cli.sweep import SweepCommand
 from meqc_marl.config import load_scenario
+from meqc_marl.dqn_ddpg.algorithm import DQNDDPG
 from meqc_marl.errors import InputError
 from meqc_marl.evaluation.metrics import measure
 from meqc_marl.evaluation.rollout import rollout
-from meqc_marl.rl.algorithm import DQNDDPG
 from meqc_marl.rl.evaluation import HELD_OUT_SEED, NUM_TRACES, mode_map
 from meqc_marl.rl.policy import load_policy
 from meqc_marl.rl.study import run_study

@@ -8,7 +8,7 @@ import pytest
 from ray.train._internal.storage import StorageContext
 from ray.tune import Checkpoint
 
-from meqc_marl.rl.algorithm import DQNDDPG
+from meqc_marl.dqn_ddpg.algorithm import DQNDDPG
 from meqc_marl.rl.study import OffloadingTrial, run_study
 from meqc_marl.rl.trial_checkpoint import farthest, last_number, remove_others, seal
 from tests.rl.test_sweep import make

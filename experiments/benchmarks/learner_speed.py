@@ -1,0 +1,373 @@
+"""Speed of the learner, as ratios measured in one run: stock path, bare PyTorch, sgemm, devices, workers, memory.
+
+Run ``python -m experiments.benchmarks.learner_speed``; about six minutes. One torch thread everywhere. The two sides of
+a ratio take turns, so that other load on the machine meets both.
+"""
+
+# ruff: noqa: E402 (the number of threads is set before numpy and torch are imported)
+
+from __future__ import annotations
+
+import os
+
+for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ[variable] = "1"
+
+import json
+import logging
+import platform
+import resource
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray
+import torch
+import tyro
+from ray.rllib.algorithms.algorithm import Algorithm
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+from ray.rllib.core.columns import Columns
+from ray.rllib.core.rl_module.rl_module import RLModuleSpec
+from ray.rllib.execution.rollout_ops import synchronous_parallel_sample
+from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
+from ray.rllib.utils.annotations import override
+from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, LEARNER_RESULTS
+from ray.rllib.utils.replay_buffers.multi_agent_episode_buffer import MultiAgentEpisodeReplayBuffer
+
+from meqc_marl.config import load_scenario
+from meqc_marl.dqn_ddpg.algorithm import DQNDDPG, DQNDDPGConfig
+from meqc_marl.dqn_ddpg.networks import Actor, Critic, NetworkSpec, allowed_modes
+from meqc_marl.dqn_ddpg.rl_module import MODE, PARAMETERS, DQNDDPGModule
+from meqc_marl.files import make_folder, replacing
+from meqc_marl.rl.config import offloading_config, register_envs
+
+RESULTS = Path(__file__).parents[1] / "results" / "speed"
+DEFAULT_MODULE = "default_policy"
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Measure, print and store."""
+
+    parts: tuple[str, ...] = ("stock", "bare", "profile", "devices", "workers", "memory")
+    """What to measure."""
+    memory_s: float = 120.0
+    """How long the run is whose memory is watched."""
+    out: Path = RESULTS / "speed.json"
+    """Where the numbers go."""
+
+
+# --- The stock path ---------------------------------------------------------------------------------------------------
+
+
+class StockModule(DQNDDPGModule):
+    """The same networks; the batch holds actions as RLlib's episodes do."""
+
+    def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        action = batch[Columns.ACTIONS]
+        mode = action["mode"].long()
+        batch[MODE] = mode
+        slots = torch.as_tensor(self.layout.mask)[mode]
+        batch[PARAMETERS] = slots * action["fraction"]
+        return super()._forward_train(batch, **kwargs)
+
+
+class StockConfig(DQNDDPGConfig):
+    """RLlib's MultiAgentEnvRunner (set by ``offloading_config``) and its multi-agent episode replay."""
+
+    @override(AlgorithmConfig)
+    def get_default_rl_module_spec(self) -> RLModuleSpec:
+        return RLModuleSpec(module_class=StockModule)
+
+
+class StockPath(DQNDDPG):
+    """As RLlib's own DQN does it: episodes into the replay buffer, episodes out, through the learner connector."""
+
+    @classmethod
+    @override(Algorithm)
+    def get_default_config(cls) -> DQNDDPGConfig:
+        return StockConfig(cls)
+
+    @override(Algorithm)
+    def setup(self, config: Any) -> None:
+        super().setup(config)
+        self.episodes = MultiAgentEpisodeReplayBuffer(capacity=20_000)
+
+    @override(Algorithm)
+    def training_step(self) -> None:
+        samples, metrics = synchronous_parallel_sample(
+            worker_set=self.env_runner_group, concat=True, _uses_new_env_runners=True, _return_metrics=True
+        )
+        self.metrics.aggregate(metrics, key=ENV_RUNNER_RESULTS)
+        self.episodes.add(samples)
+        for _ in range(self.config.updates_per_training_step):
+            batch = self.episodes.sample(num_items=self.config.train_batch_size_per_learner, sample_episodes=True)
+            results = self.learner_group.update(episodes=batch, timesteps={})
+            self.metrics.aggregate(results, key=LEARNER_RESULTS)
+        self.env_runner_group.sync_weights(from_worker_or_learner_group=self.learner_group, inference_only=True)
+
+
+def as_stock(config: DQNDDPGConfig) -> Any:
+    """The same configuration for the stock path."""
+    stock: Any = StockConfig(StockPath)
+    stock.update_from_dict(config.to_dict())
+    stock.algo_class = StockPath
+    return stock
+
+
+def seconds_per_step(algorithm: Algorithm, least_s: float = 3.0) -> float:
+    """Mean time of a training step."""
+    started, steps = time.perf_counter(), 0
+    while (passed := time.perf_counter() - started) < least_s or steps < 3:
+        algorithm.training_step()
+        steps += 1
+    return passed / steps
+
+
+def warm(algorithm: Algorithm, least_rows: int = 5_000) -> None:
+    """Sample until there is something to learn from, and learn a little."""
+    buffer: Any = getattr(algorithm, "episodes", algorithm.replay_buffer)
+    for _ in range(10_000):
+        algorithm.training_step()
+        rows = len(buffer) if buffer is algorithm.replay_buffer else buffer.get_num_timesteps() * 15
+        if rows >= least_rows:
+            return
+
+
+def stock_ratio(hidden: tuple[int, ...], env_steps: int, updates: int, rows: int) -> dict[str, float]:
+    """Agent-steps a second of both paths, with the same networks, batch, and updates for each environment step."""
+    scenario = load_scenario("paper")
+    common = {
+        "hidden": hidden,
+        "updates_per_training_step": updates,
+        "num_steps_before_learning": 0,
+        "replay_capacity": 300_000,
+    }
+    ours_config = offloading_config(scenario).training(**common)
+    ours_config.env_runners(num_envs_per_env_runner=rows, rollout_fragment_length=env_steps // rows)
+    stock_config = as_stock(offloading_config(scenario, env_runner="stock").training(**common))
+    stock_config.env_runners(rollout_fragment_length=env_steps)
+    ours, stock = ours_config.build_algo(), stock_config.build_algo()
+    warm(ours)
+    warm(stock)
+    times = [(seconds_per_step(ours), seconds_per_step(stock)) for _ in range(3)]
+    ours.stop()
+    stock.stop()
+    best = [min(side) for side in zip(*times, strict=True)]
+    agent_steps = env_steps * scenario.num_devices
+    return {"ours": agent_steps / best[0], "stock": agent_steps / best[1], "ratio": best[1] / best[0]}
+
+
+# --- Bare PyTorch -----------------------------------------------------------------------------------------------------
+
+
+def bare_loop(spec: NetworkSpec, config: DQNDDPGConfig) -> Callable[[dict[str, torch.Tensor]], None]:
+    """The same update without RLlib: losses, clipping, Adam."""
+    actor, critic = Actor(spec), Critic(spec)
+    optimizers = [torch.optim.Adam(part.parameters(), lr=1e-3, fused=True) for part in (critic, actor)]
+
+    def update(batch: dict[str, torch.Tensor]) -> None:
+        observation = batch["obs"]
+        raw = actor(observation)
+        leaf = raw.detach().clamp(0.0, 1.0).requires_grad_()
+        allowed = allowed_modes(spec, observation)
+        (gradient,) = torch.autograd.grad(critic.actor_value(observation, leaf, allowed, spec.parametric_modes), leaf)
+        outward = ((raw > 1.0) & (gradient > 0)) | ((raw < 0.0) & (gradient < 0))
+        taken = critic.taken(observation, batch["mode"].long(), batch["parameters"])[:, 0]
+        loss = torch.nn.functional.huber_loss(taken, batch["rewards"] * config.reward_scale, delta=config.huber_delta)
+        loss = loss - (gradient.masked_fill(outward, 0.0) * raw).sum(-1).mean()
+        for optimizer in optimizers:
+            optimizer.zero_grad()
+        loss.backward()
+        for optimizer, part in zip(optimizers, (critic, actor), strict=True):
+            torch.nn.utils.clip_grad_norm_(part.parameters(), config.grad_norm or torch.inf)
+            optimizer.step()
+
+    return update
+
+
+def forward_and_backward_flop(spec: NetworkSpec, batch: int) -> float:
+    """Floating-point operations of the matrix products of an update."""
+    sizes = spec.hidden
+    inner = sum(wide * narrow for wide, narrow in pairwise(sizes))
+    critic_in = (spec.observation_size + spec.num_parameters) * sizes[0]
+    actor = spec.observation_size * sizes[0] + inner + sizes[-1] * spec.num_parameters
+    modes = spec.parametric_modes.stop - spec.parametric_modes.start
+    # Forward, gradient of inputs, gradient of weights: one product each; the actor's pass needs no weights' gradient.
+    taken, ascent = 3 * (critic_in + inner + sizes[-1]), 2 * modes * (critic_in + inner + sizes[-1])
+    return 2.0 * batch * (taken + ascent + 3 * actor)
+
+
+def sgemm_flops(size: int = 1024) -> float:
+    """The machine's best rate of a single-precision matrix product on one core, FLOP/s."""
+    a, b = torch.randn(size, size), torch.randn(size, size)
+    best = np.inf
+    for _ in range(20):
+        started = time.perf_counter()
+        torch.mm(a, b)
+        best = min(best, time.perf_counter() - started)
+    return 2.0 * size**3 / best
+
+
+def bare_ratio(hidden: tuple[int, ...], batch_size: int = 256, updates: int = 16) -> dict[str, float]:
+    """Updates a second of the Learner inside its group, and of the bare loop, on the same batches."""
+    scenario = load_scenario("small")
+    config = offloading_config(scenario).training(
+        hidden=hidden, train_batch_size_per_learner=batch_size, updates_per_training_step=updates
+    )
+    algorithm: Any = config.build_algo()
+    while len(algorithm.replay_buffer) < 20_000:
+        for fragment in algorithm.env_runner.sample():
+            algorithm.replay_buffer.add(algorithm._rows(fragment))
+    rows = algorithm.replay_buffer.sample(batch_size * updates, frozenset({"new_obs", "discount"}))
+    update = bare_loop(algorithm.get_module().spec, config)
+
+    def ours() -> None:
+        batch = MultiAgentBatch({DEFAULT_MODULE: SampleBatch(dict(rows))}, env_steps=batch_size * updates)
+        algorithm._update(batch, 0)
+
+    def bare() -> None:
+        tensors = {name: torch.from_numpy(np.ascontiguousarray(column)) for name, column in rows.items()}
+        for start in range(0, batch_size * updates, batch_size):
+            update({name: column[start : start + batch_size] for name, column in tensors.items()})
+
+    times: dict[str, list[float]] = {"ours": [], "bare": []}
+    for _ in range(12):
+        for name, call in (("ours", ours), ("bare", bare)):
+            started = time.perf_counter()
+            call()
+            times[name].append((time.perf_counter() - started) / updates)
+    best = {name: min(values[2:]) for name, values in times.items()}
+    flop, peak = forward_and_backward_flop(algorithm.get_module().spec, batch_size), sgemm_flops()
+    algorithm.stop()
+    return {
+        "ours_ms": 1e3 * best["ours"],
+        "bare_ms": 1e3 * best["bare"],
+        "ratio": best["bare"] / best["ours"],
+        "sgemm_gflops": peak / 1e9,
+        "share_of_sgemm": flop / best["ours"] / peak,
+    }
+
+
+# --- Devices, workers, memory -----------------------------------------------------------------------------------------
+
+
+def cost_per_agent_step(num_devices: int, agent_steps: int = 40_000) -> float:
+    """Microseconds of a training step with 8 updates for every 40,000 agent-steps, whatever the devices in a row."""
+    scenario = load_scenario("paper", [f"num_devices={num_devices}", "horizon=100"])
+    rows = min(max(1, agent_steps // (4 * num_devices)), 666)
+    slots = max(1, round(agent_steps / (rows * num_devices)))
+    config = offloading_config(scenario).training(updates_per_training_step=8, num_steps_before_learning=0)
+    config.env_runners(num_envs_per_env_runner=rows, rollout_fragment_length=slots)
+    algorithm = config.build_algo()
+    algorithm.training_step()
+    seconds = min(seconds_per_step(algorithm, 4.0) for _ in range(2))
+    algorithm.stop()
+    return 1e6 * seconds / (rows * slots * num_devices)
+
+
+def worker_rates() -> list[dict[str, Any]]:
+    """Agent-steps a second of the defaults for numbers of EnvRunners and Learners."""
+    table = []
+    for runners, learners, asynchronous in (
+        *((0, 0, False), (1, 0, False), (2, 0, False), (1, 0, True), (2, 0, True)),
+        *((0, 1, False), (0, 2, False), (1, 1, False), (2, 2, False), (2, 2, True)),
+    ):
+        scenario = load_scenario("paper")
+        config = offloading_config(scenario, num_env_runners=runners, learner={"num_steps_before_learning": 0})
+        config.training(asynchronous=asynchronous)
+        config.env_runners(num_cpus_per_env_runner=0.1)
+        config.learners(num_learners=learners, num_cpus_per_learner=0.1)
+        algorithm: Any = config.build_algo()
+        for _ in range(5):
+            algorithm.training_step()
+        added, started = algorithm.replay_buffer.num_added, time.perf_counter()
+        while time.perf_counter() - started < 8.0:
+            algorithm.training_step()
+        rate = (algorithm.replay_buffer.num_added - added) / (time.perf_counter() - started)
+        algorithm.stop()
+        table.append({"runners": runners, "learners": learners, "asynchronous": asynchronous, "rate": rate})
+        print(table[-1], flush=True)
+    return table
+
+
+def where_time_goes() -> dict[str, float]:
+    """Share of a default training step in each of its parts."""
+    algorithm: Any = offloading_config(load_scenario("paper"), learner={"num_steps_before_learning": 0}).build_algo()
+    for _ in range(6):
+        timers = algorithm.train()["timers"]
+    algorithm.stop()
+    whole = float(timers["training_step"])
+    parts = {
+        "sampling": "env_runner_sampling_timer",
+        "drawing of batches": "replay_buffer_sampling_timer",
+        "updates": "learner_update_timer",
+        "weights to the EnvRunner": "synch_weights",
+    }
+    return {name: float(timers[timer]) / whole for name, timer in parts.items()} | {"ms_per_step": 1e3 * whole}
+
+
+def memory_over_time(seconds: float) -> dict[str, float]:
+    """Resident memory of the process, MiB, at a quarter and at the end of a run whose replay buffer is full early."""
+    config = offloading_config(load_scenario("paper"), learner={"replay_capacity": 50_000})
+    algorithm: Any = config.build_algo()
+    started, marks = time.perf_counter(), {}
+    while (passed := time.perf_counter() - started) < seconds:
+        algorithm.train()
+        if passed > seconds / 4 and "quarter_mib" not in marks:
+            marks["quarter_mib"] = resident_mib()
+    marks["end_mib"] = resident_mib()
+    marks["env_steps"] = float(algorithm.replay_buffer.num_added / 15)
+    algorithm.stop()
+    return marks
+
+
+def resident_mib() -> float:
+    """Resident memory of this process."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1]) if Path("/proc/self/statm").exists() else 0
+    if pages:
+        return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+
+
+def main(args: Speed) -> None:
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    torch.set_num_threads(1)
+    ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    register_envs()
+    out: dict[str, Any] = {"date": time.strftime("%Y-%m-%d"), "cores": os.cpu_count(), "machine": platform.machine()}
+    if "stock" in args.parts:
+        out["stock"] = {
+            # One update of 256 rows for 480 agent-steps, small networks, 64 rows; and for 960, the default networks.
+            "2x64, an update for 32 env-steps": stock_ratio((64, 64), 256, 8, 64),
+            "3x128, an update for 64 env-steps": stock_ratio((128, 128, 128), 256, 4, 64),
+            "3x128, the default update for 4 env-steps": stock_ratio((128, 128, 128), 64, 16, 16),
+        }
+        print(json.dumps(out["stock"], indent=1), flush=True)
+    if "bare" in args.parts:
+        out["bare"] = {"3x128": bare_ratio((128, 128, 128)), "3x512": bare_ratio((512, 512, 512))}
+        print(json.dumps(out["bare"], indent=1), flush=True)
+    if "profile" in args.parts:
+        out["profile"] = where_time_goes()
+        print(json.dumps(out["profile"], indent=1), flush=True)
+    if "devices" in args.parts:
+        out["us_per_agent_step"] = {str(m): cost_per_agent_step(m) for m in (15, 100, 1_000, 10_000)}
+        print(json.dumps(out["us_per_agent_step"], indent=1), flush=True)
+    if "workers" in args.parts:
+        out["workers"] = worker_rates()
+    if "memory" in args.parts:
+        out["memory"] = memory_over_time(args.memory_s)
+        print(json.dumps(out["memory"], indent=1), flush=True)
+    ray.shutdown()
+    make_folder(args.out.parent)
+    before = json.loads(args.out.read_text()) if args.out.exists() else {}
+    with replacing(args.out) as file:
+        file.write(json.dumps(before | out, indent=1).encode())
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Speed))

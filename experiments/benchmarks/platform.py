@@ -1,0 +1,201 @@
+"""The learner on Platform, a public benchmark of mixed discrete-continuous actions (Masson et al. 2016).
+
+Run ``python -m experiments.benchmarks.platform``; needs ``pip install -e '.[platform]'``. Finished runs are kept, so it
+can be interrupted. Every run trains on one core and is evaluated by 1,000 greedy episodes; the greatest return is 1.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+import tyro
+from ray.rllib.core.columns import Columns
+from ray.tune.registry import register_env
+
+from experiments.benchmarks.jobs import run_jobs
+from meqc_marl.dqn_ddpg.algorithm import DQNDDPGConfig
+from meqc_marl.dqn_ddpg.env_runner import to_numpy
+from meqc_marl.evaluation.statistics import interquartile_mean
+from meqc_marl.files import replacing
+
+RESULTS = Path(__file__).parents[1] / "results" / "platform"
+
+
+class FlatPlatform(gym.Wrapper):
+    """Platform with its nine features and the step count as one Box in [-1, 1]."""
+
+    def __init__(self) -> None:
+        import gym_platform  # noqa: F401 (registers the environment)
+
+        super().__init__(gym.make("Platform-v0", disable_env_checker=True).unwrapped)
+        self.observation_space = gym.spaces.Box(-1.0, 1.0, (10,), np.float32)
+
+    def reset(self, **kwargs: Any) -> tuple[np.ndarray, dict[str, Any]]:
+        """Start an episode."""
+        observation, info = self.env.reset(**kwargs)
+        return self._flat(observation), info
+
+    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        """Step."""
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        return self._flat(observation), float(reward), bool(terminated), bool(truncated), info
+
+    @staticmethod
+    def _flat(observation: Any) -> np.ndarray:
+        features, steps = observation
+        return np.append(2.0 * np.asarray(features) - 1.0, min(steps / 100.0, 2.0) - 1.0).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Platform:
+    """Train on Platform with every critic and seed, print the table and draw the learning curves."""
+
+    critics: tuple[str, ...] = ("multi-pass", "joint")
+    """multi-pass (MP-DQN), joint (P-DQN)."""
+    seeds: int = 10
+    """Training seeds, from 0 on."""
+    env_steps: int = 100_000
+    """Budget of a run: four minutes on one core."""
+    out: Path = RESULTS
+    """Folder of the results."""
+    only_report: bool = False
+    """Tell what there is, and train nothing."""
+
+    def file(self, critic: str, seed: int) -> Path:
+        """Where a run's result is stored."""
+        return self.out / f"{critic}-{seed}.json"
+
+
+def config(critic: str, seed: int, n: int) -> DQNDDPGConfig:
+    """Configuration of a run of ``n`` environment steps."""
+    return (
+        DQNDDPGConfig()
+        .environment("flat_platform")
+        .env_runners(num_envs_per_env_runner=8, rollout_fragment_length=4)
+        .training(
+            gamma=0.9,
+            critic=critic,
+            activation="relu",
+            hidden=(128, 128),
+            critic_lr=[[0, 1e-3], [n // 2, 1e-3], [n, 1e-5]],
+            actor_lr=[[0, 1e-4], [n // 2, 1e-4], [n, 1e-6]],
+            epsilon=[[0, 1.0], [n // 10, 0.05], [n, 0.01]],
+            exploration_noise=[[0, 0.1], [n, 0.02]],
+            tau=0.01,
+            train_batch_size_per_learner=128,
+            updates_per_training_step=8,
+            replay_capacity=200_000,
+            num_steps_before_learning=2_000,
+        )
+        .reporting(min_sample_timesteps_per_iteration=n // 30)
+        .debugging(seed=seed, log_level="ERROR")
+    )
+
+
+def perform(critic: str, seed: int, env_steps: int) -> dict[str, Any]:
+    """Train and evaluate; Ray must run."""
+    register_env("flat_platform", lambda context: FlatPlatform())
+    algorithm = config(critic, seed, env_steps).build_algo()
+    curve, started, steps = [], time.perf_counter(), 0
+    while steps < env_steps:
+        result = algorithm.train()["env_runners"]
+        steps = int(result["num_env_steps_sampled_lifetime"])
+        curve.append([steps, float(result["episode_return_mean"])])
+    passed = time.perf_counter() - started
+    score = greedy_return(algorithm, episodes=1_000)
+    algorithm.stop()
+    record = {"seed": seed, "critic": critic, "env_steps": steps, "return": score, "training_s": passed}
+    return record | {"date": time.strftime("%Y-%m-%d"), "curve": curve}
+
+
+def load(args: Platform) -> dict[str, list[dict[str, Any]]]:
+    """Results that exist, by critic."""
+    paths = {critic: [args.file(critic, seed) for seed in range(args.seeds)] for critic in args.critics}
+    return {
+        critic: [json.loads(path.read_text()) for path in files if path.exists()]
+        for critic, files in paths.items()
+        if any(path.exists() for path in files)
+    }
+
+
+def table(results: dict[str, list[dict[str, Any]]]) -> str:
+    """Interquartile mean over seeds with 95 % bootstrap interval, mean and least."""
+    lines = ["| critic | seeds | interquartile mean [95 % interval] | mean | least |", "|---|---|---|---|---|"]
+    for critic, records in results.items():
+        scores = np.array([record["return"] for record in records])
+        estimate = interquartile_mean(scores)
+        interval = f"{estimate.value:.4f} [{estimate.low:.3f}, {estimate.high:.3f}]"
+        lines.append(f"| `{critic}` | {len(scores)} | {interval} | {scores.mean():.3f} | {scores.min():.3f} |")
+    return "\n".join(lines)
+
+
+def draw(results: dict[str, list[dict[str, Any]]], path: Path) -> None:
+    """Return of the exploring policy over training: interquartile mean and all seeds' range between quartiles."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
+    for (critic, records), (colour, line) in zip(results.items(), (("#0072B2", "-"), ("#D55E00", "--")), strict=False):
+        length = min(len(record["curve"]) for record in records)
+        steps = np.array(records[0]["curve"])[:length, 0]
+        returns = np.array([np.array(record["curve"])[:length, 1] for record in records])
+        low, high = np.percentile(returns, (25, 75), axis=0)
+        middle = np.array([interquartile_mean(column).value for column in returns.T])
+        axes.plot(steps, middle, line, color=colour, label=f"{critic}, {len(records)} seeds")
+        axes.fill_between(steps, low, high, color=colour, alpha=0.2, linewidth=0)
+    axes.set(xlabel="environment steps", ylabel="return of an episode, exploring", ylim=(0, 1.02))
+    axes.set_title("Platform: interquartile mean and quartiles over seeds", fontsize=10)
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower right")
+    with replacing(path) as file:
+        figure.savefig(file, format="png", dpi=150)
+    plt.close(figure)
+
+
+def main(args: Platform) -> None:
+    if not args.only_report:
+        order = [(critic, seed) for seed in range(args.seeds) for critic in args.critics]
+        run_jobs({args.file(*which): partial(perform, *which, args.env_steps) for which in order})
+    results = load(args)
+    if not results:
+        raise SystemExit(f"error: folder '{args.out}' holds no results; run without --only-report.")
+    print(table(results))
+    draw(results, args.out / "learning_curves.png")
+
+
+def greedy_return(algorithm: Any, episodes: int) -> float:
+    """Mean return of the greedy policy over the first ``episodes`` episodes, an equal number from each row."""
+    runner = algorithm.env_runner
+    per_row = -(-episodes // runner.num_envs)
+    observation = runner.env.reset([10_000_000 + row for row in range(runner.num_envs)])
+    total, finished = np.zeros(runner.num_envs), np.zeros(runner.num_envs, int)
+    returns: list[float] = []
+    module = algorithm.get_module()
+    while len(returns) < per_row * runner.num_envs:
+        batch = {Columns.OBS: torch.from_numpy(observation.reshape(runner.num_envs, -1))}
+        action = module.forward_inference(batch)[Columns.ACTIONS]
+        step = runner.env.step(to_numpy(action, (runner.num_envs, 1)))
+        total += step.reward[:, 0]
+        observation = step.next_observation
+        if step.done.any():
+            for row in np.flatnonzero(step.done):
+                if finished[row] < per_row:
+                    returns.append(float(total[row]))
+                    finished[row] += 1
+            total[step.done] = 0.0
+            observation = runner.env.reset_rows(step.done)
+    return float(np.mean(returns))
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Platform))

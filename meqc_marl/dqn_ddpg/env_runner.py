@@ -1,0 +1,334 @@
+"""An EnvRunner over arrays [E, M]: one forward pass and one environment call for all devices of all rows."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import ray
+import torch
+from ray.rllib.callbacks.utils import make_callback
+from ray.rllib.core import COMPONENT_RL_MODULE, DEFAULT_MODULE_ID
+from ray.rllib.core.columns import Columns
+from ray.rllib.env import INPUT_ENV_SINGLE_SPACES, INPUT_ENV_SPACES
+from ray.rllib.env.env_context import EnvContext
+from ray.rllib.env.env_runner import EnvRunner
+from ray.rllib.utils.annotations import override
+from ray.rllib.utils.checkpoints import Checkpointable
+from ray.rllib.utils.metrics import (
+    EPISODE_LEN_MEAN,
+    EPISODE_RETURN_MEAN,
+    NUM_AGENT_STEPS_SAMPLED,
+    NUM_AGENT_STEPS_SAMPLED_LIFETIME,
+    NUM_ENV_STEPS_SAMPLED,
+    NUM_ENV_STEPS_SAMPLED_LIFETIME,
+    NUM_EPISODES,
+    NUM_EPISODES_LIFETIME,
+    SAMPLE_TIMER,
+    WEIGHTS_SEQ_NO,
+)
+
+from .batched_env import BatchedEnv, BatchedStep, GymBatchedEnv
+from .rl_module import MODE, PARAMETERS
+from .transitions import multi_step
+
+
+@dataclass
+class Fragment:
+    """Consecutive slots of all rows, time first: arrays [T, E, M, ...], and [T, E] for ``terminated`` and ``done``."""
+
+    observation: list[np.ndarray] = field(default_factory=list)
+    next_observation: list[np.ndarray] = field(default_factory=list)
+    mode: list[np.ndarray] = field(default_factory=list)
+    parameters: list[np.ndarray] = field(default_factory=list)
+    reward: list[np.ndarray] = field(default_factory=list)
+    terminated: list[np.ndarray] = field(default_factory=list)
+    done: list[np.ndarray] = field(default_factory=list)
+
+    def env_steps(self) -> int:
+        """Slots times rows."""
+        return len(self.terminated) * len(self.terminated[0]) if self.terminated else 0
+
+    def agent_steps(self) -> int:
+        """Slots times rows times agents."""
+        return self.env_steps() * self.reward[0].shape[-1] if self.reward else 0
+
+    def after(self, earlier: Fragment) -> Fragment:
+        """This fragment with an earlier one before it."""
+        return Fragment(**{name: getattr(earlier, name) + slots for name, slots in vars(self).items()})
+
+    def last(self, slots: int) -> Fragment:
+        """The last slots."""
+        return Fragment(**{name: values[len(values) - slots :] if slots else [] for name, values in vars(self).items()})
+
+    def rows(self, discount: float, num_steps: int = 1) -> dict[str, np.ndarray]:
+        """Flatten to transitions [(T - num_steps + 1) * E * M, ...], as the replay buffer takes them."""
+        reward = np.stack(self.reward)
+        done, terminated = (np.stack(flags)[..., None] for flags in (self.done, self.terminated))
+        shape = np.broadcast_shapes(done.shape, reward.shape)
+        done, terminated = np.broadcast_to(done, shape), np.broadcast_to(terminated, shape)
+        returns = multi_step(reward, np.stack(self.next_observation), done, terminated, discount, num_steps)
+        starts = len(returns[Columns.REWARDS])
+        if not starts:
+            return {}
+        columns = {
+            Columns.OBS: np.stack(self.observation[:starts]),
+            MODE: np.stack(self.mode[:starts]),
+            PARAMETERS: np.stack(self.parameters[:starts]),
+            **returns,
+        }
+        return {name: value.reshape(returns[Columns.REWARDS].size, *value.shape[3:]) for name, value in columns.items()}
+
+
+class BatchedEnvRunner(EnvRunner, Checkpointable):
+    """Samples fragments from a :class:`BatchedEnv`, or from copies of a Gymnasium environment.
+
+    Calls the callbacks ``on_environment_created``, ``on_episode_start``, ``on_episode_step``, ``on_episode_end`` and
+    ``on_sample_end`` once for all rows, with a :class:`BatchedStep` in place of an episode. A step's reward and next
+    observation may be changed in ``on_episode_step``: this happens before they are stored or acted upon.
+    """
+
+    def __init__(self, *, config: Any, **kwargs: Any) -> None:
+        super().__init__(config=config, **kwargs)
+        self._env_creator: Any = kwargs.get("env_creator")
+        self.spaces: Any = kwargs.get("spaces")
+        self._callbacks = [cls() for cls in self._as_list(self.config.callbacks_class)]
+        self._weights_seq_no = 0
+        self._observation: Any = None
+        self._num_resets = 0
+        #: The last slots, whose returns of several steps are not whole yet.
+        self._pending = Fragment()
+        self._episode_return: np.ndarray = np.zeros(0)
+        self._episode_length: np.ndarray = np.zeros(0, int)
+        torch.set_num_threads(1)
+        builds_env = not self.worker_index or self.config.create_env_on_local_worker
+        if self.worker_index or self.config.num_env_runners == 0 or (builds_env and self.spaces is None):
+            self.make_env()
+        self.module: Any = None
+        self.make_module()
+
+    @staticmethod
+    def _as_list(value: Any) -> list[Any]:
+        return list(value) if isinstance(value, list | tuple) else [value]
+
+    @override(EnvRunner)
+    def make_env(self) -> None:
+        context = EnvContext(self.config.env_config, worker_index=self.worker_index or 0, num_workers=self.num_workers)
+        # An attribute, not a key: keys become keyword arguments of Gymnasium environments.
+        context.num_envs = self.config.num_envs_per_env_runner
+        env = self._env_creator(context)
+        if isinstance(env, gym.Env):
+            env.close()
+            env = GymBatchedEnv(lambda: self._env_creator(context), self.config.num_envs_per_env_runner)
+        self.env: BatchedEnv = env
+        self._observation = None
+        self._pending = Fragment()
+        self.num_envs = env.num_envs
+        both = (env.observation_space, env.action_space)
+        self.spaces = {INPUT_ENV_SPACES: both, INPUT_ENV_SINGLE_SPACES: both, DEFAULT_MODULE_ID: both}
+        self._callback("on_environment_created", env=self.env, env_context=context)
+
+    @override(EnvRunner)
+    def make_module(self) -> None:
+        spec = self.config.get_multi_rl_module_spec(env=None, spaces=self.get_spaces(), inference_only=True)
+        self.module = spec.build()
+
+    @override(EnvRunner)
+    def get_spaces(self) -> dict[str, tuple[gym.Space, gym.Space]]:
+        return self.spaces
+
+    @override(EnvRunner)
+    def assert_healthy(self) -> None:
+        assert self.module is not None
+        assert self.env is not None
+
+    @override(EnvRunner)
+    def sample(
+        self,
+        *,
+        num_timesteps: int | None = None,
+        num_episodes: int | None = None,
+        explore: bool | None = None,
+        random_actions: bool = False,
+        force_reset: bool = False,
+        **kwargs: Any,
+    ) -> list[Fragment]:
+        """Run all rows for a fragment; returns a list with one :class:`Fragment`.
+
+        Args:
+            num_timesteps: Environment steps, counted over all rows; default ``rollout_fragment_length`` slots.
+            num_episodes: Complete episodes instead, counted over all rows, from a fresh start.
+            explore: Explore, or take the greedy action; default as configured.
+            random_actions: Act at random only: an allowed mode and parameters, both uniform.
+            force_reset: Start new episodes first.
+        """
+        if self.env is None:
+            raise ValueError(f"{self} has no environment to sample from.")
+        explore = self.config.explore if explore is None else explore
+        with self.metrics.log_time(SAMPLE_TIMER):
+            if self._observation is None or force_reset or num_episodes is not None:
+                self._reset()
+            fragment = Fragment()
+            slots = self.config.get_rollout_fragment_length(self.worker_index)
+            if num_timesteps is not None:
+                slots = max(1, -(-num_timesteps // self.num_envs))
+            finished = slot = 0
+            while finished < num_episodes if num_episodes is not None else slot < slots:
+                finished += self._step(fragment, explore, random_actions)
+                slot += 1
+            if num_episodes is not None:
+                self._observation = None
+            self._log_steps(fragment)
+            if (overlap := self.config.n_step - 1) and not self.config.in_evaluation:
+                fragment = fragment.after(self._pending)
+                self._pending = fragment.last(min(overlap, len(fragment.done)))
+            samples = [fragment]
+            self._callback("on_sample_end", samples=samples)
+        return samples
+
+    def _step(self, fragment: Fragment, explore: bool, random_actions: bool) -> int:
+        """One slot of all rows; returns the number of episodes that ended."""
+        observation = self._observation
+        module = self.module[DEFAULT_MODULE_ID]
+        rows, agents = observation.shape[:2]
+        batch = {Columns.OBS: torch.from_numpy(observation.reshape(rows * agents, -1))}
+        if random_actions:
+            output = module.forward_random(batch)
+        elif explore:
+            output = module.forward_exploration(batch, t=self.num_env_steps_sampled_lifetime)
+        else:
+            output = module.forward_inference(batch)
+        step = self.env.step(to_numpy(output[Columns.ACTIONS], (rows, agents)))
+        self._callback("on_episode_step", episode=step, env=self.env, env_index=0)
+        fragment.observation.append(observation)
+        fragment.mode.append(to_numpy(output[MODE], (rows, agents)).astype(np.int8))
+        fragment.parameters.append(to_numpy(output[PARAMETERS], (rows, agents)))
+        fragment.reward.append(step.reward)
+        fragment.next_observation.append(step.next_observation)
+        fragment.terminated.append(step.terminated)
+        fragment.done.append(step.done)
+        self.num_env_steps_sampled_lifetime += rows * (self.num_workers or 1)
+        self._episode_return += step.reward.sum(-1)
+        self._episode_length += 1
+        self._observation = step.next_observation
+        return self._finish_episodes(step)
+
+    def _finish_episodes(self, step: BatchedStep) -> int:
+        done = step.done
+        count = int(done.sum())
+        if count:
+            for row in np.flatnonzero(done):
+                self.metrics.log_value(EPISODE_RETURN_MEAN, float(self._episode_return[row]), window=100)
+                self.metrics.log_value(EPISODE_LEN_MEAN, int(self._episode_length[row]), window=100)
+            self.metrics.log_value(NUM_EPISODES, count, reduce="sum")
+            self.metrics.log_value(NUM_EPISODES_LIFETIME, count, reduce="lifetime_sum")
+            self._callback("on_episode_end", episode=step, env=self.env, env_index=0)
+            self._episode_return[done] = 0.0
+            self._episode_length[done] = 0
+            self._observation = self.env.reset_rows(done)
+            self._callback("on_episode_start", episode=step, env=self.env, env_index=0)
+        return count
+
+    def _reset(self) -> None:
+        entropy = None
+        if self.config.seed is not None:
+            # Training goes on to other nature, also in a runner that was restarted or restored; evaluation does not.
+            begun = (0, 0) if self.config.in_evaluation else (self.num_env_steps_sampled_lifetime, self._num_resets)
+            entropy = (self._seed, self.worker_index or 0, *begun)
+            self._num_resets += 1
+        seeds = np.random.SeedSequence(entropy).generate_state(self.num_envs, np.uint32)
+        self._observation = self.env.reset([int(seed) for seed in seeds])
+        self._pending = Fragment()
+        self._episode_return = np.zeros(self.num_envs)
+        self._episode_length = np.zeros(self.num_envs, int)
+        self._callback("on_episode_start", episode=None, env=self.env, env_index=0)
+
+    def _callback(self, name: str, **kwargs: Any) -> None:
+        make_callback(
+            name,
+            callbacks_objects=self._callbacks,
+            callbacks_functions=getattr(self.config, f"callbacks_{name}"),
+            kwargs={"env_runner": self, "metrics_logger": self.metrics, "rl_module": getattr(self, "module", None)}
+            | kwargs,
+        )
+
+    def _log_steps(self, fragment: Fragment) -> None:
+        env_steps, agent_steps = fragment.env_steps(), fragment.agent_steps()
+        self.metrics.log_value(NUM_ENV_STEPS_SAMPLED, env_steps, reduce="sum")
+        self.metrics.log_value(NUM_ENV_STEPS_SAMPLED_LIFETIME, env_steps, reduce="lifetime_sum", with_throughput=True)
+        self.metrics.log_value((NUM_AGENT_STEPS_SAMPLED, "all"), agent_steps, reduce="sum")
+        self.metrics.log_value((NUM_AGENT_STEPS_SAMPLED_LIFETIME, "all"), agent_steps, reduce="lifetime_sum")
+        self.metrics.log_value("epsilon", float(self.module[DEFAULT_MODULE_ID].epsilon.get_current_value()), window=1)
+        self.metrics.log_value(WEIGHTS_SEQ_NO, self._weights_seq_no, window=1)
+
+    @override(EnvRunner)
+    def get_metrics(self) -> Any:
+        return self.metrics.reduce()
+
+    @override(Checkpointable)
+    def get_state(self, components: Any = None, *, not_components: Any = None, **kwargs: Any) -> dict[str, Any]:
+        state: dict[str, Any] = {NUM_ENV_STEPS_SAMPLED_LIFETIME: self.num_env_steps_sampled_lifetime}
+        if self._check_component(COMPONENT_RL_MODULE, components, not_components):
+            state[COMPONENT_RL_MODULE] = self.module.get_state(**kwargs)
+            state[WEIGHTS_SEQ_NO] = self._weights_seq_no
+        if self._observation is not None and self._check_component("sampling", components, not_components):
+            state["sampling"] = {
+                "env": self.env.get_state(),
+                "observation": self._observation,
+                "pending": copy.deepcopy(vars(self._pending)),
+                "num_resets": self._num_resets,
+                "episode_return": self._episode_return.copy(),
+                "episode_length": self._episode_length.copy(),
+                "exploration": self.module[DEFAULT_MODULE_ID].generator.get_state().numpy(),
+                "callbacks": [c.get_state() if hasattr(c, "get_state") else None for c in self._callbacks],
+            }
+        return state
+
+    @override(Checkpointable)
+    def set_state(self, state: dict[str, Any]) -> None:
+        if COMPONENT_RL_MODULE in state:
+            # Unlike the stock runners, a state that is not newer is loaded too: after a restore it is the right one.
+            weights = state[COMPONENT_RL_MODULE]
+            self.module.set_state(ray.get(weights) if isinstance(weights, ray.ObjectRef) else weights)
+            self._weights_seq_no = state.get(WEIGHTS_SEQ_NO, self._weights_seq_no)
+        if NUM_ENV_STEPS_SAMPLED_LIFETIME in state:
+            self.num_env_steps_sampled_lifetime = int(state[NUM_ENV_STEPS_SAMPLED_LIFETIME])
+        if "sampling" in state and self.env is not None:
+            sampling = state["sampling"]
+            fresh = self.env.set_state(sampling["env"])
+            # A general environment cannot go on in mid-episode (its state is empty): it has begun a new one.
+            goes_on = bool(sampling["env"])
+            self._observation = sampling["observation"] if goes_on else fresh
+            self._pending = Fragment(**copy.deepcopy(sampling["pending"])) if goes_on else Fragment()
+            self._num_resets = sampling["num_resets"]
+            self._episode_return = sampling["episode_return"] * goes_on
+            self._episode_length = sampling["episode_length"] * goes_on
+            self.module[DEFAULT_MODULE_ID].generator.set_state(torch.from_numpy(np.array(sampling["exploration"])))
+            for callback, saved in zip(self._callbacks, sampling["callbacks"], strict=True):
+                if saved is not None:
+                    callback.set_state(saved)
+
+    @override(Checkpointable)
+    def get_ctor_args_and_kwargs(self) -> tuple[tuple, dict[str, Any]]:
+        return (), {"config": self.config}
+
+    @override(Checkpointable)
+    def get_checkpointable_components(self) -> list[tuple[str, Any]]:
+        return [(COMPONENT_RL_MODULE, self.module)]
+
+    @override(EnvRunner)
+    def stop(self) -> None:
+        for env in getattr(self.env, "envs", []):
+            env.close()
+
+
+def to_numpy(value: Any, lead: tuple[int, int]) -> Any:
+    """Tensors [E * M, ...] of a nested structure as arrays [E, M, ...]."""
+    if isinstance(value, dict):
+        return {key: to_numpy(item, lead) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return tuple(to_numpy(item, lead) for item in value)
+    return value.numpy().reshape(*lead, *value.shape[1:])

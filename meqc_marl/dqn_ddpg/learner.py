@@ -1,0 +1,162 @@
+"""The Learner: TD error for the DQN head, deterministic policy gradient for the DDPG head, Polyak targets."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+from ray.rllib.core import COMPONENT_RL_MODULE
+from ray.rllib.core.columns import Columns
+from ray.rllib.core.learner.learner import Learner
+from ray.rllib.core.learner.torch.torch_learner import TorchLearner
+from ray.rllib.policy.sample_batch import MultiAgentBatch
+from ray.rllib.utils.annotations import override
+
+from .replay_buffer import INDEX, WEIGHT
+from .rl_module import ACTOR_GRADIENT, NEXT_VALUE, Q_TAKEN, RAW_PARAMETERS
+from .transitions import DISCOUNT
+
+CRITIC_LOSS = "critic_loss"
+ACTOR_LOSS = "actor_loss"
+Q_MEAN = "q_mean"
+TD_ERROR = "td_error_mean"
+#: Row of the replay buffer and absolute TD error of everything trained on, float64 [2, N].
+ROW_ERRORS = "row_errors"
+
+
+class DQNDDPGLearner(TorchLearner):
+    """One summed loss with one backward pass, so that gradients stay in step on several learners.
+
+    The actor's term is -x * dQ/dx with the derivative held constant: its gradient is the deterministic policy gradient
+    (inside the bounds) and touches no critic parameter.
+    """
+
+    @override(TorchLearner)
+    def build(self) -> None:
+        super().build()
+        self._sums: dict[str, dict[str, Any]] = {}
+        self._num_summed = 0
+        self._trained: list[MultiAgentBatch] = []
+        self._row_errors: dict[str, list[torch.Tensor]] = defaultdict(list)
+        for _, module in self.module.items():
+            module.unwrapped().make_target_networks()
+
+    @override(TorchLearner)
+    def configure_optimizers_for_module(self, module_id: str, config: Any = None) -> None:
+        module = self.module[module_id].unwrapped()
+        for name, parts, lr in (
+            ("critic", module.critics, config.critic_lr),
+            ("actor", [module.actor], config.actor_lr),
+        ):
+            parameters = [parameter for part in parts for parameter in part.parameters()]
+            self.register_optimizer(
+                module_id=module_id,
+                optimizer_name=name,
+                optimizer=torch.optim.Adam(parameters, fused=True),
+                params=parameters,
+                lr_or_lr_schedule=lr,
+            )
+
+    @override(Learner)
+    def compute_loss_for_module(
+        self, *, module_id: str, config: Any, batch: dict[str, Any], fwd_out: dict[str, Any]
+    ) -> torch.Tensor:
+        taken = fwd_out[Q_TAKEN]
+        target = (batch[Columns.REWARDS] * config.reward_scale).unsqueeze(-1)
+        if config.gamma > 0:
+            next_value = self.module[module_id].unwrapped().forward_target(batch)[NEXT_VALUE]
+            target = target + batch[DISCOUNT].unsqueeze(-1) * next_value
+        target = target.expand_as(taken)
+        td_error = (taken.detach() - target).abs()
+        if INDEX in batch:
+            losses = torch.nn.functional.huber_loss(taken, target, delta=config.huber_delta, reduction="none")
+            critic_loss = (losses * batch[WEIGHT].unsqueeze(-1)).mean()
+            self._row_errors[module_id].append(torch.stack([batch[INDEX].double(), td_error.mean((0, 2)).double()]))
+        else:
+            critic_loss = torch.nn.functional.huber_loss(taken, target, delta=config.huber_delta)
+        # Every critic and every value has a loss of its own.
+        critic_loss = critic_loss * (taken.shape[0] * taken.shape[2])
+        actor_loss = -(fwd_out[ACTOR_GRADIENT] * fwd_out[RAW_PARAMETERS]).sum(-1).mean()
+        sums = self._sums.setdefault(module_id, {})
+        for name, value in (
+            (CRITIC_LOSS, critic_loss),
+            (ACTOR_LOSS, actor_loss),
+            (Q_MEAN, taken.mean()),
+            (TD_ERROR, td_error.mean()),
+        ):
+            sums[name] = sums.get(name, 0.0) + value.detach()
+        self._num_summed += 1
+        return critic_loss + actor_loss
+
+    @override(TorchLearner)
+    def apply_gradients(self, gradients_dict: dict[Any, Any]) -> None:
+        """Clip, check, step, and move the targets; the stock version tests every parameter for NaN one by one."""
+        for module_id, names in self._module_optimizers.items():
+            module = self.module[module_id].unwrapped()
+            config = self.config.get_config_for_module(module_id)
+            for name in names:
+                parameters = self._optimizer_parameters[self._named_optimizers[name]]
+                norm = torch.nn.utils.clip_grad_norm_(
+                    [self._params[p] for p in parameters], config.grad_norm or torch.inf, foreach=True
+                )
+                if not torch.isfinite(norm):
+                    raise FloatingPointError(
+                        f"the gradient of {name} is {norm}: rewards or observations are not finite, or a learning rate "
+                        "is too high."
+                    )
+                self._named_optimizers[name].step()
+            # Targets are of no use without bootstrapping.
+            if config.gamma > 0:
+                with torch.no_grad():
+                    for main, target in module.get_target_network_pairs():
+                        torch._foreach_lerp_(list(target.parameters()), list(main.parameters()), config.tau)
+
+    @override(Learner)
+    def _log_steps_trained_metrics(self, batch: MultiAgentBatch) -> None:
+        """Log once an update instead of at each minibatch."""
+        self._trained.append(batch)
+
+    @override(TorchLearner)
+    def after_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
+        super().after_gradient_based_update(timesteps=timesteps)
+        rows = {
+            module_id: range(sum(len(batch.policy_batches[module_id]) for batch in self._trained))
+            for module_id in self._trained[0].policy_batches
+        }
+        env_steps = sum(batch.env_steps() for batch in self._trained)
+        super()._log_steps_trained_metrics(SimpleNamespace(policy_batches=rows, env_steps=lambda: env_steps))
+        self._trained = []
+        for module_id, sums in self._sums.items():
+            for name, value in sums.items():
+                self.metrics.log_value((module_id, name), float(value) / self._num_summed, window=1)
+        self._sums, self._num_summed = {}, 0
+        for module_id, errors in self._row_errors.items():
+            self.metrics.log_value((module_id, ROW_ERRORS), torch.cat(errors, -1).numpy(), reduce="item_series")
+        self._row_errors.clear()
+
+    @override(Learner)
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Restore; also when the state is older than what is running, which the stock version skips in silence."""
+        if COMPONENT_RL_MODULE in state:
+            for module_id, module_state in state[COMPONENT_RL_MODULE].items():
+                known, given = set(self.module[module_id].get_state()), set(module_state)
+                if known != given:
+                    raise ValueError(
+                        f"the checkpoint of module {module_id} does not fit its networks: missing "
+                        f"{sorted(known - given)}, unexpected {sorted(given - known)}."
+                    )
+            self._weights_seq_no = -1
+        super().set_state(state)
+
+
+def pop_row_errors(results: list[Any]) -> dict[str, np.ndarray]:
+    """Take the ROW_ERRORS [2, N] of each module out of the results of an update, in which they are too long to log."""
+    errors = defaultdict(list)
+    for result in results:
+        for module_id, module_result in result.items():
+            if ROW_ERRORS in module_result:
+                errors[module_id].extend(module_result.pop(ROW_ERRORS).peek(compile=False))
+    return {module_id: np.concatenate(parts, -1) for module_id, parts in errors.items()}

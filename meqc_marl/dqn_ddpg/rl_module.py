@@ -1,0 +1,188 @@
+"""The RLModule: DQN head and DDPG head, their targets, and exploration."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from ray.rllib.core.columns import Columns
+from ray.rllib.core.learner.utils import make_target_network
+from ray.rllib.core.rl_module.apis import InferenceOnlyAPI, TargetNetworkAPI
+from ray.rllib.core.rl_module.torch.torch_rl_module import TorchRLModule
+from ray.rllib.utils.annotations import override
+from ray.rllib.utils.schedules.scheduler import Scheduler
+from torch import Tensor
+
+from .errors import ConfigurationError
+from .networks import (
+    Actor,
+    Critic,
+    NetworkSpec,
+    allowed_modes,
+    chosen_parameters,
+    greedy_action,
+    inward_gradient,
+)
+from .spaces import HybridActionSpace, parse_action_space
+
+MODE = "mode"
+PARAMETERS = "parameters"
+Q_TAKEN = "q_taken"
+RAW_PARAMETERS = "raw_parameters"
+ACTOR_GRADIENT = "actor_gradient"
+NEXT_VALUE = "next_value"
+TARGET_NOISE = "target_noise"
+
+
+class DQNDDPGModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
+    """Chooses a mode by Q and its parameters by the actor.
+
+    ``model_config`` keys: ``hidden``, ``critic``, ``activation``, ``bounds``, ``parameterless_modes``,
+    ``mask_columns``, ``allowed_modes``, ``discrete``, ``double_q``, ``twin_critics``, ``epsilon``,
+    ``exploration_noise`` (the last two are numbers or RLlib schedules over environment steps).
+
+    In exploration a row acts at random with probability epsilon: an allowed mode and parameters, both uniform.
+    Otherwise it takes the greedy mode, with Gaussian noise on the parameters.
+    """
+
+    @override(TorchRLModule)
+    def setup(self) -> None:
+        defaults = {"bounds": "clamp", "double_q": False, "twin_critics": False, "allowed_modes": (), "discrete": False}
+        self.options = defaults | dict(self.model_config)
+        self.layout: HybridActionSpace = parse_action_space(
+            self.action_space, self.model_config.get("parameterless_modes", ())
+        )
+        self.spec = NetworkSpec(
+            observation_size=int(self.observation_space.shape[0]),
+            parameter_slots=tuple((slot.start, slot.stop) for slot in self.layout.slots),
+            hidden=tuple(self.model_config["hidden"]),
+            critic=self.model_config["critic"],
+            activation=self.model_config["activation"],
+            bounds=self.options["bounds"],
+            mask_columns=tuple(tuple(pair) for pair in self.model_config.get("mask_columns", ())),
+            allowed_modes=tuple(self.options["allowed_modes"]),
+            discrete=self.options["discrete"],
+        )
+        if not set(self.spec.allowed_modes) <= set(range(self.spec.num_modes)):
+            raise ConfigurationError(
+                f"allowed_modes is {self.spec.allowed_modes}; the action space has the modes 0 to "
+                f"{self.spec.num_modes - 1}."
+            )
+        self.actor = Actor(self.spec)
+        self.critic = Critic(self.spec)
+        if self.options["twin_critics"] and not self.inference_only:
+            self.twin_critic = Critic(self.spec)
+        self.register_buffer("parameter_low", torch.from_numpy(self.layout.lows), persistent=False)
+        self.register_buffer("parameter_high", torch.from_numpy(self.layout.highs), persistent=False)
+        self.epsilon = Scheduler(self.model_config["epsilon"], framework="torch")
+        self.exploration_noise = Scheduler(self.model_config["exploration_noise"], framework="torch")
+        # A generator of its own, so that a checkpoint can hold the state of exploration alone.
+        self.generator = torch.Generator().manual_seed(torch.initial_seed() % 2**63)
+
+    @override(TorchRLModule)
+    def train(self, mode: bool = True) -> DQNDDPGModule:
+        """Nothing here differs between training and inference; RLlib switches at each pass, which costs as a layer."""
+        return self if self.training == mode else super().train(mode)
+
+    @override(TargetNetworkAPI)
+    def make_target_networks(self) -> None:
+        self.target_actor = make_target_network(self.actor)
+        self.target_critic = make_target_network(self.critic)
+        if self.options["twin_critics"]:
+            self.target_twin_critic = make_target_network(self.twin_critic)
+
+    @override(TargetNetworkAPI)
+    def get_target_network_pairs(self) -> list[tuple[Any, Any]]:
+        pairs = [(self.actor, self.target_actor), (self.critic, self.target_critic)]
+        return [*pairs, (self.twin_critic, self.target_twin_critic)] if self.options["twin_critics"] else pairs
+
+    @property
+    def critics(self) -> list[Critic]:
+        """The critic, and its twin if it has one."""
+        return [self.critic, self.twin_critic] if self.options["twin_critics"] else [self.critic]
+
+    @override(InferenceOnlyAPI)
+    def get_non_inference_attributes(self) -> list[str]:
+        return ["target_actor", "target_critic", "twin_critic", "target_twin_critic"]
+
+    @override(TargetNetworkAPI)
+    def forward_target(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Values [B, C] of the next observation under the target networks.
+
+        With ``double_q`` the main critic chooses the mode that the target critic values (van Hasselt et al. 2016). Of
+        twin critics the lesser value counts, and noise, if the batch has it, smooths them over the parameters
+        (Fujimoto et al. 2018).
+        """
+        observation = batch[Columns.NEXT_OBS]
+        with torch.no_grad():
+            parameters = chosen_parameters(self.spec, self.target_actor(observation))
+            if TARGET_NOISE in batch and not self.spec.discrete:
+                parameters = (parameters + batch[TARGET_NOISE]).clamp(0.0, 1.0)
+            barred = ~allowed_modes(self.spec, observation)
+            targets = [target for main, target in self.get_target_network_pairs() if isinstance(main, Critic)]
+            q = torch.stack([target(observation, parameters) for target in targets]).amin(0)
+            chooser = self.critic(observation, parameters) if self.options["double_q"] else q
+            mode = chooser.masked_fill(barred, -torch.inf).argmax(-1, keepdim=True)
+            value = q.gather(-1, mode)
+            if self.critic.num_values == 2:
+                ddpg = torch.stack([target.ddpg_value(observation, parameters) for target in targets]).amin(0)
+                value = torch.cat([value, ddpg.unsqueeze(-1)], -1)
+        return {NEXT_VALUE: value}
+
+    @override(TorchRLModule)
+    def _forward_inference(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        with torch.no_grad():
+            mode, parameters, _ = greedy_action(self.spec, self.actor, self.critic, batch[Columns.OBS])
+        return self._actions(mode, parameters)
+
+    @override(TorchRLModule)
+    def _forward_exploration(self, batch: dict[str, Any], t: int = 0, **kwargs: Any) -> dict[str, Any]:
+        observation = batch[Columns.OBS]
+        epsilon = float(self.epsilon.update(t))
+        with torch.no_grad():
+            if epsilon < 1.0:
+                mode, parameters, _ = greedy_action(self.spec, self.actor, self.critic, observation)
+                noise = torch.empty_like(parameters).normal_(generator=self.generator)
+                noisy = parameters + float(self.exploration_noise.update(t)) * noise
+                parameters = chosen_parameters(self.spec, noisy)
+            else:
+                mode = torch.zeros(len(observation), dtype=torch.long)
+                parameters = torch.zeros(len(observation), self.spec.num_parameters)
+            random_mode, random_parameters = self._random(observation)
+            is_random = torch.rand(len(observation), generator=self.generator) < epsilon
+            mode = torch.where(is_random, random_mode, mode)
+            parameters = torch.where(is_random.unsqueeze(-1), random_parameters, parameters)
+        return self._actions(mode, parameters)
+
+    def forward_random(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """An allowed mode and parameters, both uniform; keys as those of exploration."""
+        return self._actions(*self._random(batch[Columns.OBS]))
+
+    def _random(self, observation: Tensor) -> tuple[Tensor, Tensor]:
+        weights = allowed_modes(self.spec, observation).float()
+        mode = torch.multinomial(weights, 1, generator=self.generator).squeeze(-1)
+        uniform = torch.rand(len(observation), self.spec.num_parameters, generator=self.generator)
+        return mode, chosen_parameters(self.spec, uniform)
+
+    def _actions(self, mode: Tensor, parameters: Tensor) -> dict[str, Any]:
+        """Flat actions for the batched runner and, under ``Columns.ACTIONS``, the environment's own structure."""
+        scaled = self.parameter_low + parameters * (self.parameter_high - self.parameter_low)
+        return {MODE: mode, PARAMETERS: parameters, Columns.ACTIONS: self.layout.build(mode, scaled)}
+
+    @override(TorchRLModule)
+    def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        """Values [critics, B, C] of the modes taken, raw parameters [B, P], and the gradient that they follow."""
+        observation = batch[Columns.OBS]
+        raw = self.actor(observation)
+        leaf = chosen_parameters(self.spec, raw.detach()).requires_grad_()
+        gradient = torch.zeros_like(leaf)
+        if not self.spec.discrete:
+            allowed = allowed_modes(self.spec, observation)
+            value = self.critic.actor_value(observation, leaf, allowed, self.spec.parametric_modes)
+            (gradient,) = torch.autograd.grad(value, leaf)
+        mode = batch[MODE].long()
+        return {
+            Q_TAKEN: torch.stack([critic.taken(observation, mode, batch[PARAMETERS]) for critic in self.critics]),
+            RAW_PARAMETERS: raw,
+            ACTOR_GRADIENT: inward_gradient(self.spec, raw.detach(), gradient),
+        }
