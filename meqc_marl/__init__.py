@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     from meqc_marl.env.parallel import OffloadingParallelEnv, parallel_env
     from meqc_marl.env.simulator import OffloadingSimulator
     from meqc_marl.errors import InputError
+    from meqc_marl.nature.trace import Trace, generate_trace
+    from meqc_marl.nature.trace_file import load_trace, save_trace
     from meqc_marl.physics.cost import Mode
-    from meqc_marl.rl.policy import load_policy
-    from meqc_marl.trace import Trace, generate_trace, load_trace, save_trace
+    from meqc_marl.policies.learned import load_policy
 
 __version__ = "0.1.0"
 
@@ -26,14 +27,14 @@ _HOME = {
     "OffloadingSimulator": "meqc_marl.env.simulator",
     "PRESETS": "meqc_marl.config",
     "Scenario": "meqc_marl.config",
-    "Trace": "meqc_marl.trace",
-    "generate_trace": "meqc_marl.trace",
-    "load_policy": "meqc_marl.rl.policy",
+    "Trace": "meqc_marl.nature.trace",
+    "generate_trace": "meqc_marl.nature.trace",
+    "load_policy": "meqc_marl.policies.learned",
     "load_scenario": "meqc_marl.config",
-    "load_trace": "meqc_marl.trace",
+    "load_trace": "meqc_marl.nature.trace_file",
     "parallel_env": "meqc_marl.env.parallel",
     "save_scenario": "meqc_marl.config",
-    "save_trace": "meqc_marl.trace",
+    "save_trace": "meqc_marl.nature.trace_file",
 }
 
 __all__ = [

@@ -11,7 +11,7 @@ import ray
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from meqc_marl.files import make_folder, replacing
-from meqc_marl.rl.training import local_ray
+from meqc_marl.jobs.session import local_ray
 
 
 def run_jobs(jobs: Mapping[Path, Callable[[], dict[str, Any]]]) -> None:

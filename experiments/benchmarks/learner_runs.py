@@ -15,13 +15,9 @@ from typing import Any
 
 from experiments.benchmarks.jobs import run_jobs
 from meqc_marl.config import load_scenario
-from meqc_marl.evaluation.metrics import OracleReference, measure
-from meqc_marl.evaluation.rollout import rollout
-from meqc_marl.policies import make_policy
-from meqc_marl.rl.evaluation import HELD_OUT_SEED
-from meqc_marl.rl.policy import load_policy
-from meqc_marl.rl.run_folder import TrainingRun
-from meqc_marl.trace import generate_trace
+from meqc_marl.evaluation.held_out import beside_oracle, held_out_traces
+from meqc_marl.jobs.run_folder import TrainingRun
+from meqc_marl.policies.learned import load_policy
 
 NUM_TRACES = 10
 
@@ -59,16 +55,13 @@ def evaluate(policy_folder: Path, run: LearnerRun, num_devices: int | None = Non
     scenario = load_scenario(run.scenario, [*run.overrides, *more])
     # About as many devices in all, whatever their number in a row.
     rows = NUM_TRACES if num_devices is None else max(1, NUM_TRACES * 15 // num_devices)
-    trace = generate_trace(scenario, range(HELD_OUT_SEED, HELD_OUT_SEED + rows))
-    oracle = make_policy("oracle", scenario)
-    reference = OracleReference.of(rollout(oracle, scenario, trace))
-    record = rollout(load_policy(policy_folder), scenario, trace, reference=oracle)
-    return {name: float(value.mean()) for name, value in measure(record, scenario, oracle=reference).items()}
+    metrics = beside_oracle(load_policy(policy_folder), scenario, held_out_traces(scenario, rows))
+    return {name: float(value.mean()) for name, value in metrics.items()}
 
 
 def perform(run: LearnerRun) -> dict[str, Any]:
     """Train and evaluate."""
-    from meqc_marl.rl.training import Progress, train
+    from meqc_marl.jobs.training import Progress, train
 
     curve: list[list[float]] = []
 

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 import tyro
 
-from meqc_marl.rl.export import export_onnx
-from meqc_marl.rl.policy import load_policy
+from meqc_marl.policies.learned import load_policy
+from meqc_marl.policies.onnx import export_onnx
 
 
 @dataclass(frozen=True)

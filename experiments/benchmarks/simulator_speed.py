@@ -1,8 +1,8 @@
 """Speed of the simulator on one core: device-steps per second in batches, env-steps per second in PettingZoo.
 
-Run ``python -m experiments.benchmarks.simulator_speed``. A device-step is one slot of one device,
-with the observation of the next slot. "Nature" is the drawing of an episode at reset: mobility, fading and tasks. Every figure is the best of a few
-episodes, so that a busy machine tells as little as it can.
+Run ``python -m experiments.benchmarks.simulator_speed``. A device-step is one slot of one device, with the observation
+of the next slot. "Nature" is the drawing of an episode at reset: mobility, fading and tasks. Every figure is the best
+of a few episodes, so that a busy machine tells as little as it can.
 """
 
 # ruff: noqa: E402 (the number of threads is set before numpy is imported)

@@ -43,8 +43,8 @@ from experiments.capacity.trials import StandIn
 from experiments.figures.figure import SCALES
 from meqc_marl.config import load_scenario
 from meqc_marl.files import make_folder, replacing
+from meqc_marl.jobs.study import CHECKPOINTS, run_study
 from meqc_marl.rl.config import default_env_steps
-from meqc_marl.rl.study import CHECKPOINTS, run_study
 
 OUT = Path(__file__).parents[1] / "results" / "capacity"
 PAPER_GRID = (10, 11, 20)

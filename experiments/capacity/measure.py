@@ -21,22 +21,21 @@ from ray.tune.execution.experiment_state import _ExperimentCheckpointManager
 
 from experiments.capacity.trials import StandIn
 from meqc_marl.config import load_scenario
-from meqc_marl.evaluation.sweep_report import grid_points
+from meqc_marl.evaluation.grid import grid_points
+from meqc_marl.evaluation.held_out import HELD_OUT_SEED, NUM_TRACES
+from meqc_marl.jobs.session import local_ray, quiet
+from meqc_marl.jobs.study import TrialSpec, run_study
+from meqc_marl.nature.trace import generate_trace
 from meqc_marl.rl.config import register_envs
 from meqc_marl.rl.evaluation import (
     EVALUATION,
     EVALUATIONS,
-    HELD_OUT_SEED,
-    NUM_TRACES,
     evaluate_against_oracle,
     mode_map,
     num_iterations,
     policy_of,
 )
-from meqc_marl.rl.study import TrialSpec, run_study
 from meqc_marl.rl.tensorboard import SHOWN
-from meqc_marl.rl.training import local_ray, quiet
-from meqc_marl.trace import generate_trace
 
 _TINY = {"hidden": [16, 16], "replay_capacity": 5_000}
 

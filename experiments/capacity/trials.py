@@ -11,7 +11,7 @@ from typing import Any
 from ray import tune
 from ray.tune.result import TIMESTEPS_TOTAL
 
-from meqc_marl.rl.trial_checkpoint import remove_others, seal
+from meqc_marl.jobs.trial_checkpoint import remove_others, seal
 
 
 class StandIn(tune.Trainable):

@@ -9,12 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from experiments.figures.figure import HYBRID, Claim, Data, Figure, Setting, command, draw_over_slots, judge, tell
+from meqc_marl.evaluation.held_out import held_out_traces
 from meqc_marl.evaluation.optimum import constrained_optimum
 from meqc_marl.evaluation.rollout import rollout
 from meqc_marl.evaluation.statistics import interquartile_mean
 from meqc_marl.policies import make_policy
-from meqc_marl.rl.evaluation import HELD_OUT_SEED
-from meqc_marl.trace import generate_trace
 
 WEIGHTS = (0.1, 1.0, 5.0)
 SETTINGS = tuple(Setting(f"V={v:g}", v, "static", (f"lyapunov.v={v}",)) for v in WEIGHTS)
@@ -38,7 +37,7 @@ def long_run(settings: Sequence[Setting]) -> dict[str, dict[str, list[float]]]:
     late, found = 3 * _LONG // 4, {}
     for setting in settings:
         scenario = setting.load()
-        trace = generate_trace(scenario, range(HELD_OUT_SEED, HELD_OUT_SEED + _TRACES), num_slots=_LONG)
+        trace = held_out_traces(scenario, _TRACES, _LONG)
         reaches = constrained_optimum(scenario, trace).feasible  # [E, M]
         kept = reaches.any(-1)
         cost = rollout(make_policy(HYBRID.exact, scenario), scenario, trace).cost

@@ -24,6 +24,7 @@ from rich.console import Console
 from meqc_marl.cli.sweep import show_trials
 from meqc_marl.config import Scenario, changes, load_scenario
 from meqc_marl.errors import InputError
+from meqc_marl.evaluation.held_out import NUM_TRACES, held_out_traces
 from meqc_marl.evaluation.metrics import OracleReference, measure
 from meqc_marl.evaluation.optimum import constrained_optimum
 from meqc_marl.evaluation.rollout import rollout
@@ -35,13 +36,12 @@ from meqc_marl.evaluation.statistics import (
     stratified_interquartile_mean,
 )
 from meqc_marl.files import make_folder, replacing
+from meqc_marl.jobs.session import local_ray, quiet
+from meqc_marl.jobs.study import TrialRecord, TrialSpec, run_study
+from meqc_marl.nature.trace import Trace
 from meqc_marl.physics.cost import Mode
 from meqc_marl.policies import Policy, make_policy
-from meqc_marl.rl.evaluation import HELD_OUT_SEED, NUM_TRACES
-from meqc_marl.rl.policy import load_policy
-from meqc_marl.rl.study import TrialRecord, TrialSpec, run_study
-from meqc_marl.rl.training import local_ray, quiet
-from meqc_marl.trace import Trace, generate_trace
+from meqc_marl.policies.learned import load_policy
 
 RESULTS = Path(__file__).parents[1] / "results" / "figures"
 NUM_MARKS = 50
@@ -362,7 +362,7 @@ def _evaluate(
     content: dict[str, Any],
 ) -> None:
     scenario = setting.load()
-    trace = generate_trace(scenario, range(HELD_OUT_SEED, HELD_OUT_SEED + scale.traces), num_slots=scale.slots)
+    trace = held_out_traces(scenario, scale.traces, scale.slots)
     optimum = constrained_optimum(scenario, trace)
     content["settings"].append(
         {

@@ -10,15 +10,16 @@ import tyro
 from rich.console import Console
 
 from meqc_marl.cli.options import InputFile, OutputFile, Overrides, ScenarioSource, at_least
-from meqc_marl.cli.progress import show_progress
 from meqc_marl.config import Scenario, load_scenario
 from meqc_marl.errors import InputError
 from meqc_marl.evaluation.comparison import compare
-from meqc_marl.evaluation.plot import check_plot_path, save_comparison_plot
-from meqc_marl.evaluation.report import comparison_json, comparison_notes, comparison_tables, save_json
 from meqc_marl.files import check_output
+from meqc_marl.nature.trace import Trace, generate_trace
+from meqc_marl.nature.trace_file import load_trace
 from meqc_marl.policies import DEFAULT_POLICIES, POLICIES, Policy, make_policy
-from meqc_marl.trace import Trace, generate_trace, load_trace
+from meqc_marl.report.bars import check_plot_path, save_comparison_plot
+from meqc_marl.report.progress import show_progress
+from meqc_marl.report.tables import comparison_json, comparison_notes, comparison_tables, save_json
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ class Compare:
 def _load_checkpoints(paths: tuple[Path, ...]) -> list[Policy]:
     if not paths:
         return []
-    from meqc_marl.rl.policy import load_policy  # torch: only who has checkpoints pays for it
+    from meqc_marl.policies.learned import load_policy  # torch: only who has checkpoints pays for it
 
     names = [path.resolve().name for path in paths]
     if len(paths) == 1:

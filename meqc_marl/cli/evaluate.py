@@ -38,7 +38,7 @@ class Evaluate:
 
     def run(self) -> None:
         """Evaluate and print."""
-        from meqc_marl.rl.policy import load_policy
+        from meqc_marl.policies.learned import load_policy
 
         trained_on = load_policy(self.checkpoint).scenario
         source = self.scenario or trained_on

@@ -20,8 +20,8 @@ class Export:
 
     def run(self) -> None:
         """Export and check."""
-        from meqc_marl.rl.export import export_onnx
-        from meqc_marl.rl.policy import load_policy
+        from meqc_marl.policies.learned import load_policy
+        from meqc_marl.policies.onnx import export_onnx
 
         difference = export_onnx(load_policy(self.checkpoint), self.file)
         print(f"{self.file}: written; fractions agree with PyTorch within {difference:.1e}")

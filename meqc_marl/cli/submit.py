@@ -67,7 +67,7 @@ class SubmitCommand(SweepOptions):
             return
         from meqc_marl.cluster.archive import save, unpack
         from meqc_marl.cluster.client import JobClient
-        from meqc_marl.rl.study import SLIVER
+        from meqc_marl.jobs.study import SLIVER
 
         client = JobClient(self.address)
         client.check()
@@ -127,7 +127,7 @@ class SubmitCommand(SweepOptions):
 def _checked_storage(storage: str) -> str:
     """The name by which jobs on it are told; what the cluster would refuse, or take for another place, is refused."""
     # Ray takes seconds to import; bad input of other kinds has been told by now.
-    from meqc_marl.rl.storage import check_uri
+    from meqc_marl.storage import check_uri
 
     if "://" in storage:
         check_uri(storage)

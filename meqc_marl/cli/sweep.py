@@ -17,7 +17,7 @@ from meqc_marl.config import PRESETS, changes, load_scenario
 from meqc_marl.errors import InputError
 
 if TYPE_CHECKING:
-    from meqc_marl.rl.study import Report, TrialRecord, TrialSpec
+    from meqc_marl.jobs.study import Report, TrialRecord, TrialSpec
 
 
 REPORT = ("sweep.png", "sweep-points.json", "trials.json")
@@ -77,8 +77,8 @@ class SweepOptions:
         scenario = load_scenario(self.scenario, self.overrides)
         learner = parse_assignments("learner", self.learner)
         # Ray takes seconds to import; bad input has been told by now.
+        from meqc_marl.jobs.sweep import sweep_study
         from meqc_marl.rl.config import default_env_steps
-        from meqc_marl.rl.sweep import sweep_study
 
         budget = self.env_steps or default_env_steps(scenario)
         seeds = range(self.num_seeds)
@@ -122,9 +122,9 @@ class SweepCommand(SweepOptions):
     def run(self) -> None:
         """Run what has not finished, then report."""
         study = self.study()
-        from meqc_marl.rl.storage import Storage
-        from meqc_marl.rl.study import run_study
-        from meqc_marl.rl.training import local_ray, quiet
+        from meqc_marl.jobs.session import local_ray, quiet
+        from meqc_marl.jobs.study import run_study
+        from meqc_marl.storage import Storage
 
         quiet()
         storage = Storage.open(self.storage or self.out)
@@ -155,25 +155,25 @@ class SweepCommand(SweepOptions):
 
     def _report(self, records: Sequence[TrialRecord], folder: Path) -> None:
         """Print the table and write the files of REPORT."""
-        from meqc_marl.evaluation.report import save_json
-        from meqc_marl.evaluation.sweep_report import grid_points, save_sweep_plot, sweep_json, sweep_table
-        from meqc_marl.rl.evaluation import HELD_OUT_SEED, NUM_TRACES
-        from meqc_marl.trace import generate_trace
+        from meqc_marl.evaluation.grid import grid_json, grid_points
+        from meqc_marl.evaluation.held_out import held_out_traces
+        from meqc_marl.report.grid import grid_table, save_grid_plot
+        from meqc_marl.report.tables import save_json
 
         save_json({"trials": [asdict(record) for record in records]}, folder / "trials.json")
         finished = [record for record in records if record.metrics and record.error is None]
         if not finished:
             return
         scenario = load_scenario(self.scenario, self.overrides)
-        trace = generate_trace(scenario, range(HELD_OUT_SEED, HELD_OUT_SEED + NUM_TRACES))
+        trace = held_out_traces(scenario)
         points = grid_points(
             scenario,
             trace,
             [(float(record.labels["v"]), float(record.labels["delta"]), record.metrics) for record in finished],
         )
-        Console().print(sweep_table(points))
-        save_json({"points": sweep_json(points)}, folder / "sweep-points.json")
-        save_sweep_plot(points, folder / "sweep.png")
+        Console().print(grid_table(points))
+        save_json({"points": grid_json(points)}, folder / "sweep-points.json")
+        save_grid_plot(points, folder / "sweep.png")
 
 
 @contextmanager

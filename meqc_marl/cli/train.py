@@ -21,7 +21,7 @@ from meqc_marl.cli.options import (
 )
 from meqc_marl.config import Scenario, load_scenario
 from meqc_marl.errors import InputError
-from meqc_marl.rl.run_folder import TrainingRun, check_new_run, load_run
+from meqc_marl.jobs.run_folder import TrainingRun, check_new_run, load_run
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,9 @@ class Train:
         if resumed is None:
             check_new_run(self.out)
         # RLlib takes seconds to import; bad input has been told by now.
-        from meqc_marl.cli.training_progress import show_training
+        from meqc_marl.jobs.training import train
+        from meqc_marl.report.training_progress import show_training
         from meqc_marl.rl.config import default_env_steps
-        from meqc_marl.rl.training import train
 
         run = resumed or TrainingRun(
             env_steps=self.env_steps or default_env_steps(scenario),

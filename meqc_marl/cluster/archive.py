@@ -61,7 +61,7 @@ def save(files: dict[str, bytes], folder: Path) -> list[Path]:
 def main(where: str) -> None:
     """Print the report that a sweep left in its storage."""
     from meqc_marl.cli.sweep import REPORT
-    from meqc_marl.rl.storage import Storage
+    from meqc_marl.storage import Storage
 
     storage = Storage.open(where)
     found = {name: storage.read_named(name) for name in REPORT}

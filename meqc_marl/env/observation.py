@@ -10,10 +10,10 @@ import math
 import numpy as np
 
 from meqc_marl.config.scenario import Scenario
+from meqc_marl.nature.slot import Equipment, Slot
 from meqc_marl.physics.allocation import Allocation, allocate
 from meqc_marl.physics.channel import achievable_rate
 from meqc_marl.physics.quantum import success_probability
-from meqc_marl.physics.slot import Equipment, Slot
 
 LIMIT = 10.0
 """No column but the backlog leaves [-LIMIT, LIMIT]."""

@@ -15,8 +15,9 @@ from meqc_marl.env.observation import LIMIT, OBSERVATION_COLUMNS
 from meqc_marl.env.render import draw_disc, slot_table
 from meqc_marl.env.simulator import OffloadingSimulator
 from meqc_marl.errors import InputError
+from meqc_marl.nature.trace import Trace
+from meqc_marl.nature.trace_file import load_trace
 from meqc_marl.physics.cost import Mode, Outcome
-from meqc_marl.trace import Trace, load_trace
 
 BACKLOG_LIMIT = 100.0
 """Upper bound of the backlog column, log1p(z / V): no run reaches it."""

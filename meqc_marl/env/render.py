@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from meqc_marl.nature.slot import Slot
 from meqc_marl.physics.cost import Mode, Outcome
-from meqc_marl.physics.slot import Slot
 
 MODE_COLOURS = {Mode.LOCAL: "#333333", Mode.CPU: "#0072B2", Mode.QPU: "#F5C710"}
 """Of every picture that shows modes; from dark to light, so that they differ in grey."""

@@ -10,10 +10,10 @@ import numpy as np
 from meqc_marl.config import Scenario
 from meqc_marl.env.observation import equipment_columns, observe
 from meqc_marl.errors import InputError
+from meqc_marl.nature.trace import Trace, generate_trace
 from meqc_marl.physics.allocation import allocate, depends_on_actions
 from meqc_marl.physics.cost import Mode, Outcome, PlaceCosts, settle
 from meqc_marl.physics.places import place_costs
-from meqc_marl.trace import Trace, generate_trace
 
 _BLOCK_ELEMENTS = 32_768
 """Device-slots worked out ahead at once: enough to drown numpy's overhead, few enough to stay in the cache."""

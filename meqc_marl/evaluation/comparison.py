@@ -12,9 +12,9 @@ from meqc_marl.errors import InputError
 from meqc_marl.evaluation.metrics import OracleReference, measure
 from meqc_marl.evaluation.optimum import Optimum, constrained_optimum
 from meqc_marl.evaluation.rollout import rollout
+from meqc_marl.nature.trace import Trace
 from meqc_marl.physics.allocation import allocate
 from meqc_marl.policies import Policy, make_policy
-from meqc_marl.trace import Trace
 
 Progress = Callable[[str, int], Callable[[], object]]
 """Called with a label and the number of steps (0: unknown) of a piece of work; returns what to call at each step."""

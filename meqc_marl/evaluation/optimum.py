@@ -15,11 +15,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from meqc_marl.config.scenario import Lyapunov, Scenario
+from meqc_marl.nature.trace import Trace
 from meqc_marl.physics.allocation import allocate
 from meqc_marl.physics.cost import Mode, settle
 from meqc_marl.physics.places import place_costs
 from meqc_marl.policies.oracle import ALL_MODES, drift_plus_penalty
-from meqc_marl.trace import Trace
 
 _UNBOUNDED = 1e9
 """Times the mean cost: a multiplier at which the fraction outweighs any cost and is as large as it can be."""

@@ -10,9 +10,9 @@ import numpy as np
 from meqc_marl.config import Scenario
 from meqc_marl.env.simulator import OffloadingSimulator
 from meqc_marl.lyapunov import BACKLOG_COLUMN, VirtualQueues, growth, objective, reward, scaled_backlog
+from meqc_marl.nature.trace import Trace
 from meqc_marl.physics.cost import Outcome, settle
 from meqc_marl.policies import Policy, Situation
-from meqc_marl.trace import Trace
 
 
 @dataclass(frozen=True)

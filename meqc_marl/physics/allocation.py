@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from meqc_marl.config.scenario import Scenario
+from meqc_marl.nature.slot import Slot
 from meqc_marl.physics.quantum import qpu_admitted
-from meqc_marl.physics.slot import Slot
 
 
 @dataclass(frozen=True)

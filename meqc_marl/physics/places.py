@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 
 from meqc_marl.config.scenario import Scenario
+from meqc_marl.nature.slot import Slot
 from meqc_marl.physics.allocation import Allocation
 from meqc_marl.physics.channel import achievable_rate, acknowledgement
 from meqc_marl.physics.cost import Mode, PlaceCosts, deadline_feasible
 from meqc_marl.physics.local import local_latency, local_power
 from meqc_marl.physics.quantum import quantum_energy, quantum_latency
 from meqc_marl.physics.server import server_latency, server_power
-from meqc_marl.physics.slot import Slot
 
 
 def place_costs(scenario: Scenario, slot: Slot, allocation: Allocation) -> PlaceCosts:

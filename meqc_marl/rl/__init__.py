@@ -1,1 +1,1 @@
-"""The learner on RLlib. Import its modules directly: only some of them need Ray."""
+"""This system on RLlib: environments, callbacks, configuration, evaluation, TensorBoard. Import modules directly."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -11,17 +11,14 @@ from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 
 from meqc_marl.config import Scenario
-from meqc_marl.evaluation.metrics import OracleReference, measure
-from meqc_marl.evaluation.mode_map import MAX_SLOTS, draw_mode_map
+from meqc_marl.evaluation.held_out import beside_oracle, held_out_traces, oracle_reference
+from meqc_marl.evaluation.metrics import OracleReference
 from meqc_marl.evaluation.rollout import Rollout, rollout
 from meqc_marl.policies import make_policy
-from meqc_marl.rl.policy import LearnedPolicy
+from meqc_marl.policies.learned import LearnedPolicy
+from meqc_marl.report.mode_map import MAX_SLOTS, draw_mode_map
 from meqc_marl.rl.tensorboard import env_steps as steps_of
-from meqc_marl.trace import generate_trace
 
-#: Seeds from here on are kept for evaluation; training draws its own from all 32-bit numbers.
-HELD_OUT_SEED = 1_000_000
-NUM_TRACES = 4
 EVALUATIONS = 10
 #: Key of a result's evaluation.
 EVALUATION = "evaluation"
@@ -45,21 +42,23 @@ def evaluate_against_oracle(algorithm: Algorithm) -> dict[str, float]:
     policy = policy_of(algorithm)
     scenario = policy.scenario
     assert scenario is not None
-    trace = generate_trace(scenario, range(HELD_OUT_SEED, HELD_OUT_SEED + NUM_TRACES))
-    # Nature is the same at every evaluation, and so is the oracle's result.
-    oracle = make_policy("oracle", scenario)
-    if not hasattr(algorithm, "oracle_reference"):
-        algorithm.oracle_reference = OracleReference.of(rollout(oracle, scenario, trace))
-    record = rollout(policy, scenario, trace, reference=oracle)
-    metrics = measure(record, scenario, oracle=algorithm.oracle_reference)
+    trace = held_out_traces(scenario)
+    metrics = beside_oracle(policy, scenario, trace, _reference(scenario.model_dump_json()))
     return {name: float(value.mean()) for name, value in metrics.items()}
+
+
+@lru_cache(maxsize=4)
+def _reference(scenario_json: str) -> OracleReference:
+    """Nature is the same at every evaluation of a run, and so is the oracle's result."""
+    scenario = Scenario.model_validate_json(scenario_json)
+    return oracle_reference(scenario, held_out_traces(scenario))
 
 
 def mode_map_rollouts(policy: LearnedPolicy) -> dict[str, Rollout]:
     """What the policy and the exact oracle do in the first slots of a held-out trace."""
     scenario = policy.scenario
     assert scenario is not None
-    trace = generate_trace(scenario, [HELD_OUT_SEED], num_slots=min(MAX_SLOTS, scenario.horizon))
+    trace = held_out_traces(scenario, 1, min(MAX_SLOTS, scenario.horizon))
     pair = {"learned": policy, "exact oracle": make_policy("oracle", scenario)}
     return {name: rollout(each, scenario, trace) for name, each in pair.items()}
 

@@ -11,7 +11,7 @@ from meqc_marl.config import Scenario, load_scenario
 from meqc_marl.dqn_ddpg.batched_env import BatchedStep
 from meqc_marl.env.parallel import action_space, observation_space
 from meqc_marl.env.simulator import OffloadingSimulator
-from meqc_marl.trace import Trace
+from meqc_marl.nature.trace import Trace
 
 
 class OffloadingBatchedEnv:

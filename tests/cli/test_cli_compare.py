@@ -9,8 +9,9 @@ import pytest
 from meqc_marl.cli import COMMANDS, main
 from meqc_marl.cli.compare import Compare
 from meqc_marl.config import load_scenario
+from meqc_marl.nature.trace import generate_trace
+from meqc_marl.nature.trace_file import save_trace
 from meqc_marl.policies import DEFAULT_POLICIES
-from meqc_marl.trace import generate_trace, save_trace
 
 SMALL = ["--num-traces", "2", "--num-slots", "6", "--set", "num_devices=3"]
 
@@ -92,9 +93,9 @@ def test_checkpoints_go_to_the_loader(monkeypatch, tmp_path):
         def __init__(self, name):
             self.name = name
 
-    module = types.ModuleType("meqc_marl.rl.policy")
+    module = types.ModuleType("meqc_marl.policies.learned")
     module.load_policy = lambda path, name: Learned(name)
-    monkeypatch.setitem(sys.modules, "meqc_marl.rl.policy", module)
+    monkeypatch.setitem(sys.modules, "meqc_marl.policies.learned", module)
     out = tmp_path / "out.json"
     arguments = ["compare", *SMALL, "--policies", "local-only", "--json", str(out), "--plot", str(tmp_path / "p.png")]
     for checkpoints, names in (

@@ -5,7 +5,8 @@ import pytest
 
 from meqc_marl.cli import main
 from meqc_marl.config import load_scenario
-from meqc_marl.trace import generate_trace, save_trace
+from meqc_marl.nature.trace import generate_trace
+from meqc_marl.nature.trace_file import save_trace
 from tests.sentences import is_one_sentence
 
 SMALL = ["--num-traces", "2", "--num-slots", "6", "--set", "num_devices=3"]

@@ -10,7 +10,7 @@ import torch
 from meqc_marl.cli import main
 from meqc_marl.dqn_ddpg.networks import Actor, Critic, NetworkSpec
 from meqc_marl.env.observation import OBSERVATION_COLUMNS
-from meqc_marl.rl.policy import LearnedPolicy
+from meqc_marl.policies.learned import LearnedPolicy
 from tests.sentences import is_one_sentence
 
 FEW = ["--num-traces", "2", "--num-slots", "8"]

@@ -14,8 +14,8 @@ import pytest
 from meqc_marl.cli import main
 from meqc_marl.config import load_scenario
 from meqc_marl.errors import InputError
-from meqc_marl.rl.checkpoint import list_checkpoints
-from meqc_marl.rl.run_folder import TrainingRun, begin_run
+from meqc_marl.jobs.run_folder import TrainingRun, begin_run
+from meqc_marl.policies.folders import list_checkpoints
 
 TRAIN = [sys.executable, "-m", "meqc_marl.cli", "train"]
 WITHOUT_RAY = "import sys; sys.modules['ray'] = None; from meqc_marl.cli import main; sys.exit(main(sys.argv[1:]))"
@@ -178,7 +178,7 @@ def test_resume_refuses_another_scenario_or_budget(arguments, words, tmp_path, m
     def train(*args):
         raise InputError("no Ray today.")
 
-    monkeypatch.setattr("meqc_marl.rl.training.train", train)
+    monkeypatch.setattr("meqc_marl.jobs.training.train", train)
     scenario = load_scenario("small", ["horizon=20", "lyapunov.v=3"])
     begin_run(tmp_path / "run", scenario, TrainingRun(env_steps=5_000))
     assert main(["train", "--resume", "--out", str(tmp_path / "run"), *arguments]) == 2

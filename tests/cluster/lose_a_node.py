@@ -14,8 +14,8 @@ import ray
 from ray.cluster_utils import Cluster
 
 from meqc_marl.config import load_scenario
-from meqc_marl.rl.study import run_study
-from meqc_marl.rl.sweep import sweep_study
+from meqc_marl.jobs.study import run_study
+from meqc_marl.jobs.sweep import sweep_study
 
 
 def study():

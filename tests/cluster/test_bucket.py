@@ -13,7 +13,7 @@ from moto.server import ThreadedMotoServer
 
 from meqc_marl.cli.sweep import REPORT, SweepCommand, SweepOptions
 from meqc_marl.errors import InputError
-from meqc_marl.rl.storage import Storage
+from meqc_marl.storage import Storage
 from tests.sentences import is_one_sentence
 
 BUCKET = "sweeps"

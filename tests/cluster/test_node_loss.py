@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from meqc_marl.rl.study import run_study
+from meqc_marl.jobs.study import run_study
 from tests.cluster import lose_a_node
 
 

@@ -15,8 +15,9 @@ from meqc_marl.config import PRESETS, Scenario, load_scenario
 from meqc_marl.env.observation import LOG_SCALE, OBSERVATION_COLUMNS
 from meqc_marl.env.parallel import OffloadingParallelEnv, action_space, observation_space
 from meqc_marl.errors import InputError
+from meqc_marl.nature.trace import generate_trace
+from meqc_marl.nature.trace_file import save_trace
 from meqc_marl.physics.cost import Mode
-from meqc_marl.trace import generate_trace, save_trace
 from tests.sentences import is_one_sentence
 
 Actions = dict[str, dict[str, Any]]

@@ -11,10 +11,10 @@ from meqc_marl.env.observation import OBSERVATION_COLUMNS, observe
 from meqc_marl.env.parallel import OffloadingParallelEnv
 from meqc_marl.env.simulator import OffloadingSimulator
 from meqc_marl.errors import InputError
+from meqc_marl.nature.trace import generate_trace
 from meqc_marl.physics.allocation import Allocation, allocate
 from meqc_marl.physics.cost import Mode, Outcome, PlaceCosts, settle
 from meqc_marl.physics.places import place_costs
-from meqc_marl.trace import generate_trace
 from tests.sentences import is_one_sentence
 
 FIELDS = tuple(field.name for field in fields(Outcome))

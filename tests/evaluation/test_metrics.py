@@ -8,9 +8,9 @@ from meqc_marl.env.simulator import OffloadingSimulator
 from meqc_marl.evaluation.metrics import METRICS, OracleReference, measure
 from meqc_marl.evaluation.optimum import Optimum
 from meqc_marl.evaluation.rollout import Rollout, rollout
+from meqc_marl.nature.trace import generate_trace
 from meqc_marl.physics.cost import settle
 from meqc_marl.policies import make_policy
-from meqc_marl.trace import generate_trace
 
 
 def hand_made():

@@ -8,11 +8,11 @@ from meqc_marl.config import load_scenario
 from meqc_marl.evaluation.optimum import constrained_optimum
 from meqc_marl.evaluation.rollout import rollout
 from meqc_marl.lyapunov import drift_bound
+from meqc_marl.nature.trace import generate_trace
 from meqc_marl.physics.allocation import allocate
 from meqc_marl.physics.cost import Mode, settle
 from meqc_marl.physics.places import place_costs
 from meqc_marl.policies import make_policy
-from meqc_marl.trace import generate_trace
 
 SLOTS, DEVICES = 8, 3
 

@@ -14,8 +14,8 @@ from meqc_marl.evaluation.comparison import compare
 from meqc_marl.evaluation.metrics import measure
 from meqc_marl.evaluation.rollout import rollout
 from meqc_marl.evaluation.statistics import paired_difference
+from meqc_marl.nature.trace import generate_trace
 from meqc_marl.policies import POLICIES, make_policy
-from meqc_marl.trace import generate_trace
 
 LOCAL_COST = 20.7
 EXPECTED_LOCAL_COST = 0.5 * (1.92e9 * 8.0) * ((1 + 1 / 2 + 1 / 3) / 3e9 + 5e-28 * (1 + 4 + 9) * 1e18 / 3)

@@ -10,9 +10,9 @@ from experiments.capacity.cluster import CORES_OF_A_NODE, OUT, POINTS, paper_swe
 from experiments.capacity.measure import tiny_study
 from experiments.capacity.model import Cluster, Driver, Storage, Sweep, ideal_seconds, simulate
 from experiments.capacity.trials import StandIn
-from meqc_marl.rl.storage import Storage as Folder
-from meqc_marl.rl.study import run_study
-from meqc_marl.rl.trial_checkpoint import farthest
+from meqc_marl.jobs.study import run_study
+from meqc_marl.jobs.trial_checkpoint import farthest
+from meqc_marl.storage import Storage as Folder
 
 IDLE = Driver(launch_s=0.0, result_s=0.0, snapshot_s=0.0, snapshot_trial_s=0.0, report_s=0.0)
 FAST = Storage(1e9, 1e12)

@@ -25,11 +25,11 @@ from experiments.figures.figure import (
 )
 from meqc_marl.config import load_scenario
 from meqc_marl.errors import InputError
+from meqc_marl.evaluation.held_out import HELD_OUT_SEED
 from meqc_marl.evaluation.optimum import constrained_optimum
 from meqc_marl.evaluation.rollout import rollout
+from meqc_marl.nature.trace import generate_trace
 from meqc_marl.policies import make_policy
-from meqc_marl.rl.evaluation import HELD_OUT_SEED
-from meqc_marl.trace import generate_trace
 
 NAMES = ("3a", "3b", "3c", "4", "5a", "5b", "5c", "6")
 

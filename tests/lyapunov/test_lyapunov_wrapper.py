@@ -12,7 +12,7 @@ from meqc_marl.env.observation import OBSERVATION_COLUMNS
 from meqc_marl.env.simulator import OffloadingSimulator
 from meqc_marl.lyapunov import VirtualQueues, scaled_backlog
 from meqc_marl.lyapunov.wrapper import LyapunovParallelEnv
-from meqc_marl.trace import generate_trace
+from meqc_marl.nature.trace import generate_trace
 
 OVERRIDES = ("num_devices=4", "horizon=30", "lyapunov.v=0.5")
 

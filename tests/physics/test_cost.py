@@ -7,10 +7,10 @@ import pytest
 
 from meqc_marl.config import Scenario
 from meqc_marl.config.scenario import Cost
+from meqc_marl.nature.slot import Equipment, Slot
 from meqc_marl.physics.allocation import allocate, depends_on_actions
 from meqc_marl.physics.cost import Mode, Outcome, PlaceCosts, blend_energy, blend_latency, settle
 from meqc_marl.physics.places import place_costs
-from meqc_marl.physics.slot import Equipment, Slot
 
 LOCAL_S, CPU_S, QPU_S = 8.0, 7.2, 5.8858
 LOCAL_J, CPU_J, QPU_J = 32.0, 32.4, 28.81825168
@@ -170,7 +170,7 @@ def test_feasibility_does_not_count_a_qpu_that_rejects() -> None:
 
 
 def test_places_over_a_trace_are_the_places_of_its_slots(paper: Scenario) -> None:
-    from meqc_marl.trace import generate_trace
+    from meqc_marl.nature.trace import generate_trace
 
     trace = generate_trace(paper, [1, 2], num_slots=4)
     block = trace.slots()

@@ -11,23 +11,22 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from meqc_marl.config import load_scenario
 from meqc_marl.evaluation.comparison import compare
-from meqc_marl.evaluation.mode_map import mode_cells
+from meqc_marl.evaluation.held_out import HELD_OUT_SEED, NUM_TRACES
 from meqc_marl.evaluation.rollout import rollout
+from meqc_marl.jobs.run_folder import TrainingRun
+from meqc_marl.jobs.training import train
+from meqc_marl.nature.trace import generate_trace
 from meqc_marl.policies import make_policy
+from meqc_marl.policies.learned import load_policy
+from meqc_marl.report.mode_map import mode_cells
 from meqc_marl.rl.config import offloading_config
 from meqc_marl.rl.evaluation import (
-    HELD_OUT_SEED,
-    NUM_TRACES,
     evaluate_against_oracle,
     mode_map,
     mode_map_rollouts,
     policy_of,
 )
-from meqc_marl.rl.policy import load_policy
-from meqc_marl.rl.run_folder import TrainingRun
 from meqc_marl.rl.tensorboard import CHARTS, SCALARS, layout, scalars
-from meqc_marl.rl.training import train
-from meqc_marl.trace import generate_trace
 
 
 def test_what_is_missing_or_not_finite_is_left_out():

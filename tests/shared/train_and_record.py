@@ -13,7 +13,8 @@ import ray
 
 from meqc_marl.config import load_scenario
 from meqc_marl.dqn_ddpg.algorithm import DQNDDPG
-from meqc_marl.rl.checkpoint import list_checkpoints, save_checkpoint
+from meqc_marl.jobs.checkpoint import save_checkpoint
+from meqc_marl.policies.folders import list_checkpoints
 from meqc_marl.rl.config import offloading_config
 from meqc_marl.rl.evaluation import policy_of
 

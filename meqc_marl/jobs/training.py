@@ -1,0 +1,167 @@
+"""The training run behind ``meqc-marl train``: sample, learn, log, checkpoint, stop cleanly."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray
+from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME
+from torch.utils.tensorboard import SummaryWriter
+
+from meqc_marl.config import Scenario
+from meqc_marl.dqn_ddpg.algorithm import DQNDDPG
+from meqc_marl.files import unwritable
+from meqc_marl.jobs.checkpoint import remove_incomplete, save_checkpoint
+from meqc_marl.jobs.run_folder import TrainingRun, begin_run
+from meqc_marl.jobs.session import local_ray, quiet
+from meqc_marl.policies.folders import list_checkpoints
+from meqc_marl.rl.config import offloading_config, register_envs
+from meqc_marl.rl.evaluation import EVALUATION, evaluate_while_training, mode_map, policy_of
+from meqc_marl.rl.tensorboard import MODE_MAP, env_steps, layout, scalars
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Told to the caller after every iteration."""
+
+    env_steps: int
+    total_env_steps: int
+    scalars: dict[str, float]
+
+
+def train(
+    scenario: Scenario,
+    run: TrainingRun,
+    folder: Path,
+    report: Callable[[Progress], None] = lambda progress: None,
+    resume: bool = False,
+) -> tuple[Path, bool]:
+    """Train a policy.
+
+    Args:
+        scenario: The system.
+        run: Budget, seed and workers.
+        folder: Where TensorBoard files, checkpoints and ``scenario.yaml`` go.
+        report: Called after every iteration.
+        resume: Go on from the newest checkpoint in the folder, with the ``run`` that :func:`load_run` finds there.
+
+    Returns:
+        The last checkpoint, and whether the whole budget was trained (False if the run was interrupted).
+
+    Raises:
+        InputError: If the folder cannot be written, or holds a run already and ``resume`` is not set, or a parameter of
+            the learner is not allowed.
+    """
+    folder = folder.resolve()
+    if not ray.is_initialized():
+        quiet()
+    config = _config(scenario, run)  # bad parameters are told before anything is written
+    if not resume:
+        begin_run(folder, scenario, run)
+    remove_incomplete(folder)
+    checkpoints = list_checkpoints(folder)
+    with local_ray(run.num_env_runners):
+        register_envs()
+        # A run that was killed before its first checkpoint begins again.
+        algorithm = DQNDDPG.from_checkpoint(str(checkpoints[-1])) if checkpoints else _build(config, run)
+        try:
+            return _loop(algorithm, run, folder, report)
+        finally:
+            algorithm.stop()
+
+
+def _loop(algorithm: DQNDDPG, run: TrainingRun, folder: Path, report: Callable[[Progress], None]) -> tuple[Path, bool]:
+    steps = int(algorithm.metrics.peek((ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME), default=0))
+    if steps >= run.env_steps:
+        return list_checkpoints(folder)[-1], True
+    saved_at, checkpoint = time.monotonic(), None
+    # What a killed run logged after its last checkpoint is logged again: TensorBoard drops the first.
+    with _curves(folder / "tensorboard", steps + 1) as write, _stop_on_signal() as stopped:
+        while steps < run.env_steps and not stopped():
+            result = algorithm.train()
+            checkpoint = None
+            steps = env_steps(result)
+            values = scalars(result)
+            write(values, steps, mode_map(policy_of(algorithm)) if EVALUATION in result else None)
+            report(Progress(steps, run.env_steps, values))
+            if time.monotonic() - saved_at > run.checkpoint_every_s:
+                checkpoint = save_checkpoint(algorithm, policy_of(algorithm), folder)
+                saved_at = time.monotonic()
+        return checkpoint or save_checkpoint(algorithm, policy_of(algorithm), folder), steps >= run.env_steps
+
+
+@contextmanager
+def _curves(folder: Path, first_step: int) -> Iterator[Callable[[dict[str, float], int, np.ndarray | None], None]]:
+    """Yield what writes scalars and a picture for TensorBoard; what is there from ``first_step`` on is dropped."""
+
+    def write(values: dict[str, float], step: int, picture: np.ndarray | None) -> None:
+        try:
+            for tag, value in values.items():
+                writer.add_scalar(tag, value, step)
+            if picture is not None:
+                writer.add_image(MODE_MAP, picture, step, dataformats="HWC")
+        except OSError as error:
+            raise unwritable(folder, error) from error
+
+    try:
+        writer = SummaryWriter(str(folder), purge_step=first_step)
+        writer.add_custom_scalars(layout())
+    except OSError as error:
+        raise unwritable(folder, error) from error
+    hook = threading.excepthook
+    # An error of TensorBoard's thread is raised again in ours, which tells it in a sentence.
+    threading.excepthook = lambda told: None if type(told.thread).__module__.startswith("tensorboard") else hook(told)
+    try:
+        yield write
+    finally:
+        threading.excepthook = hook
+        with suppress(OSError):
+            # It would raise again what stopped training, or lose the last few points; the checkpoint is what counts.
+            writer.close()
+
+
+def _config(scenario: Scenario, run: TrainingRun) -> Any:
+    return offloading_config(
+        scenario,
+        env_steps=run.env_steps,
+        seed=run.seed,
+        num_env_runners=run.num_env_runners,
+        env_runner=run.env_runner,  # type: ignore[arg-type]
+        learner=run.learner,
+    )
+
+
+def _build(config: Any, run: TrainingRun) -> DQNDDPG:
+    evaluate_while_training(config, run.env_steps)
+    algorithm: DQNDDPG = config.build_algo()
+    return algorithm
+
+
+@contextmanager
+def _stop_on_signal() -> Iterator[Callable[[], bool]]:
+    """The first Ctrl-C (or SIGTERM) asks for a stop after the current iteration; a second one interrupts at once."""
+    asked = False
+
+    def ask(number: int, frame: Any) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False  # signals go to the main thread
+        return
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

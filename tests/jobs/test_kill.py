@@ -1,0 +1,68 @@
+"""kill -9 at random moments, twenty times in one run: the finished run equals the undisturbed one, bit by bit."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from test_resume import differences
+
+from meqc_marl.dqn_ddpg.algorithm import DQNDDPG
+from meqc_marl.policies.folders import list_checkpoints
+
+KILLS = 20
+TRAIN = [sys.executable, "-m", "meqc_marl.cli", "train", "--out", "run"]
+NEW = [
+    *("--scenario", "small", "--set", "horizon=20", "--env-steps", "160000", "--num-traces", "1"),
+    *("--checkpoint-every-s", "0", "--learner", "hidden=[32,32]"),
+]
+
+
+def final_state(folder):
+    algorithm = DQNDDPG.from_checkpoint(str(list_checkpoints(folder)[-1]))
+    state = {
+        "learner": algorithm.learner_group.get_state()["learner"],
+        "runner": algorithm.env_runner.get_state(not_components=["rl_module"]),
+        "replay": algorithm.replay_buffer.get_state(),
+        "iteration": algorithm.iteration,
+    }
+    algorithm.stop()
+    state["learner"].pop("metrics_logger", None)  # it holds the times that updates took
+    return state
+
+
+def train(folder, arguments):
+    return subprocess.Popen(
+        [*TRAIN, *arguments], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_twenty_kills_change_nothing(tmp_path, ray_session):
+    undisturbed, killed = tmp_path / "a", tmp_path / "b"
+    undisturbed.mkdir()
+    killed.mkdir()
+    assert train(undisturbed, NEW).wait(timeout=600) == 0
+
+    rng, kills, halves, resumed_from = np.random.default_rng(0), 0, 0, []
+    while kills < KILLS:
+        found = list_checkpoints(killed / "run")
+        process = train(killed, ["--resume"] if (killed / "run" / "run.json").exists() else NEW)
+        # It starts for some seconds, and then saves all the time: the moment is drawn after its first checkpoint.
+        while list_checkpoints(killed / "run")[-1:] == found[-1:] and process.poll() is None:
+            time.sleep(0.02)
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(rng.uniform(0.0, 0.3))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        kills += 1
+        halves += len(list((killed / "run").glob(".incomplete-*")))
+        resumed_from.append(list_checkpoints(killed / "run")[-1].name)
+    assert resumed_from == sorted(resumed_from)
+    process = train(killed, ["--resume"])
+    assert process.wait(timeout=600) == 0, process.stderr.read()
+    assert differences(final_state(undisturbed / "run"), final_state(killed / "run")) == []
+    print(f"{kills} kills, {halves} of them in the middle of a checkpoint; resumed from {resumed_from}")

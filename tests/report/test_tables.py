@@ -1,0 +1,85 @@
+"""Reports: complete JSON, whole files or none, one style per policy."""
+
+import json
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from meqc_marl.config import Scenario, load_scenario
+from meqc_marl.errors import InputError
+from meqc_marl.evaluation.comparison import compare
+from meqc_marl.evaluation.metrics import METRICS
+from meqc_marl.nature.trace import generate_trace
+from meqc_marl.policies import POLICIES, make_policy
+from meqc_marl.report.bars import policy_style, save_comparison_plot
+from meqc_marl.report.tables import comparison_json, comparison_notes, comparison_tables, save_json
+
+NAMES = ("greedy", "oracle")
+
+
+@pytest.fixture(scope="module")
+def result():
+    scenario = load_scenario("paper", ("num_devices=3", "lyapunov.delta=0.9"))
+    trace = generate_trace(scenario, [1, 2, 3], num_slots=15)
+    return compare([make_policy(name, scenario) for name in NAMES], scenario, trace, seeds=[1, 2, 3])
+
+
+def test_json_reproduces_the_comparison(result, tmp_path):
+    path = tmp_path / "out.json"
+    save_json(comparison_json(result), path)
+    content = json.loads(path.read_text())
+    scenario = Scenario.model_validate(content["scenario"])
+    assert scenario == result.scenario
+    trace = generate_trace(scenario, content["trace"]["seeds"], num_slots=content["trace"]["num_slots"])
+    again = compare([make_policy(name, scenario) for name in content["policies"]], scenario, trace)
+    for name, metrics in content["policies"].items():
+        assert set(metrics) == set(METRICS) == set(content["metrics"])
+        for key, values in metrics.items():
+            np.testing.assert_array_equal(values["per_trace"], again.metrics[name][key])
+            assert values["mean"]["low"] <= values["mean"]["value"] <= values["mean"]["high"]
+    assert content["paired_cost_difference"]["policies"]["oracle"]["value"] == 0.0
+    assert [path.name for path in tmp_path.iterdir()] == ["out.json"]
+
+
+def test_single_trace_has_null_intervals(result):
+    scenario = result.scenario
+    single = compare([make_policy("greedy", scenario)], scenario, generate_trace(scenario, [1], num_slots=5))
+    cost = comparison_json(single)["policies"]["greedy"]["cost"]
+    assert cost["mean"]["low"] is None
+    json.dumps(comparison_json(single), allow_nan=False)
+
+
+def test_table_shows_every_policy(result):
+    console = Console(record=True, width=80)
+    console.print(*comparison_tables(result))
+    text = console.export_text()
+    assert all(text.count(name) >= 2 for name in NAMES)
+    assert "…" not in text
+    assert f"{result.metrics['oracle']['cost'].mean():.2f}" in text
+
+
+def test_infeasible_devices_are_named(result):
+    scenario = load_scenario("paper", ("num_devices=2", "tasks.deadline_s=[0.5, 0.6]", "lyapunov.delta=0.99"))
+    bad = compare([make_policy("greedy", scenario)], scenario, generate_trace(scenario, [1], num_slots=10))
+    assert any("out of reach for 2 of 2" in note for note in comparison_notes(bad))
+    assert len(comparison_json(bad)["optimum"]["infeasible_devices"]) == 2
+
+
+def test_plot_is_an_image(result, tmp_path):
+    path = tmp_path / "out.png"
+    save_comparison_plot(result, path)
+    assert path.read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(InputError, match="png"):
+        save_comparison_plot(result, tmp_path / "out.xyz")
+
+
+def test_styles_differ():
+    styles = [tuple(policy_style(name).values()) for name in POLICIES]
+    assert len(set(styles)) == len(styles)
+
+
+def test_same_policy_twice_is_refused(result):
+    policy = make_policy("greedy", result.scenario)
+    with pytest.raises(InputError, match="twice"):
+        compare([policy, policy], result.scenario, generate_trace(result.scenario, [1], num_slots=2))

@@ -1,0 +1,65 @@
+"""Where a study is kept: folders and URIs alike, and what is wrong with one told in time."""
+
+import os
+import time
+
+import pyarrow.fs
+import pytest
+
+import meqc_marl.storage as module
+from meqc_marl.errors import InputError
+from meqc_marl.storage import Storage
+from tests.sentences import is_one_sentence
+
+
+def refused(where):
+    with pytest.raises(InputError) as told:
+        Storage.open(where)
+    assert is_one_sentence(str(told.value)), told.value
+    return str(told.value)
+
+
+@pytest.mark.parametrize("scheme", ["", "file://"])
+def test_files_come_back_and_nothing_else_is_left(tmp_path, scheme):
+    storage = Storage.open(f"{scheme}{tmp_path / 'store'}")
+    assert storage.is_local
+    storage.write("a.json", b"1")
+    storage.write("a.json", b"2")
+    assert storage.read_named("a.json") == b"2"
+    assert storage.read_named("b.json") is None
+    assert storage.read(f"{tmp_path}/store/a.json") == b"2"
+    assert os.listdir(tmp_path / "store") == ["a.json"]
+    assert storage.uri_of("trials") == f"{scheme}{tmp_path}/store/trials"
+
+
+def test_a_bucket_by_its_filesystem(tmp_path):
+    mock = pyarrow.fs._MockFileSystem()
+    mock.create_dir("bucket/x")
+    storage = Storage("s3://bucket/x", mock, "bucket/x")
+    assert not storage.is_local
+    storage.write("a.json", b"1")
+    assert storage.read_named("a.json") == b"1"
+    assert storage.uri_of("trials") == "s3://bucket/x/trials"
+    with pytest.raises(InputError, match="storage 's3://bucket/x' cannot be written"):
+        Storage("s3://bucket/x", mock, "missing/folder").write("a", b"")
+
+
+def test_refusals(tmp_path, monkeypatch):
+    assert "begins with 'ftp://'; it must be a folder, or begin with one of s3://, gs://" in refused("ftp://x/y")
+    assert "storage 's3://[bad' cannot be written" in refused("s3://[bad")
+    for uri in (
+        "ftp://me:hidden@bucket/x",
+        "s3://me:hidden@bucket/x",
+        "s3://me:hid/hidden@bucket/x",
+        "s3://bucket/x?secret_key=hidden",
+        "abfs://c@bucket/x?sas_token=hidden",
+    ):
+        told = refused(uri)
+        assert "...bucket/x' holds a secret" in told
+        assert "hidden" not in told
+    (tmp_path / "file").write_text("")
+    assert "cannot be written" in refused(tmp_path / "file" / "below")
+    assert "cannot be written" in refused(f"file://{tmp_path}/file/below")
+    monkeypatch.setattr(module, "_PATIENCE_S", 0.1)
+    monkeypatch.setattr(module, "_from_uri", lambda uri: time.sleep(2))
+    assert "storage 's3://b/x' does not answer within" in refused("s3://b/x")
