@@ -13,7 +13,7 @@ from meqc_marl.errors import InputError
 from meqc_marl.nature.trace import Trace, generate_trace
 from meqc_marl.physics.allocation import allocate, depends_on_actions
 from meqc_marl.physics.cost import Mode, Outcome, PlaceCosts, settle
-from meqc_marl.physics.places import place_costs
+from meqc_marl.physics.places import place_costs, price
 
 _BLOCK_ELEMENTS = 32_768
 """Device-slots worked out ahead at once: enough to drown numpy's overhead, few enough to stay in the cache."""
@@ -96,7 +96,7 @@ class OffloadingSimulator:
         self._check(mode, fraction)
         if depends_on_actions(self.scenario):
             slot = self.trace.slot(self.slot_index)
-            places = place_costs(self.scenario, slot, allocate(self.scenario, slot, mode, fraction))
+            places = price(self.scenario, slot, mode, fraction)
         else:
             places = self.places
         outcome = settle(self.scenario.cost, places, mode, fraction)

@@ -88,4 +88,4 @@ def compare(
 
 def _qpu_admitted(scenario: Scenario, trace: Trace) -> float:
     block = trace.slots()
-    return float(np.broadcast_to(allocate(scenario, block).qpu_admitted, block.data_bits.shape).mean())
+    return float(allocate(scenario, block).qpu_admitted.mean())

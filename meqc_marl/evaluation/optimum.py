@@ -16,9 +16,8 @@ import numpy as np
 
 from meqc_marl.config.scenario import Lyapunov, Scenario
 from meqc_marl.nature.trace import Trace
-from meqc_marl.physics.allocation import allocate
 from meqc_marl.physics.cost import Mode, settle
-from meqc_marl.physics.places import place_costs
+from meqc_marl.physics.places import price
 from meqc_marl.policies.oracle import ALL_MODES, drift_plus_penalty
 
 _UNBOUNDED = 1e9
@@ -136,7 +135,7 @@ class _Relaxed:
         self._num_slots = trace.num_slots
         length = max(1, _BLOCK_ELEMENTS // (trace.num_envs * trace.num_devices))
         blocks = (trace.slots(start, start + length) for start in range(0, trace.num_slots, length))
-        self._places = [place_costs(scenario, block, allocate(scenario, block)) for block in blocks]
+        self._places = [price(scenario, block) for block in blocks]
 
     def solve(self, multiplier: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean cost and mean fraction [E, M] of the policy that minimises C - multiplier phi in every slot."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from enum import IntEnum
 
 import numpy as np
@@ -57,6 +57,53 @@ class PlaceCosts:
             self.energy_weight[t],
             None if self.deadline_feasible is None else self.deadline_feasible[t],
         )
+
+    def select(self, chosen: np.ndarray) -> PlaceCosts:
+        """The elements of a bool mask [..., M], flattened; arrays by ``Mode`` keep their first axis."""
+        picked = {}
+        for field in fields(self):
+            values = getattr(self, field.name)
+            if values is not None:
+                leading = (len(Mode),) if field.name in ("latency_s", "energy_j") else ()
+                picked[field.name] = np.broadcast_to(values, (*leading, *chosen.shape))[..., chosen]
+        return replace(self, **picked)
+
+    def latency_of(self, form: str, mode: Mode, fraction: np.ndarray) -> np.ndarray:
+        """Latency t in s [..., M] of sending a share to one remote place, in the latency form."""
+        return blend_latency(form, fraction, self.latency_s[Mode.LOCAL], self.latency_s[mode], self.ack_latency_s)
+
+    def energy_of(self, form: str, mode: Mode, fraction: np.ndarray) -> np.ndarray:
+        """Energy e in J [..., M] of the same."""
+        return blend_energy(form, fraction, self.energy_j[Mode.LOCAL], self.energy_j[mode], self.ack_energy_j)
+
+    def cost_of(self, form: str, mode: Mode, fraction: np.ndarray) -> np.ndarray:
+        """Cost C (11) [..., M] of sending a share to one remote place."""
+        return self.weighted(self.latency_of(form, mode, fraction), self.energy_of(form, mode, fraction))
+
+    def whole_cost(self, mode: Mode) -> np.ndarray:
+        """Cost [..., M] of the whole task at one place, without ack."""
+        return self.weighted(self.latency_s[mode], self.energy_j[mode])
+
+    def weighted(self, latency_s: np.ndarray, energy_j: np.ndarray) -> np.ndarray:
+        """Cost (11) of a latency and an energy, in their reference units."""
+        return np.asarray(self.latency_weight * latency_s + self.energy_weight * energy_j)
+
+    def feasible(self, cost: Cost, mode: Mode) -> tuple[np.ndarray, np.ndarray]:
+        """Shares [lo, hi] sent to one remote place that meet the deadline; lo > hi where none does [..., M].
+
+        Whether the QPU admits the task is not looked at; see :meth:`admits`.
+        """
+        local, remote = self.latency_s[Mode.LOCAL], self.latency_s[mode]
+        return feasible_fraction(cost.latency, cost.min_fraction, local, remote, self.ack_latency_s, self.deadline_s)
+
+    def admits(self, mode: Mode) -> np.ndarray | bool:
+        """Whether a place takes the task: only the QPU refuses any."""
+        return self.qpu_admitted if mode == Mode.QPU else True
+
+    def kink(self, mode: Mode) -> np.ndarray:
+        """Share at which both parts of a parallel task end together, unclipped [..., M]."""
+        local, remote = self.latency_s[Mode.LOCAL], self.latency_s[mode]
+        return np.asarray((local - self.ack_latency_s) / (local + remote))
 
 
 @dataclass(frozen=True)
@@ -115,15 +162,8 @@ def deadline_feasible(cost: Cost, places: PlaceCosts) -> np.ndarray:
     local = places.latency_s[Mode.LOCAL]
     feasible: np.ndarray = local <= places.deadline_s
     for mode in (Mode.CPU, Mode.QPU):
-        lo, hi = feasible_fraction(
-            cost.latency,
-            cost.min_fraction,
-            local,
-            places.latency_s[mode],
-            places.ack_latency_s,
-            places.deadline_s,
-        )
-        feasible |= (lo <= hi) & places.qpu_admitted if mode is Mode.QPU else lo <= hi
+        lo, hi = places.feasible(cost, mode)
+        feasible |= (lo <= hi) & places.admits(mode)
     return feasible
 
 
@@ -156,7 +196,7 @@ def settle(cost: Cost, places: PlaceCosts, mode: np.ndarray, fraction: np.ndarra
         fraction=phi,
         latency_s=latency_s,
         energy_j=energy_j,
-        cost=places.latency_weight * latency_s + places.energy_weight * energy_j,
+        cost=places.weighted(latency_s, energy_j),
         deadline_missed=deadline_missed(latency_s, places.deadline_s),
         deadline_feasible=(
             deadline_feasible(cost, places) if places.deadline_feasible is None else places.deadline_feasible

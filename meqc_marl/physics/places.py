@@ -1,4 +1,7 @@
-"""What the whole task of each device would cost at each place: Section III put together."""
+"""What the whole task of each device would cost at each place: Section III put together.
+
+:func:`price` is the one place that prices a slot, for simulator, oracle, optimum and reports alike.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,25 @@ import numpy as np
 
 from meqc_marl.config.scenario import Scenario
 from meqc_marl.nature.slot import Slot
-from meqc_marl.physics.allocation import Allocation
+from meqc_marl.physics.allocation import Allocation, allocate
 from meqc_marl.physics.channel import achievable_rate, acknowledgement
 from meqc_marl.physics.cost import Mode, PlaceCosts, deadline_feasible
 from meqc_marl.physics.local import local_latency, local_power
 from meqc_marl.physics.quantum import quantum_energy, quantum_latency
 from meqc_marl.physics.server import server_latency, server_power
+
+
+def price(
+    scenario: Scenario, slot: Slot, mode: np.ndarray | None = None, fraction: np.ndarray | None = None
+) -> PlaceCosts:
+    """Decide what every device gets, and price every place with it.
+
+    Args:
+        scenario: Parameters.
+        slot: Nature of one slot [E, M] or several [T, E, M].
+        mode, fraction: Actions of all devices, of the slot's shape; None prices what a device gets on its own.
+    """
+    return place_costs(scenario, slot, allocate(scenario, slot, mode, fraction))
 
 
 def place_costs(scenario: Scenario, slot: Slot, allocation: Allocation) -> PlaceCosts:

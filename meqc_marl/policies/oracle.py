@@ -9,14 +9,12 @@ of the queue is linear in both its forms. So the minimum is at an end, at the ki
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields, replace
 
 import numpy as np
 
 from meqc_marl.config.scenario import Cost, Lyapunov, Scenario
 from meqc_marl.lyapunov import growth, objective
-from meqc_marl.physics.cost import Mode, PlaceCosts, blend_energy, blend_latency
-from meqc_marl.physics.feasible import feasible_fraction
+from meqc_marl.physics.cost import Mode, PlaceCosts
 from meqc_marl.policies.base import Policy, Situation
 
 ALL_MODES: tuple[Mode, ...] = tuple(Mode)
@@ -82,10 +80,8 @@ def drift_plus_penalty(
     best = _Best(np.broadcast_shapes(local.shape, backlog.shape))
     best.offer(_local_value(places, backlog, lyapunov), Mode.LOCAL, 0.0, local <= places.deadline_s)
     for mode in remote_modes:
-        low, high = feasible_fraction(
-            cost.latency, cost.min_fraction, local, places.latency_s[mode], places.ack_latency_s, places.deadline_s
-        )
-        allowed = (low <= high) & _admitted(places, mode)
+        low, high = places.feasible(cost, mode)
+        allowed = (low <= high) & places.admits(mode)
         low, high = np.where(allowed, low, 1.0), np.where(allowed, high, 1.0)  # the ends of nothing may be infinite
         if discrete:
             candidates = [(np.ones_like(high), allowed & (high >= 1.0))]
@@ -100,7 +96,7 @@ def drift_plus_penalty(
 
     hopeless = np.isinf(best.value)
     if hopeless.any():
-        rest = _fastest(_select(places, hopeless), cost, remote_modes, discrete)
+        rest = _fastest(places.select(hopeless), cost, remote_modes, discrete)
         best.mode[hopeless], best.fraction[hopeless] = rest.mode, rest.fraction
     return best.mode, best.fraction
 
@@ -121,24 +117,13 @@ class _Best:
 
 
 def _local_value(places: PlaceCosts, backlog: np.ndarray, lyapunov: Lyapunov) -> np.ndarray:
-    full_local = _weighted(places, places.latency_s[Mode.LOCAL], places.energy_j[Mode.LOCAL])
-    return objective(lyapunov, full_local, backlog, growth(lyapunov, np.zeros(())))
+    return objective(lyapunov, places.whole_cost(Mode.LOCAL), backlog, growth(lyapunov, np.zeros(())))
 
 
 def _remote_value(
     places: PlaceCosts, mode: Mode, fraction: np.ndarray, backlog: np.ndarray, cost: Cost, lyapunov: Lyapunov
 ) -> np.ndarray:
-    latency, energy = places.latency_s, places.energy_j
-    blended = _weighted(
-        places,
-        blend_latency(cost.latency, fraction, latency[Mode.LOCAL], latency[mode], places.ack_latency_s),
-        blend_energy(cost.latency, fraction, energy[Mode.LOCAL], energy[mode], places.ack_energy_j),
-    )
-    return objective(lyapunov, blended, backlog, growth(lyapunov, fraction))
-
-
-def _weighted(places: PlaceCosts, latency_s: np.ndarray, energy_j: np.ndarray) -> np.ndarray:
-    return np.asarray(places.latency_weight * latency_s + places.energy_weight * energy_j)
+    return objective(lyapunov, places.cost_of(cost.latency, mode, fraction), backlog, growth(lyapunov, fraction))
 
 
 def _inner_points(
@@ -146,19 +131,11 @@ def _inner_points(
 ) -> list[np.ndarray]:
     """Where the minimum can be other than at an end of the interval."""
     if cost.latency == "parallel":
-        return [_kink(places, mode)]
+        return [places.kink(mode)]
     if cost.latency == "literal" and lyapunov.sign == "corrected":  # with the printed sign the function is concave
-        whole_local = _weighted(places, places.latency_s[Mode.LOCAL], places.energy_j[Mode.LOCAL])
-        whole_remote = _weighted(places, places.latency_s[mode], places.energy_j[mode])
-        ack = _weighted(places, places.ack_latency_s, places.ack_energy_j)
-        return [_stationary(whole_local, whole_remote, ack - backlog / lyapunov.v)]
+        ack = places.weighted(places.ack_latency_s, places.ack_energy_j)
+        return [_stationary(places.whole_cost(Mode.LOCAL), places.whole_cost(mode), ack - backlog / lyapunov.v)]
     return []
-
-
-def _kink(places: PlaceCosts, mode: Mode) -> np.ndarray:
-    """Fraction at which both parts of a parallel task end together."""
-    local, remote = places.latency_s[Mode.LOCAL], places.latency_s[mode]
-    return np.asarray((local - places.ack_latency_s) / (local + remote))
 
 
 def _stationary(local: np.ndarray, remote: np.ndarray, slope: np.ndarray) -> np.ndarray:
@@ -178,28 +155,13 @@ def _fastest(places: PlaceCosts, cost: Cost, remote_modes: Sequence[Mode], discr
     best = _Best(local.shape)
     best.offer(local, Mode.LOCAL, 0.0, True)
     for mode in remote_modes:
-        remote, ack = places.latency_s[mode], places.ack_latency_s
         candidates = [np.ones_like(local)]
         if not discrete:
             # The latency is convex in the fraction: the least is at an end or at this one inner point.
-            inner = _stationary(local, remote, ack) if cost.latency == "literal" else _kink(places, mode)
+            inner = places.kink(mode)
+            if cost.latency == "literal":
+                inner = _stationary(local, places.latency_s[mode], places.ack_latency_s)
             candidates += [np.full_like(local, cost.min_fraction), np.clip(inner, cost.min_fraction, 1.0)]
         for fraction in candidates:
-            latency = blend_latency(cost.latency, fraction, local, remote, ack)
-            best.offer(latency, mode, fraction, _admitted(places, mode))
+            best.offer(places.latency_of(cost.latency, mode, fraction), mode, fraction, places.admits(mode))
     return best
-
-
-def _admitted(places: PlaceCosts, mode: Mode) -> np.ndarray | bool:
-    return places.qpu_admitted if mode == Mode.QPU else True
-
-
-def _select(places: PlaceCosts, chosen: np.ndarray) -> PlaceCosts:
-    """The elements of a bool mask [..., M], flattened; arrays by Mode keep their first axis."""
-    picked = {}
-    for field in fields(places):
-        values = getattr(places, field.name)
-        if values is not None:
-            leading = (len(Mode),) if field.name in ("latency_s", "energy_j") else ()
-            picked[field.name] = np.broadcast_to(values, (*leading, *chosen.shape))[..., chosen]
-    return replace(places, **picked)

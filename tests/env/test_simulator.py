@@ -12,6 +12,7 @@ from meqc_marl.env.parallel import OffloadingParallelEnv
 from meqc_marl.env.simulator import OffloadingSimulator
 from meqc_marl.errors import InputError
 from meqc_marl.nature.trace import generate_trace
+from meqc_marl.physics import places as places_module
 from meqc_marl.physics.allocation import Allocation, allocate
 from meqc_marl.physics.cost import Mode, Outcome, PlaceCosts, settle
 from meqc_marl.physics.places import place_costs
@@ -243,7 +244,7 @@ def test_pooled_resources_fit_in_allocate(small: Scenario, monkeypatch: pytest.M
     leased, shared = OffloadingSimulator(small), OffloadingSimulator(small)
     leased.reset(seed=2)
     shared.reset(seed=2)
-    monkeypatch.setattr(simulator_module, "allocate", pooled)
+    monkeypatch.setattr(places_module, "allocate", pooled)
     monkeypatch.setattr(simulator_module, "depends_on_actions", lambda scenario: True)
     slot = shared.trace.slot(0)
     mode, fraction = np.array([[1, 1, 0]]), np.array([[1.0, 1.0, 0.0]])
