@@ -145,7 +145,7 @@ def run_search(search: Search) -> dict[str, Any]:
                     stop={"timesteps_total": search.env_steps},
                     failure_config=tune.FailureConfig(max_failures=2),
                     checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=True, num_to_keep=4),
-                    callbacks=loggers(),
+                    callbacks=loggers("search"),
                     verbose=0,
                 ),
             )

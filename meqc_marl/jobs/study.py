@@ -35,7 +35,16 @@ from meqc_marl.rl.evaluation import (
     num_iterations,
     policy_of,
 )
-from meqc_marl.rl.tensorboard import MODE_MAP, SHOWN, env_steps, hparams, hparams_end, keep_what_is_shown, layout
+from meqc_marl.rl.tensorboard import (
+    MODE_MAP,
+    SHOWN,
+    env_steps,
+    hparams,
+    hparams_end,
+    keep_what_is_shown,
+    layout,
+    write_hparams,
+)
 from meqc_marl.storage import Storage, read_file, unreadable
 
 _STUDY_FILE = "study.json"
@@ -129,9 +138,14 @@ class OffloadingTrial(DQNDDPG):
         """The class of a study's trials."""
         return type(cls.__name__, (cls,), {"study": dict(study), "__module__": cls.__module__})
 
+    @classmethod
+    def spec(cls, config: Mapping[str, Any]) -> TrialSpec:
+        """The training run that a trial's configuration names."""
+        return cls.study[config["trial"]["name"]]
+
     def __init__(self, config: Any = None, **kwargs: Any) -> None:
         register_envs()
-        spec = self.study[config["trial"]["name"]]
+        spec = self.spec(config)
         self._budget = spec.env_steps
         self._curve: Curve = []
         self._has_begun = False
@@ -141,7 +155,7 @@ class OffloadingTrial(DQNDDPG):
     @classmethod
     @override(Algorithm)
     def default_resource_request(cls, config: Any) -> Any:
-        return DQNDDPG.default_resource_request(cls.study[config["trial"]["name"]].config())
+        return DQNDDPG.default_resource_request(cls.spec(config).config())
 
     @override(Algorithm)
     def step(self) -> dict[str, Any]:
@@ -213,10 +227,16 @@ class OffloadingTrial(DQNDDPG):
 
 
 class BoundedTensorBoard(TBXLoggerCallback):
-    """TensorBoard files of a trial: a training run's scalars under the same names, and its labels as hparams."""
+    """TensorBoard files of a trial: a training run's scalars under the same names, and what it is trained with.
 
-    def __init__(self) -> None:
+    Args:
+        job: The kind of job that the trials are of, for the hparams tab.
+    """
+
+    def __init__(self, job: str) -> None:
+        self._job = job
         self._writers: dict[Trial, SummaryWriter] = {}
+        self._told: dict[Trial, dict[str, Any]] = {}
 
     @override(TBXLoggerCallback)
     def log_trial_start(self, trial: Trial) -> None:
@@ -225,19 +245,22 @@ class BoundedTensorBoard(TBXLoggerCallback):
         trial.init_local_path()
         writer = self._writers[trial] = SummaryWriter(trial.local_path)
         writer.add_custom_scalars(layout())
-        given = trial.config.get("trial", trial.config)  # a study's labels, or what a search has drawn
-        labels = {
-            name: value if isinstance(value, int | float | str) else str(value)
-            for name, value in given.items()
-            if name != "name"
-        }
-        for summary in hparams(labels):
-            writer.file_writer.add_summary(summary)  # type: ignore[attr-defined]
+        self._tell_hparams(trial)
+
+    def _tell_hparams(self, trial: Trial) -> None:
+        """Write what the trial is trained with, if that is not there: a population changes it in mid-run."""
+        spec_of = getattr(trial.get_trainable_cls(), "spec", None)
+        if spec_of is None or self._told.get(trial) == trial.config:  # a stand-in for a training run has none
+            return
+        spec: TrialSpec = spec_of(trial.config)
+        write_hparams(Path(trial.local_path), hparams(spec.config(), spec.env_steps, self._job, spec.labels))
+        self._told[trial] = dict(trial.config)
 
     @override(TBXLoggerCallback)
     def log_trial_result(self, iteration: int, trial: Trial, result: dict[str, Any]) -> None:
         if trial not in self._writers:
             self.log_trial_start(trial)
+        self._tell_hparams(trial)
         for tag, value in result[SHOWN].items():
             self._writers[trial].add_scalar(tag, value, result[TIMESTEPS_TOTAL])
         self._writers[trial].flush()
@@ -263,10 +286,10 @@ class _JsonLog(JsonLoggerCallback):
         super().log_trial_start(trial)
 
 
-def loggers() -> list[tune.Callback]:
-    """What a trial leaves in its folder: TensorBoard files and ``result.json``; Tune adds no others."""
+def loggers(job: str) -> list[tune.Callback]:
+    """What a trial of a kind of job leaves in its folder: TensorBoard files and ``result.json``; Tune adds no more."""
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
-    return [BoundedTensorBoard(), _JsonLog()]
+    return [BoundedTensorBoard(job), _JsonLog()]
 
 
 class _Progress(tune.Callback):
@@ -367,7 +390,7 @@ def run_study(
                     checkpoint_frequency=max(1, num_iterations(configs[0], first.env_steps) // CHECKPOINTS),
                     checkpoint_at_end=True,  # and the trial keeps one (see trial_checkpoint)
                 ),
-                callbacks=[*loggers(), _Progress()],
+                callbacks=[*loggers("sweep"), _Progress()],
                 verbose=0,
             ),
         )

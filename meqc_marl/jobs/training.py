@@ -25,7 +25,7 @@ from meqc_marl.jobs.session import local_ray, quiet
 from meqc_marl.policies.folders import list_checkpoints
 from meqc_marl.rl.config import offloading_config, register_envs
 from meqc_marl.rl.evaluation import EVALUATION, evaluate_while_training, mode_map, policy_of
-from meqc_marl.rl.tensorboard import MODE_MAP, env_steps, layout, scalars
+from meqc_marl.rl.tensorboard import MODE_MAP, env_steps, hparams, hparams_end, layout, scalars, write_hparams
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,8 @@ def _loop(algorithm: DQNDDPG, run: TrainingRun, folder: Path, report: Callable[[
         return list_checkpoints(folder)[-1], True
     saved_at, checkpoint = time.monotonic(), None
     # What a killed run logged after its last checkpoint is logged again: TensorBoard drops the first.
-    with _curves(folder / "tensorboard", steps + 1) as write, _stop_on_signal() as stopped:
+    session = hparams(algorithm.config, run.env_steps, "train")
+    with _curves(folder / "tensorboard", steps + 1, session) as (write, end), _stop_on_signal() as stopped:
         while steps < run.env_steps and not stopped():
             result = algorithm.train()
             checkpoint = None
@@ -95,12 +96,24 @@ def _loop(algorithm: DQNDDPG, run: TrainingRun, folder: Path, report: Callable[[
             if time.monotonic() - saved_at > run.checkpoint_every_s:
                 checkpoint = save_checkpoint(algorithm, policy_of(algorithm), folder)
                 saved_at = time.monotonic()
-        return checkpoint or save_checkpoint(algorithm, policy_of(algorithm), folder), steps >= run.env_steps
+        checkpoint = checkpoint or save_checkpoint(algorithm, policy_of(algorithm), folder)
+        if steps >= run.env_steps:
+            end()
+        return checkpoint, steps >= run.env_steps
+
+
+_Write = Callable[[dict[str, float], int, "np.ndarray | None"], None]
 
 
 @contextmanager
-def _curves(folder: Path, first_step: int) -> Iterator[Callable[[dict[str, float], int, np.ndarray | None], None]]:
-    """Yield what writes scalars and a picture for TensorBoard; what is there from ``first_step`` on is dropped."""
+def _curves(folder: Path, first_step: int, session: dict[str, Any]) -> Iterator[tuple[_Write, Callable[[], None]]]:
+    """Yield what writes scalars and a picture for TensorBoard, and what ends the run there.
+
+    Args:
+        folder: Of the files.
+        first_step: What is there from this step on is dropped.
+        session: The run's values in the hparams tab.
+    """
 
     def write(values: dict[str, float], step: int, picture: np.ndarray | None) -> None:
         try:
@@ -111,8 +124,15 @@ def _curves(folder: Path, first_step: int) -> Iterator[Callable[[dict[str, float
         except OSError as error:
             raise unwritable(folder, error) from error
 
+    def end() -> None:
+        try:
+            writer.file_writer.add_summary(hparams_end())  # type: ignore[attr-defined]
+        except OSError as error:
+            raise unwritable(folder, error) from error
+
     try:
         writer = SummaryWriter(str(folder), purge_step=first_step)
+        write_hparams(folder, session)
         writer.add_custom_scalars(layout())
     except OSError as error:
         raise unwritable(folder, error) from error
@@ -120,7 +140,7 @@ def _curves(folder: Path, first_step: int) -> Iterator[Callable[[dict[str, float
     # An error of TensorBoard's thread is raised again in ours, which tells it in a sentence.
     threading.excepthook = lambda told: None if type(told.thread).__module__.startswith("tensorboard") else hook(told)
     try:
-        yield write
+        yield write, end
     finally:
         threading.excepthook = hook
         with suppress(OSError):

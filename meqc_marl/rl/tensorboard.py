@@ -6,14 +6,20 @@ import math
 import re
 import time
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from ray.tune.result import AUTO_RESULT_KEYS, DONE, TRIAL_ID
+from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams import metadata
 from tensorboard.plugins.hparams import summary_v2 as hp
 from tensorboard.plugins.hparams.api_pb2 import Status
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo
+from tensorboard.summary.writer.record_writer import RecordWriter
+
+from meqc_marl.files import replacing
+from meqc_marl.rl.config import LEARNER_PARAMETERS
 
 ENV_STEPS = "num_env_steps_sampled_lifetime"
 SHOWN = "scalars"
@@ -66,6 +72,9 @@ SCALARS: dict[str, tuple[str, ...]] = {
 #: The metrics that the hparams of a sweep stand beside.
 OUTCOMES = tuple(tag for tag in SCALARS if tag.startswith("evaluation/"))
 
+HPARAMS_FILE = "events.out.tfevents.0000000000.hparams"
+"""In a run's folder; its name comes before those of the other files."""
+
 #: Tag of the picture of where the policy and the oracle compute.
 MODE_MAP = "modes/map"
 
@@ -105,13 +114,64 @@ def layout() -> dict[str, dict[str, list[Any]]]:
     }
 
 
-def hparams(labels: Mapping[str, float | str]) -> list[Summary]:
-    """Summaries that begin a session of TensorBoard's hparams tab: its axes, then the run's own values."""
+HPARAMS: tuple[str, ...] = (
+    *("job", "scenario", "num_devices", "v", "delta", "seed", "env_steps", "num_env_runners"),
+    *LEARNER_PARAMETERS,
+)
+"""Columns of the hparams tab: every run has all of them, for TensorBoard shows those of the first run it finds."""
+
+
+def hparams(config: Any, env_steps: int, job: str, labels: Mapping[str, float | str] | None = None) -> dict[str, Any]:
+    """A run's values of :data:`HPARAMS`.
+
+    Args:
+        config: What the run's algorithm is built from.
+        env_steps: Budget.
+        job: What kind of job the run is of.
+        labels: What else tells the run from others of its job; what is no column of its own is told beside the job.
+    """
+    scenario = config.env_config["scenario"]
+    values = {
+        "scenario": scenario["name"],
+        "num_devices": scenario["num_devices"],
+        "v": scenario["lyapunov"]["v"],
+        "delta": scenario["lyapunov"]["delta"],
+        "seed": config.seed,
+        "env_steps": env_steps,
+        "num_env_runners": config.num_env_runners,
+        **{name: getattr(config, name) for name in LEARNER_PARAMETERS},
+    }
+    others = [f"{name}={value}" for name, value in (labels or {}).items() if name not in HPARAMS]
+    values["job"] = " ".join([job, *others])
+    return {name: _cell(values[name]) for name in HPARAMS}
+
+
+def _cell(value: Any) -> bool | float | str:
+    """A value as the hparams tab takes it; a schedule ``[[step, value], ...]`` by the value that it starts with."""
+    if isinstance(value, list | tuple) and value and isinstance(value[0], list | tuple):
+        value = value[0][1]
+    if isinstance(value, bool | int | float | str):
+        return value
+    return (", ".join(map(str, value)) or "-") if isinstance(value, list | tuple) else str(value)
+
+
+def write_hparams(folder: Path, values: Mapping[str, Any]) -> None:
+    """Begin a session of TensorBoard's hparams tab, or change what it was begun with: the columns and a run's values.
+
+    They stand in a file of their own, which is read first and replaced as a whole: of what a run says of itself
+    TensorBoard believes the first.
+    """
     # Short names: the axes of the parallel coordinates stand close to each other.
     shown = [hp.Metric(tag, display_name=tag.split("/")[1].replace("_", " ")) for tag in OUTCOMES]
-    # A session without an id is named after its run's folder; runs of two sweeps are never taken for one.
-    begin = hp.hparams_pb(dict(labels), trial_id="")
-    return [hp.hparams_config_pb([hp.HParam(name) for name in labels], shown), begin]
+    columns = hp.hparams_config_pb([hp.HParam(name) for name in HPARAMS], shown)
+    # A session without an id is named after its run's folder; runs of two jobs are never taken for one.
+    begin = hp.hparams_pb(dict(values), trial_id="")
+    events = [Event(file_version="brain.Event:2"), Event(summary=columns), Event(summary=begin)]
+    with replacing(folder / HPARAMS_FILE) as file:
+        writer = RecordWriter(file)
+        for event in events:
+            event.wall_time = time.time()
+            writer.write(event.SerializeToString())
 
 
 def hparams_end() -> Summary:

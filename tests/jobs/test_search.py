@@ -10,6 +10,7 @@ from meqc_marl.config import load_scenario
 from meqc_marl.errors import InputError
 from meqc_marl.jobs.search import MUTATED, SPACE, Search, run_search
 from meqc_marl.rl.config import offloading_config
+from tests.hparams_tab import read_hparams_tab
 
 pytest.importorskip("optuna", reason="needs pip install -e '.[search]'")
 
@@ -35,6 +36,9 @@ def test_best_parameters_are_those_of_the_least_score(ray_session, search, sched
         scores[last["score"]] = {name: params[name] for name in SPACE}
     assert len(scores) == 2
     assert scores[min(scores)] == found
+    rows = read_hparams_tab(folder)[2]
+    for cost, params in scores.items():
+        assert any(params.items() <= cells.items() and values for cells, values, _ in rows.values()), cost
     config = offloading_config(load_scenario("small"), env_steps=1_000, learner=found)
     assert config.critic_lr == [[0, found["critic_lr"]], [300, found["critic_lr"]], [1_000, found["critic_lr"] / 100]]
     # Once more: nothing is left to do, and the result is the same.

@@ -31,7 +31,7 @@ from meqc_marl.jobs.sweep import sweep_study
 from meqc_marl.nature.trace import generate_trace
 from meqc_marl.policies.learned import load_policy
 from meqc_marl.rl.evaluation import mode_map
-from meqc_marl.rl.tensorboard import OUTCOMES, SCALARS
+from meqc_marl.rl.tensorboard import HPARAMS, OUTCOMES, SCALARS
 from tests.sentences import is_one_sentence
 
 COMMAND = [
@@ -124,14 +124,15 @@ def assert_tensorboard_compares(records, folder):
                 groups = ask("session_groups", **given).get("sessionGroups", [])
         finally:
             process.terminate()
-    assert {info["name"] for info in experiment["hparamInfos"]} == {"v", "delta", "seed"}
+    assert {info["name"] for info in experiment["hparamInfos"]} == set(HPARAMS)
     assert {info["name"]["tag"] for info in experiment["metricInfos"]} == set(OUTCOMES)
     assert len({info["displayName"] for info in experiment["metricInfos"]}) == len(OUTCOMES)
     shown = {group["name"]: group for group in groups}
     assert set(shown) == {f"trials/{record.name}" for record in records}
     for record in records:
         group = shown[f"trials/{record.name}"]
-        assert group["hparams"] == record.labels
+        assert {name: group["hparams"][name] for name in record.labels} == record.labels
+        assert (group["hparams"]["job"], group["hparams"]["hidden"]) == ("sweep", "16, 16")
         values = {metric["name"]["tag"]: metric["value"] for metric in group["metricValues"]}
         assert set(values) == set(OUTCOMES)
         assert values["evaluation/cost"] == pytest.approx(record.metrics["cost"], rel=1e-6)
