@@ -337,7 +337,7 @@ def resident_mib() -> float:
 def main(args: Speed) -> None:
     logging.getLogger("ray").setLevel(logging.ERROR)
     torch.set_num_threads(1)
-    ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     register_envs()
     out: dict[str, Any] = {"date": time.strftime("%Y-%m-%d"), "cores": os.cpu_count(), "machine": platform.machine()}
     if "stock" in args.parts:

@@ -35,7 +35,7 @@ def ledger(folder: Path, scale: str = "quick") -> str:
             continue
         content = json.loads(path.read_text())
         exact = " --exact-only" if scale.endswith(EXACT_ONLY) else ""
-        run = f"`python -m experiments.fig{name} --scale {scale.removesuffix(EXACT_ONLY)}{exact}`"
+        run = f"`python -m experiments.figures.fig{name} --scale {scale.removesuffix(EXACT_ONLY)}{exact}`"
         variants = {variant: _by_claim(part["claims"]) for variant, part in content.get("variants", {}).items()}
         printed = variants.pop(AS_PRINTED, {})
         for claim in content["claims"]:

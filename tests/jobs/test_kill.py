@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 import pytest
-from test_resume import differences
+from states import differences
 
 from meqc_marl.dqn_ddpg.algorithm import DQNDDPG
 from meqc_marl.policies.folders import list_checkpoints

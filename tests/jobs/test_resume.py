@@ -5,25 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
+from states import differences
 from train_and_record import train_and_record
 
 SCRIPT = Path(__file__).parents[1] / "shared" / "train_and_record.py"
-
-
-def differences(a, b, path=""):
-    """Paths at which two nested states are not bit-equal."""
-    if isinstance(a, dict) and isinstance(b, dict):
-        if a.keys() != b.keys():
-            return [f"{path}: keys {a.keys() ^ b.keys()}"]
-        return [d for key in a for d in differences(a[key], b[key], f"{path}/{key}")]
-    if isinstance(a, list | tuple):
-        assert len(a) == len(b)
-        return [d for i, (x, y) in enumerate(zip(a, b, strict=True)) for d in differences(x, y, f"{path}/{i}")]
-    if isinstance(a, np.ndarray):
-        return [] if a.dtype == b.dtype and np.array_equal(a, b) else [path]
-    return [] if a == b else [f"{path}: {a!r} != {b!r}"]
 
 
 @pytest.fixture(scope="module")

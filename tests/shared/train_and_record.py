@@ -52,6 +52,6 @@ def train_and_record(folder, iterations):
 
 if __name__ == "__main__":
     logging.getLogger("ray").setLevel(logging.ERROR)
-    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     run_folder = Path(sys.argv[1])
     (run_folder / "states").write_bytes(pickle.dumps(train_and_record(run_folder, int(sys.argv[2]))))
