@@ -1,10 +1,12 @@
-"""Output files that are complete or not there at all."""
+"""Files that are complete or not there at all, and files that are read only as far as they may go."""
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
-from collections.abc import Iterator
+import stat
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -21,19 +23,106 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
     Raises:
         InputError: The file cannot be written; what was there before is untouched.
     """
-    target = Path(path).resolve()
-    if target.exists() and not target.is_file():
-        raise InputError(f"output file '{path}' is a folder or a device; it must be a regular file.")
-    aside = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    aside = None
     try:
+        target = os.path.realpath(path)
+        if _kind(target) not in (None, stat.S_IFREG):
+            raise InputError(f"output file '{path}' is a folder or a device; it must be a regular file.")
+        aside = os.path.join(os.path.dirname(target), f".{secrets.token_hex(8)}.part")
         with open(aside, "xb") as file:  # with the user's umask, unlike the files of tempfile
             yield file
         os.replace(aside, target)
-    except OSError as error:
-        raise InputError(f"output file '{path}' cannot be written: {error.strerror or error}.") from error
+    except InputError:
+        raise
+    except Exception as error:
+        if (reason := _reason(error)) is None:
+            raise
+        raise InputError(f"output file '{path}' cannot be written: {reason}.") from error
     finally:
-        with suppress(OSError):
-            aside.unlink()
+        if aside is not None:
+            with suppress(OSError):
+                os.unlink(aside)
+
+
+def _kind(target: str) -> int | None:
+    """Kind of a file as ``stat`` tells it; None where there is none yet but may be one.
+
+    Raises:
+        OSError: Nothing can be there: too long a name, a loop of links, a file in the place of a folder.
+    """
+    try:
+        return stat.S_IFMT(os.stat(target).st_mode)
+    except FileNotFoundError:
+        return None
+
+
+def _reason(error: BaseException | None) -> str | None:
+    """Why a file cannot be written, if that is what an error says.
+
+    Libraries wrap the system's error, or raise one of their own from it, or while they clean up after it.
+    """
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    if isinstance(error, ValueError) and "null" in str(error):
+        return "its name has a null character"
+    for _ in range(10):
+        if error is None:
+            break
+        for number in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO, errno.EROFS):
+            if getattr(error, "errno", None) == number or os.strerror(number) in str(error):
+                return os.strerror(number)
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def read_bytes(path: str | Path, what: str, most: int) -> bytes:
+    """Read a whole file that must not be larger than ``most`` bytes.
+
+    Args:
+        path: A regular file.
+        what: Names it in the sentence, as in ``trace 'mine.npz'``.
+        most: Bytes.
+
+    Raises:
+        InputError: It is not there, is no regular file, is too large or cannot be read.
+    """
+    with open_regular(path, what, most) as file:
+        try:
+            return file.read(most + 1)[:most]
+        except OSError as error:
+            raise InputError(f"{what} cannot be read: {error.strerror or error}.") from error
+
+
+def read_text(path: str | Path, what: str, most: int) -> str:
+    """Read a whole file of UTF-8; see :func:`read_bytes`."""
+    try:
+        return read_bytes(path, what, most).decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise InputError(f"{what} is not text; it must be in UTF-8.") from None
+
+
+def open_regular(path: str | Path, what: str, most: int) -> BinaryIO:
+    """Open a regular file for reading; a pipe or a device, which may never end or never begin, is refused.
+
+    Raises:
+        InputError: See :func:`read_bytes`.
+    """
+    try:
+        # Without O_NONBLOCK opening a pipe waits for somebody to write into it.
+        opened = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+    except OSError as error:
+        raise InputError(f"{what} cannot be read: {error.strerror or error}.") from error
+    except ValueError:
+        raise InputError(f"{what} cannot be read: its name has a null character.") from None
+    file = os.fdopen(opened, "rb") if stat.S_ISREG((status := os.fstat(opened)).st_mode) else None
+    if file is None:
+        os.close(opened)
+        reason = os.strerror(errno.EISDIR) if stat.S_ISDIR(status.st_mode) else "it must be a regular file"
+        raise InputError(f"{what} cannot be read: {reason}.")
+    if status.st_size > most:
+        file.close()
+        raise InputError(f"{what} has {status.st_size:,} bytes; at most {most:,} are allowed.")
+    return file
 
 
 def make_folder(path: str | Path) -> Path:
@@ -47,6 +136,8 @@ def make_folder(path: str | Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise unwritable(path, error) from error
+    except ValueError:
+        raise InputError(f"output folder '{path}' cannot be written: its name has a null character.") from None
     return folder
 
 
@@ -59,6 +150,30 @@ def check_output(path: str | Path) -> None:
     """Refuse a path that cannot be written, before any work is done; what is there stays."""
     with suppress(_NothingWrong), replacing(path):
         raise _NothingWrong
+
+
+def check_outputs(outputs: Mapping[str, str | Path | None], inputs: Mapping[str, str | Path | None]) -> None:
+    """Refuse outputs that cannot be written, or that are one file, or that would replace what is read.
+
+    Args:
+        outputs: Files to write, by the option that names them; None for none.
+        inputs: Files to read alike.
+    """
+    taken = {_identity(path): option for option, path in inputs.items() if path is not None}
+    for option, path in outputs.items():
+        if path is not None:
+            check_output(path)
+            if (other := taken.setdefault(_identity(path), option)) != option:
+                raise InputError(f"{option} is '{path}', the same file as {other}; they must be different files.")
+
+
+def _identity(path: str | Path) -> object:
+    """The same for two names of one file, if it is there."""
+    try:
+        status = os.stat(path)
+        return status.st_dev, status.st_ino
+    except (OSError, ValueError):
+        return os.path.realpath(os.fspath(path).replace("\0", ""))
 
 
 class _NothingWrong(Exception):

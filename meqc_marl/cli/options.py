@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
-from yaml import YAMLError
 
-from meqc_marl.config.io import load_yaml, parse_assignment
+from meqc_marl.config.io import parse_assignment, read_yaml
 from meqc_marl.errors import InputError
 
 Overrides = Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(name="set", metavar="FIELD=VALUE")]
@@ -28,7 +27,7 @@ ScenarioSource = Annotated[str, tyro.conf.arg(metavar="PRESET|FILE")]
 
 
 def parse_assignments(option: str, assignments: Sequence[str]) -> dict[str, Any]:
-    """Read ``name=value`` pairs, the values in YAML."""
+    """Read ``name=value`` pairs, the values in YAML; of two with one name the last counts."""
     return dict(parse_assignment(option, assignment) for assignment in assignments)
 
 
@@ -38,13 +37,7 @@ def read_mapping(option: str, path: Path) -> dict[str, Any]:
     Raises:
         InputError: If it cannot be read or holds something else.
     """
-    try:
-        content = load_yaml(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not text"
-        raise InputError(f"{option} '{path}' cannot be read: {reason}.") from None
-    except YAMLError:
-        raise InputError(f"{option} '{path}' is not valid YAML.") from None
+    content = read_yaml(path, f"{option} '{path}'")
     if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
         raise InputError(f"{option} '{path}' must hold a mapping of names to values.")
     return content

@@ -2,35 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated
 
 import tyro
-from pydantic import BaseModel
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from meqc_marl.cli.options import OutputFile, Overrides, ScenarioSource
 from meqc_marl.config import PRESETS, Scenario, load_scenario, save_scenario
-from meqc_marl.files import check_output
-
-
-class FieldRow(NamedTuple):
-    """A field of a scenario as it is shown."""
-
-    name: str
-    value: Any
-    unit: str
-    source: str
-    meaning: str
+from meqc_marl.config.describe import format_value, scenario_rows
+from meqc_marl.files import check_outputs
 
 
 @dataclass(frozen=True)
 class Show:
-    """Print every field with its value, unit, source and meaning."""
+    """Print every field with its value, unit, bounds and their reason, source and meaning."""
 
     scenario: Annotated[ScenarioSource, tyro.conf.Positional] = "paper"
     """Preset or YAML file."""
@@ -42,17 +31,20 @@ class Show:
     def run(self) -> None:
         """Print and, if asked, write."""
         scenario = load_scenario(self.scenario, self.overrides)
-        if self.yaml is not None:
-            check_output(self.yaml)
-        table = Table(title=f"scenario {scenario.name}", caption=f"presets: {', '.join(PRESETS)}")
-        for heading in FieldRow._fields:
+        given = None if self.scenario in PRESETS else self.scenario
+        check_outputs({"yaml": self.yaml}, {"scenario": given})
+        table = Table(title=escape(f"scenario {scenario.name}"), caption=f"presets: {', '.join(PRESETS)}")
+        for heading in ("name", "value", "unit", "source", "meaning"):
             table.add_column(heading, overflow="fold", no_wrap=heading == "name")
         section = None
         for row in scenario_rows(scenario):
             if section not in (None, row.name.rpartition(".")[0]):
                 table.add_section()
             section = row.name.rpartition(".")[0]
-            table.add_row(*(escape(format_value(cell)) for cell in row))
+            meaning = row.meaning + (f"\n{row.allowed}: {row.reason}" if row.reason else "")
+            table.add_row(
+                *(escape(format_value(cell)) for cell in (row.name, row.value, row.unit, row.source, meaning))
+            )
         Console().print(table)
         if self.yaml is not None:
             save_scenario(scenario, self.yaml)
@@ -86,28 +78,3 @@ class ScenarioCommand:
     def run(self) -> None:
         """Run the chosen action."""
         self.action.run()
-
-
-def scenario_rows(part: BaseModel, prefix: str = "") -> Iterator[FieldRow]:
-    """All fields of a scenario in order, with dotted names."""
-    for name, info in type(part).model_fields.items():
-        value = getattr(part, name)
-        if isinstance(value, BaseModel):
-            yield from scenario_rows(value, f"{prefix}{name}.")
-            continue
-        extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
-        unit = str(extra.get("unit", ""))
-        if unit in type(part).model_fields:  # the unit is itself a field: tx_power_unit
-            unit = str(getattr(part, unit))
-        yield FieldRow(f"{prefix}{name}", value, unit, str(extra.get("source", "")), info.description or "")
-
-
-def format_value(value: Any) -> str:
-    """Short text of a field's value; numbers as they can be given to ``--set``."""
-    if isinstance(value, tuple):
-        return "[" + ", ".join(format_value(item) for item in value) + "]"
-    if isinstance(value, float):
-        mantissa, _, exponent = f"{value:.9e}".partition("e")
-        large = abs(value) >= 1e6
-        return f"{float(mantissa):.10g}e{int(exponent)}" if large else f"{value:.10g}"
-    return "" if value is None else str(value)

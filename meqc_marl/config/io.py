@@ -3,33 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from meqc_marl.config.scenario import Part, Scenario
-from meqc_marl.errors import InputError, did_you_mean
-from meqc_marl.files import replacing
+from meqc_marl.config.yaml_text import MAX_BYTES, dump_yaml, parse_yaml
+from meqc_marl.errors import InputError, did_you_mean, shown
+from meqc_marl.files import read_text, replacing
 
 PRESETS: tuple[str, ...] = ("paper", "paper-literal", "static", "fast-folders", "small", "large")
-
-
-class _Loader(yaml.SafeLoader):
-    """SafeLoader that reads ``1e9`` and ``2.5e-3`` as numbers, as YAML 1.2 does; YAML 1.1 makes them strings."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: list(found) for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
-)
 
 
 def load_scenario(source: str | Path | Scenario, overrides: Sequence[str] = ()) -> Scenario:
@@ -67,14 +56,8 @@ def _changes(before: dict[str, Any], after: dict[str, Any], prefix: str) -> Iter
 
 def save_scenario(scenario: Scenario, path: str | Path) -> None:
     """Write all fields as YAML; the file is complete or, after a crash, untouched."""
-    text = yaml.safe_dump(scenario.model_dump(mode="json"), sort_keys=False, default_flow_style=None, width=120)
     with replacing(path) as file:
-        file.write(text.encode())
-
-
-def load_yaml(text: str) -> Any:
-    """Parse YAML, with ``1e9`` as a number."""
-    return yaml.load(text, Loader=_Loader)
+        file.write(dump_yaml(scenario.model_dump(mode="json")).encode())
 
 
 def parse_assignment(option: str, text: str, example: str = "gamma=0.9") -> tuple[str, Any]:
@@ -85,11 +68,21 @@ def parse_assignment(option: str, text: str, example: str = "gamma=0.9") -> tupl
     """
     name, equals, value = text.partition("=")
     if not equals or not name.strip():
-        raise InputError(f"{option} '{text}' is not of the form field=value, as in {example}.")
-    try:
-        return name.strip(), load_yaml(value)
-    except yaml.YAMLError:
-        raise InputError(f"{option} '{text}' has a value that is not valid YAML.") from None
+        raise InputError(f"{option} {shown(text)} is not of the form field=value, as in {example}.")
+    return name.strip(), parse_yaml(value, f"the value of {option} {shown(text)}")
+
+
+def read_yaml(path: str | Path, what: str) -> Any:
+    """Read a YAML file.
+
+    Args:
+        path: A regular file.
+        what: Names it in sentences, as in ``scenario file 'mine.yaml'``.
+
+    Raises:
+        InputError: If it cannot be read, is too large, is no text or not valid.
+    """
+    return parse_yaml(read_text(path, what, MAX_BYTES), what)
 
 
 def _read_fields(source: str | Path | Scenario) -> dict[str, Any]:
@@ -97,43 +90,34 @@ def _read_fields(source: str | Path | Scenario) -> dict[str, Any]:
         return source.model_dump(mode="json")
     if isinstance(source, str) and source in PRESETS:
         text = (resources.files("meqc_marl.config") / "presets" / f"{source}.yaml").read_text(encoding="utf-8")
+        fields = parse_yaml(text, f"preset '{source}'")
     else:
-        text = _read_text(source)
-    try:
-        fields = load_yaml(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" at line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "unreadable"
-        raise InputError(f"scenario file '{source}' is not valid YAML{where}: {problem}.") from None
+        if not isinstance(source, (str, Path)):
+            raise InputError(f"scenario is {shown(source)}; it must be a preset's name, a path or a Scenario.")
+        if isinstance(source, str) and not source.strip():
+            raise InputError(f"scenario is {shown(source)}; it must be a preset ({', '.join(PRESETS)}) or a file.")
+        if not os.path.lexists(source):
+            sentence = f"scenario {shown(str(source))} is neither a preset ({', '.join(PRESETS)}) nor a file"
+            hint = did_you_mean(str(source), PRESETS)
+            raise InputError(sentence + (hint if "did you mean" in hint else "."))
+        fields = read_yaml(source, f"scenario file '{source}'")
     fields = {} if fields is None else fields
     if not isinstance(fields, dict):
         raise InputError(f"scenario file '{source}' holds a {type(fields).__name__}; it must be a mapping of fields.")
     return fields
 
 
-def _read_text(source: str | Path) -> str:
-    try:
-        return Path(source).read_text(encoding="utf-8")
-    except FileNotFoundError:
-        sentence = f"scenario '{source}' is neither a preset ({', '.join(PRESETS)}) nor a file"
-        hint = did_you_mean(str(source), PRESETS)
-        raise InputError(sentence + (hint if "did you mean" in hint else ".")) from None
-    except UnicodeDecodeError:
-        raise InputError(f"scenario file '{source}' is not text; it must be YAML in UTF-8.") from None
-    except OSError as error:
-        raise InputError(f"scenario file '{source}' cannot be read: {error.strerror or error}.") from None
-
-
 def _apply_override(fields: dict[str, Any], override: str) -> None:
     name, value = parse_assignment("override", override, "cost.latency=sequential")
     keys = name.split(".")
     if not all(keys):
-        raise InputError(f"override '{override}' has an empty name in it; an example is cost.latency=sequential.")
+        raise InputError(f"override {shown(override)} has an empty name in it; an example is cost.latency=sequential.")
     for depth, key in enumerate(keys[:-1]):
         below = fields.setdefault(key, {})
         if not isinstance(below, dict):
-            raise InputError(f"override '{override}' goes into {'.'.join(keys[: depth + 1])}, which has no parts.")
+            raise InputError(
+                f"override {shown(override)} goes into {shown('.'.join(keys[: depth + 1]))}, which has no parts."
+            )
         fields = below
     fields[keys[-1]] = value
 
@@ -144,15 +128,17 @@ def _sentence(error: ErrorDetails) -> str:
     if kind == "extra_forbidden":
         _, part = _locate(location[:-1])
         known = [] if part is None else part.model_fields
-        return f"{'.'.join(map(str, location))} is not a field{did_you_mean(str(location[-1]), known)}"
+        return f"{shown('.'.join(map(str, location)))[1:-1]} is not a field{did_you_mean(str(location[-1]), known)}"
+    if kind == "invalid_key":
+        return f"{shown(value)} is not a field; the names of fields are text."
     field, _ = _locate(location)
     if kind == "value_error":
         message = message.removeprefix("Value error, ")
         # A validator of a whole part names the field and its value itself.
-        return f"{field} is {value!r}; {message}." if field and not isinstance(value, dict) else f"{message}."
+        return f"{field} is {shown(value)}; {message}." if field and not isinstance(value, dict) else f"{message}."
     message = re.sub(r", (got|unable to parse) .*| after validation, not .*| or instance of .*", "", message)
     message = message.replace("a valid dictionary", "a mapping of its parts")
-    return f"{field or 'scenario'} is {value!r}; {re.sub('^(Input|Tuple) should', 'it must', message)}."
+    return f"{field or 'scenario'} is {shown(value)}; {re.sub('^(Input|Tuple) should', 'it must', message)}."
 
 
 def _locate(location: Sequence[int | str]) -> tuple[str, type[BaseModel] | None]:

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from meqc_marl.config import Scenario
+from meqc_marl.config import Scenario, changes
+from meqc_marl.errors import InputError
 from meqc_marl.evaluation.optimum import Optimum
 from meqc_marl.evaluation.rollout import Rollout
 from meqc_marl.physics.cost import Mode
@@ -118,4 +119,16 @@ def measure(
         delta = scenario.lyapunov.delta
         short = np.maximum(delta - record.fraction.mean(0), 0.0)
         metrics["shortfall"] = np.where(oracle.fraction >= delta, short, 0.0).max(-1)
+    _check_finite(metrics, scenario)
     return metrics
+
+
+def _check_finite(metrics: dict[str, np.ndarray], scenario: Scenario) -> None:
+    """A number that is none must not pass as a result."""
+    for name, values in metrics.items():
+        if not np.isfinite(values).all():
+            changed = ", ".join(changes(Scenario(), scenario)[:5]) or "none"
+            raise InputError(
+                f"scenario '{scenario.name}': the metric {name} is {values[~np.isfinite(values)][0]}; it must be a "
+                f"finite number (fields other than the defaults: {changed})."
+            )

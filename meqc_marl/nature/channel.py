@@ -11,6 +11,8 @@ from meqc_marl.config.scenario import Channel
 SPEED_OF_LIGHT_M_S = 299_792_458.0
 DEEPEST_FADE = 1e-12
 """Least fading: one to exactly nothing would leave no rate."""
+LEAST_GAIN, LARGEST_GAIN = 1e-36, 1.0
+"""What arrives is never more than what was sent, nor, in float32, nothing at all (360 dB are no link)."""
 
 
 def path_gain(channel: Channel, position_m: np.ndarray) -> np.ndarray:

@@ -50,7 +50,9 @@ def draw_nature(scenario: Scenario, seeds: Sequence[int], episode: int, nature: 
         start = mobility.draw_start(scenario.mobility, uniform[:, used], normal[:, used])
         position_m = nature["position_m"][:, together]
         move(scenario.mobility, scenario.slot_s, start, innovation[:, :, used], position_m)
-        nature["gain"][:, together] *= channel.path_gain(scenario.channel, position_m)
+        gain = nature["gain"][:, together]
+        gain *= channel.path_gain(scenario.channel, position_m)
+        np.clip(gain, channel.LEAST_GAIN, channel.LARGEST_GAIN, out=gain)
     return equipment.draw_equipment(scenario.devices, owned)
 
 

@@ -6,8 +6,8 @@ import sys
 import pytest
 
 from meqc_marl.cli import main
-from meqc_marl.cli.scenario import format_value, scenario_rows
 from meqc_marl.config import PRESETS, Scenario, load_scenario
+from meqc_marl.config.describe import format_value, scenario_rows
 
 
 @pytest.fixture(autouse=True)

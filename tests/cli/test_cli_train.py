@@ -142,8 +142,8 @@ def test_kill_interrupt_resume_evaluate(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--v", "-1"], ["lyapunov.v", "-1", "greater than 0"]),
-        (["--delta", "1.5"], ["lyapunov.delta", "1.5", "less than or equal to 1"]),
+        (["--v", "-1"], ["lyapunov.v", "-1", "from 1e-6 to 1e6"]),
+        (["--delta", "1.5"], ["lyapunov.delta", "1.5", "from 0 to 1"]),
         (["--set", "cost.latncy=parallel"], ["cost.latncy", "latency"]),
         (["--scenario", "papr"], ["papr", "paper"]),
         (["--env-steps", "0"], ["env-steps", "0", "at least 1"]),

@@ -90,7 +90,7 @@ def test_devices_never_leave_the_disc_and_use_all_of_it() -> None:
 
 def test_speed_is_never_negative() -> None:
     # Mean speed 0.1, std 1: a negative speed would be a step backwards. With the direction fixed at 0, x never falls.
-    mobility = Mobility(radius_m=1e6, mean_speed_m_s=(0.1, 0.1), direction_std_rad=0.0)
+    mobility = Mobility(radius_m=1e5, mean_speed_m_s=(0.1, 0.1), direction_std_rad=0.0)
     start = start_of(mobility, 1, 200)
     ahead = Start(
         start.x_m, start.y_m, start.mean_speed_m_s, 0 * start.x_m, np.maximum(start.speed_m_s, 0), 0 * start.x_m
