@@ -21,7 +21,6 @@ import numpy as np
 import tyro
 from rich.console import Console
 
-from meqc_marl.cli.sweep import show_trials
 from meqc_marl.config import Scenario, changes, load_scenario
 from meqc_marl.errors import InputError
 from meqc_marl.evaluation.held_out import NUM_TRACES, held_out_traces
@@ -42,6 +41,7 @@ from meqc_marl.nature.trace import Trace
 from meqc_marl.physics.cost import Mode
 from meqc_marl.policies import Policy, make_policy
 from meqc_marl.policies.learned import load_policy
+from meqc_marl.report.progress import show_trials
 
 RESULTS = Path(__file__).parents[1] / "results" / "figures"
 NUM_MARKS = 50

@@ -14,6 +14,8 @@ from typing import Annotated, Any, Union
 
 import tyro
 
+from meqc_marl import __version__
+from meqc_marl.cli.parsing import parse
 from meqc_marl.errors import InputError
 
 COMMANDS: dict[str, str] = {
@@ -33,16 +35,14 @@ __all__ = ["COMMANDS", "main"]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code.
 
-    0: done. 2: bad input, told in one sentence on stderr (or by tyro, where options are wrong). 130: interrupted.
+    0: done, or help. 2: bad input, told in one sentence on stderr. 130: interrupted.
     """
+    words = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    if words == ["--version"]:
+        print(f"meqc-marl {__version__}")
+        return 0
     try:
-        command: Any = tyro.cli(
-            _command_type(),
-            prog="meqc-marl",
-            description="Task offloading in hybrid mobile edge-quantum computing.",
-            args=arguments,
-            config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes),
-        )
+        command: Any = parse(_command_type(), words, tuple(COMMANDS))
         command.run()
         sys.stdout.flush()
     except InputError as error:

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
-import tyro
 from rich.console import Console
 
-from meqc_marl.cli.options import InputFile, OutputFile, Overrides, ScenarioSource, at_least
+from meqc_marl.cli.options import (
+    Checkpoints,
+    InputFile,
+    OptionalInt,
+    OutputFile,
+    Overrides,
+    PolicyNames,
+    ScenarioSource,
+    at_least,
+)
 from meqc_marl.config import Scenario, load_scenario
 from meqc_marl.errors import InputError
 from meqc_marl.evaluation.comparison import compare
@@ -30,13 +37,13 @@ class Compare:
     """Preset or YAML file; `meqc-marl scenario show` lists its fields."""
     overrides: Overrides = ()
     """Change a field of the scenario, such as cost.latency=sequential; may be repeated."""
-    policies: tuple[str, ...] = DEFAULT_POLICIES
-    """Names of policies; oracle-discrete, oracle-cpu, oracle-qpu and so on are the oracle with fewer choices."""
-    checkpoints: tuple[Path, ...] = ()
+    policies: PolicyNames = DEFAULT_POLICIES
+    """Names of policies."""
+    checkpoints: Checkpoints = ()
     """Folders of trained policies: one is called learned, several by their folder's name, or path if that is taken."""
     num_traces: int = 10
     """Traces E, one seed each."""
-    num_slots: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
+    num_slots: OptionalInt = None
     """Slots T of a trace; the scenario's horizon by default."""
     trace_seed: int = 1_000_000
     """Seed of the first trace; the others follow on. Keep it away from training seeds."""

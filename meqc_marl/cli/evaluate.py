@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
 from meqc_marl.cli.compare import Compare
-from meqc_marl.cli.options import InputFile, OutputFile, Overrides, ScenarioSource
-from meqc_marl.config import load_scenario
+from meqc_marl.cli.options import InputFile, OptionalInt, OutputFile, Overrides
+from meqc_marl.config import PRESETS, load_scenario
 from meqc_marl.errors import InputError
 
 
@@ -19,13 +20,20 @@ class Evaluate:
 
     checkpoint: tyro.conf.Positional[Path]
     """Folder of the trained policy."""
-    scenario: ScenarioSource | None = None
+    scenario: Annotated[
+        str | None,
+        tyro.conf.arg(
+            metavar="PRESET|FILE",
+            help=f"Another scenario to evaluate it on: a preset ({', '.join(PRESETS)}) or a YAML file.",
+            help_behavior_hint="",
+        ),
+    ] = None
     """Another preset or YAML file to evaluate it on."""
     overrides: Overrides = ()
     """Change a field of the scenario, such as num_devices=1000; may be repeated."""
     num_traces: int = 10
     """Traces E, one seed each."""
-    num_slots: int | None = None
+    num_slots: OptionalInt = None
     """Slots T of a trace; the scenario's horizon by default."""
     trace_seed: int = 1_000_000
     """Seed of the first trace; the others follow on."""

@@ -8,8 +8,10 @@ from typing import Annotated, Any
 
 import tyro
 
+from meqc_marl.config import PRESETS
 from meqc_marl.config.io import parse_assignment, read_yaml
 from meqc_marl.errors import InputError
+from meqc_marl.policies import POLICIES
 
 Overrides = Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(name="set", metavar="FIELD=VALUE")]
 """``--set cost.latency=sequential``, as often as needed."""
@@ -19,11 +21,27 @@ LearnerParameters = Annotated[
 ]
 """``--learner critic=separate``, as often as needed."""
 
-InputFile = Annotated[Path | None, tyro.conf.arg(metavar="FILE")]
-OutputFile = Annotated[Path | None, tyro.conf.arg(metavar="FILE")]
+InputFile = Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")]
+OutputFile = Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")]
 
-ScenarioSource = Annotated[str, tyro.conf.arg(metavar="PRESET|FILE")]
+SCENARIO_HELP = f"A preset ({', '.join(PRESETS)}) or a YAML file; `meqc-marl scenario show` lists the fields."
+ScenarioSource = Annotated[str, tyro.conf.arg(metavar="PRESET|FILE", help=SCENARIO_HELP)]
 """A preset's name or a YAML file."""
+
+OptionalInt = Annotated[int | None, tyro.conf.arg(metavar="INT", help_behavior_hint="")]
+"""A number whose default the help explains."""
+
+PolicyNames = Annotated[
+    tuple[str, ...],
+    tyro.conf.arg(
+        metavar="POLICY",
+        help=f"Any of: {', '.join(POLICIES)}; oracle-cpu and so on are the oracle with fewer choices.",
+    ),
+]
+"""Names of policies."""
+
+Checkpoints = Annotated[tuple[Path, ...], tyro.conf.arg(metavar="RUN", help_behavior_hint="")]
+"""Folders of trained policies."""
 
 
 def parse_assignments(option: str, assignments: Sequence[str]) -> dict[str, Any]:

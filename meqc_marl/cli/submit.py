@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from meqc_marl.cli.options import InputFile, read_mapping
-from meqc_marl.cli.sweep import REPORT_TOLD, SweepOptions, show_trials
+from meqc_marl.cli.sweep import REPORT_TOLD, SweepOptions
 from meqc_marl.errors import InputError
+from meqc_marl.report.progress import show_trials
 
 if TYPE_CHECKING:
     from meqc_marl.cluster.client import JobClient

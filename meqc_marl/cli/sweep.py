@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from meqc_marl.cli.options import LearnerParameters, Overrides, ScenarioSource, at_least, parse_assignments
 from meqc_marl.config import PRESETS, changes, load_scenario
 from meqc_marl.errors import InputError
+from meqc_marl.report.progress import show_progress, show_trials
 
 if TYPE_CHECKING:
-    from meqc_marl.jobs.study import Report, TrialRecord, TrialSpec
+    from meqc_marl.jobs.study import TrialRecord, TrialSpec
 
 
 REPORT = ("sweep.png", "sweep-points.json", "trials.json")
@@ -153,51 +152,22 @@ class SweepCommand(SweepOptions):
         if failed:
             raise InputError(f"{len(failed)} of {len(records)} trials failed; the same command tries them again.")
 
-    def _report(self, records: Sequence[TrialRecord], folder: Path) -> None:
+    def _report(self, trials: Sequence[TrialRecord], folder: Path) -> None:
         """Print the table and write the files of REPORT."""
         from meqc_marl.evaluation.grid import grid_json, grid_points
         from meqc_marl.evaluation.held_out import held_out_traces
         from meqc_marl.report.grid import grid_table, save_grid_plot
         from meqc_marl.report.tables import save_json
 
-        save_json({"trials": [asdict(record) for record in records]}, folder / "trials.json")
-        finished = [record for record in records if record.metrics and record.error is None]
+        save_json({"trials": [asdict(trial) for trial in trials]}, folder / "trials.json")
+        finished = [trial for trial in trials if trial.metrics and trial.error is None]
         if not finished:
             return
         scenario = load_scenario(self.scenario, self.overrides)
         trace = held_out_traces(scenario)
-        points = grid_points(
-            scenario,
-            trace,
-            [(float(record.labels["v"]), float(record.labels["delta"]), record.metrics) for record in finished],
-        )
+        records = [(float(record.labels["v"]), float(record.labels["delta"]), record.metrics) for record in finished]
+        with show_progress() as progress:
+            points = grid_points(scenario, trace, records, progress)
         Console().print(grid_table(points))
         save_json({"points": grid_json(points)}, folder / "sweep-points.json")
         save_grid_plot(points, folder / "sweep.png")
-
-
-@contextmanager
-def show_trials(total: int) -> Iterator[Report]:
-    """A bar over all trials where someone watches, a line at every change where the output is a log."""
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("trials"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[state]}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", total=total, state="starting")
-        last = (-1, -1)
-
-        def report(finished: int, running: int, failed: int) -> None:
-            nonlocal last
-            state = f"{running} running, {failed} failed"
-            bar.update(task, completed=finished + failed, state=state)
-            if not console.is_terminal and (finished, failed) != last:
-                console.print(f"{finished} of {total} trials finished, {state}", highlight=False, soft_wrap=True)
-                last = (finished, failed)
-
-        yield report

@@ -10,14 +10,14 @@ import numpy as np
 from meqc_marl.config import Scenario
 from meqc_marl.errors import InputError
 from meqc_marl.evaluation.metrics import OracleReference, measure
-from meqc_marl.evaluation.optimum import Optimum, constrained_optimum
+from meqc_marl.evaluation.optimum import Optimum, constrained_optimum, expected_passes
 from meqc_marl.evaluation.rollout import rollout
 from meqc_marl.nature.trace import Trace
 from meqc_marl.physics.allocation import allocate
 from meqc_marl.policies import Policy, make_policy
 
-Progress = Callable[[str, int], Callable[[], object]]
-"""Called with a label and the number of steps (0: unknown) of a piece of work; returns what to call at each step."""
+Progress = Callable[[str, int, str], Callable[[], object]]
+"""Called with label, number (0: unknown) and unit of the steps of a piece of work; returns what to call at each."""
 
 
 @dataclass(frozen=True)
@@ -60,10 +60,10 @@ def compare(
     if len(set(names)) < len(names):
         raise InputError(f"policies: each may be given once, and {', '.join(names)} holds one twice.")
 
-    def step(label: str, total: int) -> Callable[[], object] | None:
-        return progress(label, total) if progress else None
+    def step(label: str, total: int, unit: str = "slots") -> Callable[[], object] | None:
+        return progress(label, total, unit) if progress else None
 
-    optimum = constrained_optimum(scenario, trace, on_step=step("C_opt", 0))
+    optimum = constrained_optimum(scenario, trace, on_step=step("C_opt", expected_passes(trace), "passes"))
     # The oracle is the reference of every gap; it comes first, and does not depend on who else is compared.
     oracle = next((policy for policy in policies if policy.name == "oracle"), make_policy("oracle", scenario))
     record = rollout(oracle, scenario, trace, policy_seed, step("oracle", trace.num_slots), oracle)

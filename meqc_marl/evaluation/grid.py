@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from meqc_marl.config import Scenario, load_scenario
+from meqc_marl.evaluation.comparison import Progress
 from meqc_marl.evaluation.metrics import measure
 from meqc_marl.evaluation.optimum import constrained_optimum
 from meqc_marl.evaluation.rollout import rollout
@@ -47,7 +48,10 @@ class GridPoint:
 
 
 def grid_points(
-    scenario: Scenario, trace: Trace, records: Sequence[tuple[float, float, dict[str, float]]]
+    scenario: Scenario,
+    trace: Trace,
+    records: Sequence[tuple[float, float, dict[str, float]]],
+    progress: Progress | None = None,
 ) -> list[GridPoint]:
     """Put the trials of a sweep beside the exact oracle.
 
@@ -55,20 +59,29 @@ def grid_points(
         scenario: The system; its V and Delta do not count.
         trace: The traces on which the trials were evaluated.
         records: V, Delta and metrics of every trial that finished.
+        progress: To show how far it is.
     """
-    unconstrained = float(constrained_optimum(scenario, trace, 0.0).cost.mean())
     deltas = sorted({delta for _, delta, _ in records})
-    optima = {delta: constrained_optimum(scenario, trace, delta) for delta in deltas}
+    wanted = sorted({delta + slack for delta in deltas for slack in (0.0, *_SLACKS) if delta + slack <= 1.0} | {0.0})
+    step = progress("C_opt", len(wanted), "Deltas") if progress else None
+    optima = {}
+    for delta in wanted:
+        optima[delta] = constrained_optimum(scenario, trace, delta)
+        if step is not None:
+            step()
+    unconstrained = float(optima[0.0].cost.mean())
     steps = {
         delta: [
-            (slack, float(stricter.cost.mean()))
+            (slack, float(optima[delta + slack].cost.mean()))
             for slack in _SLACKS
-            if delta + slack <= 1.0 and (stricter := constrained_optimum(scenario, trace, delta + slack)).feasible.all()
+            if delta + slack <= 1.0 and optima[delta + slack].feasible.all()
         ]
         for delta in deltas
     }
     points = []
-    for v, delta in sorted({(v, delta) for v, delta, _ in records}):
+    at = sorted({(v, delta) for v, delta, _ in records})
+    step = progress("oracle", len(at), "points") if progress else None
+    for v, delta in at:
         here = load_scenario(scenario, [f"lyapunov.v={v!r}", f"lyapunov.delta={delta!r}"])
         record = rollout(make_policy("oracle", here), here, trace)
         oracle = {name: float(value.mean()) for name, value in measure(record, here).items()}
@@ -83,6 +96,8 @@ def grid_points(
         bounded = reachable and (here.lyapunov.sign, here.lyapunov.queue) == ("corrected", "neely")
         least = min(unconstrained, learned["cost"].value) if learned else unconstrained
         bounds = [(allowance + v * (cost - least)) / slack for slack, cost in steps[delta] if bounded]
+        if step is not None:
+            step()
         points.append(
             GridPoint(
                 v=v,

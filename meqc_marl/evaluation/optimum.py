@@ -26,6 +26,8 @@ _BLOCK_ELEMENTS = 16_384
 """Device-slots solved at once: few enough to stay in the cache."""
 _MAX_ELEMENTS = 2_000_000
 """Device-slots kept in memory at once, about 100 bytes each."""
+_TYPICAL_PASSES = 26
+"""Over a group of rows, until the multipliers are found; the presets take 24 to 27."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ def constrained_optimum(
         on_step: Called after every pass over the trace, to show progress.
     """
     delta = scenario.lyapunov.delta if delta is None else delta
-    rows = max(1, _MAX_ELEMENTS // (trace.num_slots * trace.num_devices))
+    rows = _rows_at_once(trace)
     groups = [
         Trace.stack([trace.row(row) for row in range(start, min(start + rows, trace.num_envs))])
         for start in range(0, trace.num_envs, rows)
@@ -78,6 +80,15 @@ def constrained_optimum(
     parts = [_bisect(_Relaxed(scenario, group, modes, discrete, on_step), delta, tolerance) for group in groups]
     names = ("cost", "fraction", "multiplier", "feasible", "reachable")
     return Optimum(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names}, delta=delta)
+
+
+def expected_passes(trace: Trace) -> int:
+    """How often ``constrained_optimum`` is likely to call ``on_step``; to show progress."""
+    return _TYPICAL_PASSES * -(-trace.num_envs // _rows_at_once(trace))
+
+
+def _rows_at_once(trace: Trace) -> int:
+    return max(1, _MAX_ELEMENTS // (trace.num_slots * trace.num_devices))
 
 
 def _bisect(problem: _Relaxed, delta: float, tolerance: float) -> Optimum:

@@ -1,40 +1,190 @@
-"""A progress display with rate and time left, on stderr and only where someone can see it."""
+"""How far a long piece of work is, on stderr: a line that fits the terminal, or lines in a log."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.progress import Progress, ProgressColumn, Task, TaskID
+from rich.progress_bar import ProgressBar
+from rich.table import Table
 from rich.text import Text
 
+LOG_EVERY_S = 15.0
+"""Seconds between two lines where the output is a log."""
+_LEAST_BAR, _MOST_BAR = 8, 40
+"""Columns of a bar; with fewer it shows nothing and is left out."""
+_GAP = 2
+"""Columns between two parts of a line."""
 
-class _RateColumn(ProgressColumn):
-    def __init__(self, unit: str) -> None:
-        super().__init__()
-        self._unit = unit
+Begin = Callable[[str, int, str], Callable[[], None]]
+"""Takes a label, a number of steps (0: unknown) and their unit, and returns what to call at each step."""
 
-    def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed:.0f} {self._unit}/s")
+
+class Work:
+    """One piece of work whose progress is shown.
+
+    Args:
+        label: What is done.
+        total: Steps; 0 if their number is not known.
+        unit: Of the steps.
+        console: Where it is shown.
+        bar: Where someone watches.
+    """
+
+    def __init__(self, label: str, total: int, unit: str, console: Console, bar: Progress) -> None:
+        self._label, self._unit, self._total = label, unit, total
+        self._console, self._bar = console, bar
+        self._done = self._first = 0
+        self._began = self._logged = time.monotonic()
+        self._state: Sequence[str] = ()
+        # Last: the display's thread shows it from now on.
+        self._task: TaskID = bar.add_task(label, total=total or None, work=self)
+
+    def start_from(self, done: int) -> None:
+        """Steps that were done before, and say nothing about the rate."""
+        self._done = self._first = done
+
+    def update(self, done: int, total: int | None = None, state: Sequence[str] = ()) -> None:
+        """Tell how far the work is, and what else is of interest, the most important first; a log has every so much."""
+        self._done, self._state = done, state
+        self._total = self._total if total is None else total
+        self._bar.update(self._task, completed=done, total=self._shown_total)
+        if not self._console.is_terminal and time.monotonic() - self._logged >= LOG_EVERY_S:
+            self.log()
+
+    def advance(self) -> None:
+        """One step more."""
+        self.update(self._done + 1)
+
+    def end(self) -> None:
+        """Nothing more will come: an estimate of the steps is put right."""
+        self._total = self._done
+        self._bar.update(self._task, completed=self._done, total=self._done or 1)
+
+    def log(self) -> None:
+        """Print the line of a log."""
+        rate = [self.rate] if self.rate else []
+        left = [f"{self.time_left} left"] if self.time_left else []
+        line = f"{self._label}: {', '.join([self.count, *rate, *left, *self._state])}"
+        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+        self._logged = time.monotonic()
+
+    @property
+    def _shown_total(self) -> int | None:
+        return self._total if self._total >= self._done and self._total else None
+
+    @property
+    def count(self) -> str:
+        """``120 of 500 slots``."""
+        total = "" if self._shown_total is None else f" of {self._total:,}"
+        return f"{self._done:,}{total} {self._unit}"
+
+    @property
+    def rate(self) -> str:
+        """Steps a second, a minute or an hour; empty before the first."""
+        rate = self._per_s
+        for seconds, name in ((1.0, "s"), (60.0, "min"), (3600.0, "h")):
+            if rate and (rate * seconds >= 1.0 or name == "h"):
+                number = rate * seconds
+                return f"{number:,.0f}/{name}" if number >= 10.0 else f"{number:.1f}/{name}"
+        return ""
+
+    @property
+    def time_left(self) -> str:
+        """``0:02:05``, or empty where nothing can be said."""
+        if self._shown_total is None or not self._per_s:
+            return ""
+        seconds = round((self._total - self._done) / self._per_s)
+        return f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+
+    @property
+    def _per_s(self) -> float:
+        return (self._done - self._first) / max(time.monotonic() - self._began, 1e-9)
+
+    def _parts(self, width: int) -> list[str]:
+        """What the line shows, the most important first; a share instead of the count where that leaves no bar."""
+        left = f"{self.time_left} left" if self.time_left else ""
+        count = self.count
+        if self._shown_total and _length([self._label, count, self.rate, left]) > width - _LEAST_BAR - _GAP:
+            count = f"{100 * self._done // self._total} %"
+        return [part for part in (self._label, count, self.rate, left) if part]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        width = options.max_width
+        shown = self._parts(width)
+        for part in self._state:
+            if _length([*shown, part]) <= width - _LEAST_BAR - _GAP:
+                shown.append(part)
+        room = width - _length(shown) - _GAP
+        if room < _LEAST_BAR:
+            yield Text((" " * _GAP).join(shown), no_wrap=True, overflow="ellipsis")
+            return
+        bar = ProgressBar(self._shown_total, self._done, width=min(room, _MOST_BAR), pulse=self._shown_total is None)
+        grid = Table.grid(padding=(0, _GAP, 0, 0))
+        grid.add_row(Text(shown[0], no_wrap=True), bar, Text((" " * _GAP).join(shown[1:]), no_wrap=True))
+        yield grid
+
+
+def _length(parts: Sequence[str]) -> int:
+    """Columns that the parts take side by side."""
+    return len((" " * _GAP).join(part for part in parts if part))
+
+
+class _Line(ProgressColumn):
+    """The whole line of a piece of work: it alone knows what may be left out."""
+
+    def render(self, task: Task) -> Work:  # type: ignore[override]
+        work: Work = task.fields["work"]
+        return work
 
 
 @contextmanager
-def show_progress(unit: str = "slots") -> Iterator[Callable[[str, int], Callable[[], None]]]:
-    """Yield a function that takes a label and a number of steps (0: unknown) and returns what to call at each step."""
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description:>16}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        _RateColumn(unit),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+def show_work(console: Console | None = None) -> Iterator[Callable[[str, int, str], Work]]:
+    """Yield a function that begins a piece of work: label, steps (0: unknown) and their unit.
 
-        def begin(label: str, total: int) -> Callable[[], None]:
-            task = progress.add_task(label, total=total or None)
-            return lambda: progress.advance(task)
+    Args:
+        console: Where it is shown; stderr by default.
+    """
+    console = console or Console(stderr=True)
+    with Progress(_Line(), console=console, transient=True, disable=not console.is_terminal, expand=True) as bar:
+        yield lambda label, total, unit: Work(label, total, unit, console, bar)
 
-        yield begin
+
+@contextmanager
+def show_progress(console: Console | None = None) -> Iterator[Begin]:
+    """Yield what begins a piece of work, each after the one before has ended, and returns what to call at each step."""
+    with show_work(console) as begin:
+        before: Work | None = None
+
+        def start(label: str, total: int, unit: str) -> Callable[[], None]:
+            nonlocal before
+            if before is not None:
+                before.end()
+            before = begin(label, total, unit)
+            return before.advance
+
+        yield start
+
+
+@contextmanager
+def show_trials(total: int, console: Console | None = None) -> Iterator[Callable[[int, int, int], None]]:
+    """Yield what to call with the numbers of trials that have finished, run and failed; a log has every change."""
+    console = console or Console(stderr=True)
+    with show_work(console) as begin:
+        work = begin("trials", total, "trials")
+        last: tuple[int, int] | None = None
+
+        def report(finished: int, running: int, failed: int) -> None:
+            nonlocal last
+            if last is None:
+                work.start_from(finished + failed)
+            work.update(finished + failed, state=(f"{running} running", f"{failed} failed"))
+            if not console.is_terminal and (finished, failed) != last:
+                line = f"{finished} of {total} trials finished, {running} running, {failed} failed"
+                console.print(line, highlight=False, soft_wrap=True)
+            last = (finished, failed)
+
+        yield report

@@ -48,15 +48,6 @@ def test_trace_file_gives_the_same_numbers_as_its_seeds(tmp_path):
     assert results[0] == results[1]
 
 
-@pytest.mark.parametrize(
-    "arguments", [["compare", "--no-such-option"], ["no-such-command"], ["compare", "--num-traces", "x"]]
-)
-def test_wrong_options_exit_with_2(arguments):
-    with pytest.raises(SystemExit) as stop:
-        main(arguments)
-    assert stop.value.code == 2
-
-
 def test_interruption_is_130(monkeypatch, capsys):
     def interrupt(self):
         raise KeyboardInterrupt

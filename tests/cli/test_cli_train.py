@@ -19,7 +19,7 @@ from meqc_marl.policies.folders import list_checkpoints
 
 TRAIN = [sys.executable, "-m", "meqc_marl.cli", "train"]
 WITHOUT_RAY = "import sys; sys.modules['ray'] = None; from meqc_marl.cli import main; sys.exit(main(sys.argv[1:]))"
-PROGRESS = re.compile(r"[\d,]+ of [\d,]+ env-steps, .*cost .*")
+PROGRESS = re.compile(r"training: [\d,]+ of [\d,]+ env-steps, .*cost .*")
 TINY = ["--scenario", "small", "--set", "horizon=20", "--num-traces", "2"]
 
 
