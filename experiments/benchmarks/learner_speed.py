@@ -43,7 +43,7 @@ from meqc_marl.dqn_ddpg.algorithm import DQNDDPG, DQNDDPGConfig
 from meqc_marl.dqn_ddpg.networks import Actor, Critic, NetworkSpec, allowed_modes
 from meqc_marl.dqn_ddpg.rl_module import MODE, PARAMETERS, DQNDDPGModule
 from meqc_marl.files import make_folder, replacing
-from meqc_marl.rl.config import offloading_config, register_envs
+from meqc_marl.rl.config import offloading_config
 
 RESULTS = Path(__file__).parents[1] / "results" / "speed"
 DEFAULT_MODULE = "default_policy"
@@ -338,7 +338,6 @@ def main(args: Speed) -> None:
     logging.getLogger("ray").setLevel(logging.ERROR)
     torch.set_num_threads(1)
     ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-    register_envs()
     out: dict[str, Any] = {"date": time.strftime("%Y-%m-%d"), "cores": os.cpu_count(), "machine": platform.machine()}
     if "stock" in args.parts:
         out["stock"] = {

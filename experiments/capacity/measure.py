@@ -26,7 +26,6 @@ from meqc_marl.evaluation.held_out import HELD_OUT_SEED, NUM_TRACES
 from meqc_marl.jobs.session import local_ray, quiet
 from meqc_marl.jobs.study import TrialSpec, run_study
 from meqc_marl.nature.trace import generate_trace
-from meqc_marl.rl.config import register_envs
 from meqc_marl.rl.evaluation import (
     EVALUATION,
     EVALUATIONS,
@@ -53,7 +52,6 @@ def trial_costs(learner: dict[str, Any], env_steps: int) -> dict[str, float]:
     config.callbacks(on_train_result=None)
     quiet()
     with local_ray():
-        register_envs()  # each Ray has its own register
         algorithm: Any = config.build_algo()
         try:
             return algorithm_costs(algorithm, iterations)

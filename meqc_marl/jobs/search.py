@@ -30,7 +30,6 @@ from meqc_marl.errors import InputError
 from meqc_marl.files import make_folder, replacing
 from meqc_marl.jobs.session import local_ray, quiet
 from meqc_marl.jobs.study import TrialSpec, loggers
-from meqc_marl.rl.config import register_envs
 from meqc_marl.rl.evaluation import EVALUATION
 from meqc_marl.rl.tensorboard import env_steps as steps_of
 from meqc_marl.rl.tensorboard import keep_what_is_shown
@@ -87,7 +86,6 @@ class SearchTrial(DQNDDPG):
         return TrialSpec(scenario, search.env_steps, search.seed, learner)
 
     def __init__(self, config: Any = None, **kwargs: Any) -> None:
-        register_envs()
         self._score = math.inf
         super().__init__(self.spec(config).config(), **kwargs)
 

@@ -26,7 +26,7 @@ from meqc_marl.dqn_ddpg.algorithm import DQNDDPG
 from meqc_marl.errors import InputError
 from meqc_marl.jobs.trial_checkpoint import Curve, farthest, last_number, remove_others, seal
 from meqc_marl.policies.folders import POLICY_FOLDER
-from meqc_marl.rl.config import offloading_config, register_envs
+from meqc_marl.rl.config import offloading_config
 from meqc_marl.rl.evaluation import (
     EVALUATION,
     evaluate_against_oracle,
@@ -144,7 +144,6 @@ class OffloadingTrial(DQNDDPG):
         return cls.study[config["trial"]["name"]]
 
     def __init__(self, config: Any = None, **kwargs: Any) -> None:
-        register_envs()
         spec = self.spec(config)
         self._budget = spec.env_steps
         self._curve: Curve = []

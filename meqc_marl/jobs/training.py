@@ -23,7 +23,7 @@ from meqc_marl.jobs.checkpoint import remove_incomplete, save_checkpoint
 from meqc_marl.jobs.run_folder import TrainingRun, begin_run
 from meqc_marl.jobs.session import local_ray, quiet
 from meqc_marl.policies.folders import list_checkpoints
-from meqc_marl.rl.config import offloading_config, register_envs
+from meqc_marl.rl.config import offloading_config
 from meqc_marl.rl.evaluation import EVALUATION, evaluate_while_training, mode_map, policy_of
 from meqc_marl.rl.tensorboard import MODE_MAP, env_steps, hparams, hparams_end, layout, scalars, write_hparams
 
@@ -69,7 +69,6 @@ def train(
     remove_incomplete(folder)
     checkpoints = list_checkpoints(folder)
     with local_ray(run.num_env_runners):
-        register_envs()
         # A run that was killed before its first checkpoint begins again.
         algorithm = DQNDDPG.from_checkpoint(str(checkpoints[-1])) if checkpoints else _build(config, run)
         try:

@@ -5,21 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from ray.tune.registry import register_env
-
 from meqc_marl.config import Scenario
 from meqc_marl.dqn_ddpg.algorithm import DQNDDPGConfig
 from meqc_marl.dqn_ddpg.env_runner import BatchedEnvRunner
-from meqc_marl.dqn_ddpg.multi_agent import ParallelEnvAdapter
 from meqc_marl.env.observation import OBSERVATION_COLUMNS
-from meqc_marl.env.parallel import OffloadingParallelEnv
 from meqc_marl.errors import InputError, did_you_mean
 from meqc_marl.physics.cost import Mode
 from meqc_marl.rl.callbacks import LyapunovCallback
-from meqc_marl.rl.offloading_env import OffloadingBatchedEnv
+from meqc_marl.rl.offloading_env import ConfiguredBatchedEnv, ConfiguredParallelEnv
 
-BATCHED_ENV = "meqc_offloading_batched"
-PARALLEL_ENV = "meqc_offloading_parallel"
 SHARED_MODULE = "device"
 
 #: Device-steps of the default budget, about three minutes on two cores.
@@ -34,23 +28,6 @@ LEARNER_PARAMETERS = (
     *("epsilon", "exploration_noise", "train_batch_size_per_learner", "updates_per_training_step"),
     *("replay_capacity", "num_steps_before_learning", "asynchronous", "allowed_modes", "discrete"),
 )
-
-
-def _batched(context: Any) -> OffloadingBatchedEnv:
-    return OffloadingBatchedEnv(Scenario.model_validate(context["scenario"]), context.num_envs)
-
-
-def _parallel(context: Any) -> ParallelEnvAdapter:
-    return ParallelEnvAdapter(OffloadingParallelEnv(Scenario.model_validate(context["scenario"])))
-
-
-def register_envs() -> None:
-    """Tell RLlib the environments by name; it forgets them when its Ray shuts down."""
-    register_env(BATCHED_ENV, _batched)
-    register_env(PARALLEL_ENV, _parallel)
-
-
-register_envs()
 
 
 def default_env_steps(scenario: Scenario) -> int:
@@ -125,7 +102,7 @@ def offloading_config(
     fragment = 4
     config = DQNDDPGConfig()
     config.environment(
-        BATCHED_ENV if env_runner == "batched" else PARALLEL_ENV,
+        ConfiguredBatchedEnv if env_runner == "batched" else ConfiguredParallelEnv,
         env_config={"scenario": scenario.model_dump(mode="json")},
     )
     config.env_runners(

@@ -9,7 +9,8 @@ import numpy as np
 
 from meqc_marl.config import Scenario, load_scenario
 from meqc_marl.dqn_ddpg.batched_env import BatchedStep
-from meqc_marl.env.parallel import action_space, observation_space
+from meqc_marl.dqn_ddpg.multi_agent import ParallelEnvAdapter
+from meqc_marl.env.parallel import OffloadingParallelEnv, action_space, observation_space
 from meqc_marl.env.simulator import OffloadingSimulator
 from meqc_marl.nature.trace import Trace
 
@@ -51,3 +52,20 @@ class OffloadingBatchedEnv:
         """Restore; returns the observation with an empty backlog column."""
         self.simulator.set_state(state)
         return self.simulator.observation
+
+
+class ConfiguredBatchedEnv(OffloadingBatchedEnv):
+    """As RLlib builds it, from a configuration with the scenario's fields.
+
+    A class and no registered name: a configuration that is read in another process brings it along.
+    """
+
+    def __init__(self, context: Any) -> None:
+        super().__init__(Scenario.model_validate(context["scenario"]), context.num_envs)
+
+
+class ConfiguredParallelEnv(ParallelEnvAdapter):
+    """The same for RLlib's own EnvRunner, over the PettingZoo environment."""
+
+    def __init__(self, context: Any) -> None:
+        super().__init__(OffloadingParallelEnv(Scenario.model_validate(context["scenario"])))

@@ -1,0 +1,41 @@
+"""A configuration is whole: a process that knows only the learner reads a checkpoint of it."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from meqc_marl.config import load_scenario
+from meqc_marl.rl.config import offloading_config
+
+ELSEWHERE = """
+import json, logging, sys
+import ray
+ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+from meqc_marl.dqn_ddpg.algorithm import DQNDDPG
+for path in sys.argv[1:]:
+    algorithm = DQNDDPG.from_checkpoint(path)
+    before = algorithm.iteration
+    result = algorithm.train()
+    print(json.dumps([before, algorithm.iteration, result["env_runners"]["num_env_steps_sampled_lifetime"]]))
+    algorithm.stop()
+"""
+
+
+@pytest.mark.timeout(120)
+def test_a_checkpoint_is_read_where_nothing_else_was_imported(ray_session, tmp_path):
+    steps = []
+    for env_runner in ("batched", "stock"):
+        config = offloading_config(load_scenario("small", ["horizon=10"]), env_steps=400, env_runner=env_runner)
+        config.training(hidden=(8,), replay_capacity=500).reporting(min_sample_timesteps_per_iteration=20)
+        algorithm = config.build_algo()
+        steps.append(algorithm.train()["env_runners"]["num_env_steps_sampled_lifetime"])
+        algorithm.save_to_path(str(tmp_path / env_runner))
+        algorithm.stop()
+    command = [sys.executable, "-c", ELSEWHERE, str(tmp_path / "batched"), str(tmp_path / "stock")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr[-2000:]
+    told = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[")]
+    assert [row[:2] for row in told] == [[1, 2], [1, 2]]
+    assert all(after > before for (_, _, after), before in zip(told, steps, strict=True))
