@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import json
-import re
 import secrets
 import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl
 
 import pyarrow
 import pyarrow.fs
-from ray.air._internal.uri_utils import URI
 
 from meqc_marl.errors import InputError
 from meqc_marl.files import make_folder, replacing
+from meqc_marl.uris import check_place, redacted
 
 _PATIENCE_S = 20.0
-_SECRET = re.compile("secret|password|token|sas|key", re.IGNORECASE)
-_SCHEMES = ("s3", "gs", "gcs", "file", "hdfs", "abfs")
 
 
 @dataclass(frozen=True)
@@ -45,23 +41,39 @@ class Storage:
             InputError: If it is not known or cannot be written, told after at most 20 seconds.
         """
         text = str(where)
-        if "://" not in text:
-            folder = make_folder(where).resolve()
-            storage = cls(str(folder), pyarrow.fs.LocalFileSystem(), str(folder))
-        else:
-            check_uri(text)
-            storage = cls(text, *_patiently(text, lambda: _from_uri(text)))
+        check_place(text)
+        storage = cls.reading(make_folder(where) if "://" not in text else text)
         _patiently(text, storage._probe)
         return storage
+
+    @classmethod
+    def reading(cls, where: str | Path) -> Storage:
+        """The same of a place that is only read.
+
+        Raises:
+            InputError: If it is not known, or does not answer within 20 seconds.
+        """
+        text = str(where)
+        check_place(text)
+        if "://" in text:
+            return cls(text, *_patiently(text, lambda: _from_uri(text)))
+        folder = str(Path(where).resolve())
+        return cls(folder, pyarrow.fs.LocalFileSystem(), folder)
 
     @property
     def is_local(self) -> bool:
         """Whether it is a folder of this machine's."""
         return isinstance(self.filesystem, pyarrow.fs.LocalFileSystem)
 
+    @property
+    def shown(self) -> str:
+        """Its name for people and logs: a URI without what is behind the place."""
+        return redacted(self.uri)
+
     def uri_of(self, name: str) -> str:
         """The path or URI of something in it, as Ray takes it."""
-        return str(URI(self.uri) / name) if "://" in self.uri else f"{self.uri}/{name}"
+        place, mark, query = self.uri.partition("?") if "://" in self.uri else (self.uri, "", "")
+        return f"{place.rstrip('/')}/{name}{mark}{query}"
 
     def read(self, path: str) -> bytes | None:
         """The content of a file, by its path in the file system; None if there is none."""
@@ -105,7 +117,7 @@ class Storage:
         if before is None:
             self.write(name, text.encode())
         elif json.loads(before) != json.loads(text):
-            raise InputError(f"output folder '{self.uri}' holds {others}; name another folder.")
+            raise InputError(f"output folder '{self.shown}' holds {others}; name another folder.")
         return before is not None
 
     def _probe(self) -> None:
@@ -121,28 +133,6 @@ def read_file(filesystem: Any, path: str) -> bytes | None:
             return bytes(file.read())
     except FileNotFoundError:
         return None
-
-
-def check_uri(uri: str) -> None:
-    """Refuse what no storage can be, and a secret that logs and job lists would show.
-
-    Raises:
-        InputError: If the scheme is not known, or a password or key is in it.
-    """
-    scheme, _, rest = uri.partition("://")
-    place, _, query = rest.partition("?")
-    # A secret key may have a slash in it.
-    if re.match("[^/@]*:[^@]*@", place) or any(_SECRET.search(name) for name, _ in parse_qsl(query)):
-        raise InputError(
-            f"storage '{scheme}://...{place.rpartition('@')[2]}' holds a secret; leave it to the environment of the "
-            "cluster's machines, such as AWS_SECRET_ACCESS_KEY, or to their role."
-        )
-    if scheme not in _SCHEMES:
-        raise InputError(
-            f"storage '{uri}' begins with '{scheme}://'; it must be a folder, or begin with one of "
-            + ", ".join(f"{name}://" for name in _SCHEMES)
-            + "."
-        )
 
 
 def _from_uri(uri: str) -> Any:
@@ -163,7 +153,7 @@ def _patiently(uri: str, work: Any) -> Any:
     thread.start()
     thread.join(_PATIENCE_S)
     if not outcome:
-        raise InputError(f"storage '{uri}' does not answer within {_PATIENCE_S:.0f} s.")
+        raise InputError(f"storage '{redacted(uri)}' does not answer within {_PATIENCE_S:.0f} s.")
     value, error = outcome[0]
     if isinstance(error, InputError):
         raise error
@@ -173,14 +163,14 @@ def _patiently(uri: str, work: Any) -> Any:
 
 
 def _unusable(uri: str, error: BaseException) -> InputError:
-    return InputError(f"storage '{uri}' cannot be written: {_reason(error)}.")
+    return InputError(f"storage '{redacted(uri)}' cannot be written: {_reason(error)}.")
 
 
 def unreadable(uri: str, error: BaseException) -> InputError:
     """What to tell of a storage that fails while it is read."""
-    return InputError(f"storage '{uri}' cannot be read: {_reason(error)}; the same command goes on.")
+    return InputError(f"storage '{redacted(uri)}' cannot be read: {_reason(error)}; the same command goes on.")
 
 
 def _reason(error: BaseException) -> str:
     reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-    return str(reason).rstrip(".")
+    return redacted(str(reason)).rstrip(".")

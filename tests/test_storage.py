@@ -1,6 +1,8 @@
 """Where a study is kept: folders and URIs alike, and what is wrong with one told in time."""
 
 import os
+import subprocess
+import sys
 import time
 
 import pyarrow.fs
@@ -46,12 +48,13 @@ def test_a_bucket_by_its_filesystem(tmp_path):
 
 def test_refusals(tmp_path, monkeypatch):
     assert "begins with 'ftp://'; it must be a folder, or begin with one of s3://, gs://" in refused("ftp://x/y")
-    assert "storage 's3://[bad' cannot be written" in refused("s3://[bad")
+    assert "names no bucket that can be" in refused("s3://[bad")
     for uri in (
         "ftp://me:hidden@bucket/x",
         "s3://me:hidden@bucket/x",
         "s3://me:hid/hidden@bucket/x",
         "s3://bucket/x?secret_key=hidden",
+        "s3://bucket/x?X-Amz-Signature=hidden",
         "abfs://c@bucket/x?sas_token=hidden",
     ):
         told = refused(uri)
@@ -63,3 +66,22 @@ def test_refusals(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "_PATIENCE_S", 0.1)
     monkeypatch.setattr(module, "_from_uri", lambda uri: time.sleep(2))
     assert "storage 's3://b/x' does not answer within" in refused("s3://b/x")
+
+
+def test_a_place_is_shown_without_what_is_behind_it():
+    storage = Storage("s3://bucket/x/?region=eu", pyarrow.fs._MockFileSystem(), "bucket/x")
+    assert storage.shown == "s3://bucket/x/"
+    assert storage.uri_of("trials") == "s3://bucket/x/trials?region=eu"
+
+
+def test_reading_leaves_nothing(tmp_path):
+    (tmp_path / "a").write_text("1")
+    storage = Storage.reading(tmp_path)
+    assert storage.read_named("a") == b"1"
+    assert Storage.reading(tmp_path / "missing").read_named("a") is None
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def test_is_read_without_ray():
+    code = "import sys; sys.modules['ray'] = None; import meqc_marl.storage"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

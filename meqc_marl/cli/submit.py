@@ -14,6 +14,7 @@ from meqc_marl.cli.options import InputFile, read_mapping
 from meqc_marl.cli.sweep import REPORT_TOLD, SweepOptions
 from meqc_marl.errors import InputError
 from meqc_marl.report.progress import show_trials
+from meqc_marl.uris import check_address, check_place
 
 if TYPE_CHECKING:
     from meqc_marl.cluster.client import JobClient
@@ -42,6 +43,7 @@ class SubmitCommand(SweepOptions):
         """Check, submit or find again, follow, fetch."""
         if self.storage is None:
             raise InputError("storage is missing; it must be a bucket or a folder that every node shares (--storage).")
+        check_address(self.address)
         runtime_env = read_mapping("runtime-env", self.runtime_env) if self.runtime_env else {}
         study = self.study()
         storage = _checked_storage(self.storage)
@@ -127,11 +129,7 @@ class SubmitCommand(SweepOptions):
 
 def _checked_storage(storage: str) -> str:
     """The name by which jobs on it are told; what the cluster would refuse, or take for another place, is refused."""
-    # Ray takes seconds to import; bad input of other kinds has been told by now.
-    from meqc_marl.storage import check_uri
-
-    if "://" in storage:
-        check_uri(storage)
-    elif not Path(storage).is_absolute():
+    check_place(storage)
+    if "://" not in storage and not Path(storage).is_absolute():
         raise InputError(f"storage '{storage}' is not an absolute path; each node would have one of its own.")
     return storage.rstrip("/")

@@ -13,6 +13,7 @@ from ray._private.authentication.http_token_authentication import get_auth_heade
 from ray.exceptions import AuthenticationError, RayError
 
 from meqc_marl.errors import InputError
+from meqc_marl.uris import check_address
 
 _TIMEOUT_S = 10.0
 _LOST_S = 120.0
@@ -39,8 +40,7 @@ class JobClient:
         Raises:
             InputError: If it does not.
         """
-        if not self.address.startswith(("http://", "https://")):
-            raise InputError(f"address '{self.address}' is not allowed; it must be as in http://127.0.0.1:8265.")
+        check_address(self.address)
         version = self._get("/api/version").get("ray_version")
         if version is None:
             raise InputError(f"address '{self.address}' answers, but not as a Ray dashboard.")

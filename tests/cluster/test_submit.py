@@ -54,6 +54,10 @@ def test_a_dry_run_tells_what_would_be_done_and_reaches_nothing(capsys):
         ([], "storage is missing; it must be a bucket or a folder"),
         (["--storage", "ftp://b"], "begins with 'ftp://'"),
         (["--storage", "s3://me:secret@b"], "holds a secret"),
+        (["--storage", "s3://b/x?sig=secret", "--dry-run"], "holds a secret"),
+        (["--storage", "/", "--dry-run"], "is the root of the file system"),
+        (["--storage", "s3://", "--dry-run"], "names no bucket"),
+        (["--storage", "s3://b", "--address", "http://me:secret@b:8265", "--dry-run"], "has user info, a query"),
         (["--storage", "results/sweep"], "storage 'results/sweep' is not an absolute path"),
         (["--storage", "s3://b", "--delta", "2"], "lyapunov.delta is 2"),
         (["--storage", "s3://b", "--learner", "critic=x"], "must be one of multi-pass"),
@@ -68,7 +72,10 @@ def test_a_dry_run_tells_what_would_be_done_and_reaches_nothing(capsys):
 def test_mistakes_are_told_here(capsys, monkeypatch, tmp_path, words, message):
     monkeypatch.chdir(tmp_path)
     assert main(["submit", "--scenario", "small", *words]) == 2
-    assert message in capsys.readouterr().err
+    told = capsys.readouterr()
+    assert message in told.err
+    assert "secret@" not in told.out + told.err
+    assert not list(tmp_path.iterdir())
 
 
 class Cluster:
