@@ -18,7 +18,7 @@ from meqc_marl.errors import InputError
 def replacing(path: str | Path) -> Iterator[BinaryIO]:
     """Open a file beside ``path`` for writing and put it in its place at the end, if nothing went wrong.
 
-    A link stays a link: the file that it points to is replaced.
+    A link stays a link: the file that it points to is replaced. Its permissions stay; a new file has the user's own.
 
     Raises:
         InputError: The file cannot be written; what was there before is untouched.
@@ -30,8 +30,13 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
             raise InputError(f"output file '{path}' is a folder or a device; it must be a regular file.")
         aside = os.path.join(os.path.dirname(target), f".{secrets.token_hex(8)}.part")
         with open(aside, "xb") as file:  # with the user's umask, unlike the files of tempfile
+            if os.path.exists(target):
+                os.fchmod(file.fileno(), stat.S_IMODE(os.stat(target).st_mode))
             yield file
+            file.flush()
+            os.fsync(file.fileno())  # else a power loss may leave the new name and nothing behind it
         os.replace(aside, target)
+        sync_folder(Path(target).parent, below=False)
     except InputError:
         raise
     except Exception as error:
@@ -71,6 +76,8 @@ def _reason(error: BaseException | None) -> str | None:
         for number in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO, errno.EROFS):
             if getattr(error, "errno", None) == number or os.strerror(number) in str(error):
                 return os.strerror(number)
+        if "PytorchStreamWriter" in str(error) or "inline_container" in str(error):
+            return "a part of it could not be written, as on a full disk"  # torch keeps the reason to itself
         error = error.__cause__ or error.__context__
     return None
 
@@ -125,6 +132,46 @@ def open_regular(path: str | Path, what: str, most: int) -> BinaryIO:
     return file
 
 
+def sync_folder(folder: Path, below: bool = True) -> None:
+    """Have a folder's entries, and with ``below`` all files and folders in it, on the disk and not in memory only.
+
+    Raises:
+        OSError: If something could not be written after all.
+    """
+    paths = [*folder.rglob("*"), folder] if below else [folder]
+    for path in paths:
+        if path.is_symlink():
+            continue
+        opened = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some file systems do not sync folders
+                raise
+        finally:
+            os.close(opened)
+
+
+@contextmanager
+def telling_what_cannot_be_written(what: str) -> Iterator[None]:
+    """Tell a disk that is full or fails in one sentence, whichever library meets it.
+
+    Args:
+        what: With its path, such as ``checkpoint 'run/checkpoint_000001'``.
+
+    Raises:
+        InputError: If a file could not be written; other errors are raised as they are.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        if (reason := _reason(error)) is None:
+            raise
+        raise InputError(f"{what} cannot be written: {reason}.") from error
+
+
 def make_folder(path: str | Path) -> Path:
     """Make a folder and those above it, if they are not there, and return it.
 
@@ -141,9 +188,30 @@ def make_folder(path: str | Path) -> Path:
     return folder
 
 
-def unwritable(folder: str | Path, error: OSError) -> InputError:
+def unwritable(folder: str | Path, error: Exception) -> InputError:
     """The sentence about a folder that cannot be written."""
-    return InputError(f"output folder '{folder}' cannot be written: {error.strerror or error}.")
+    return InputError(f"output folder '{folder}' cannot be written: {getattr(error, 'strerror', None) or error}.")
+
+
+def check_folder(path: str | Path) -> None:
+    """Refuse a folder that cannot be made or written, as far as that can be told without making it.
+
+    Raises:
+        InputError: If something else is in its place or above it, or the user may not write there.
+    """
+    folder = Path(path)
+    try:
+        if "\0" in str(folder):
+            raise ValueError("its name has a zero byte in it")
+        if any(len(os.fsencode(part)) > 255 for part in folder.parts):
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+        above = next(each for each in (folder, *folder.absolute().parents) if os.path.lexists(each))
+        if not above.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        if not os.access(above, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except (OSError, ValueError) as error:
+        raise unwritable(path, error) from error
 
 
 def check_output(path: str | Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,7 @@ class Storage:
         text = str(where)
         check_place(text)
         storage = cls.reading(make_folder(where) if "://" not in text else text)
-        _patiently(text, storage._probe)
+        patiently(text, storage._probe)
         return storage
 
     @classmethod
@@ -56,7 +57,7 @@ class Storage:
         text = str(where)
         check_place(text)
         if "://" in text:
-            return cls(text, *_patiently(text, lambda: _from_uri(text)))
+            return cls(text, *patiently(text, lambda: _from_uri(text)))
         folder = str(Path(where).resolve())
         return cls(folder, pyarrow.fs.LocalFileSystem(), folder)
 
@@ -82,6 +83,15 @@ class Storage:
     def read_named(self, name: str) -> bytes | None:
         """The content of a file in it; None if there is none."""
         return self.read(f"{self.root}/{name}")
+
+    def names(self, path: str) -> list[str]:
+        """Names of what is in a folder, by its path in the file system; none if it is not there."""
+        there = self.filesystem.get_file_info(pyarrow.fs.FileSelector(path, allow_not_found=True))
+        return [info.base_name for info in there]
+
+    def sizes(self, paths: list[str]) -> list[int | None]:
+        """Bytes of files, by their paths in the file system; None for what is not one."""
+        return [info.size if info.is_file else None for info in self.filesystem.get_file_info(paths)]
 
     def write(self, name: str, content: bytes) -> None:
         """Write a file; an object of a bucket is whole or not there by itself.
@@ -139,8 +149,17 @@ def _from_uri(uri: str) -> Any:
     return pyarrow.fs.FileSystem.from_uri(uri)
 
 
-def _patiently(uri: str, work: Any) -> Any:
-    """Do what may wait for a network for ever, and give up in time."""
+def patiently(uri: str, work: Callable[[], Any], what: str = "written") -> Any:
+    """Do what may wait for a network for ever, and give up in time.
+
+    Args:
+        uri: Of the storage, for the sentence.
+        work: What is done.
+        what: What it is done for, ``written`` or ``read``.
+
+    Raises:
+        InputError: If it fails, or has not ended within 20 seconds.
+    """
     outcome: list[Any] = []
 
     def run() -> None:
@@ -158,12 +177,12 @@ def _patiently(uri: str, work: Any) -> Any:
     if isinstance(error, InputError):
         raise error
     if error is not None:
-        raise _unusable(uri, error) from error
+        raise _unusable(uri, error, what) from error
     return value
 
 
-def _unusable(uri: str, error: BaseException) -> InputError:
-    return InputError(f"storage '{redacted(uri)}' cannot be written: {_reason(error)}.")
+def _unusable(uri: str, error: BaseException, what: str = "written") -> InputError:
+    return InputError(f"storage '{redacted(uri)}' cannot be {what}: {_reason(error)}.")
 
 
 def unreadable(uri: str, error: BaseException) -> InputError:

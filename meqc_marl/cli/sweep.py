@@ -14,6 +14,7 @@ from meqc_marl.cli.options import LearnerParameters, Overrides, ScenarioSource, 
 from meqc_marl.config import PRESETS, changes, load_scenario
 from meqc_marl.errors import InputError
 from meqc_marl.report.progress import show_progress, show_trials
+from meqc_marl.uris import check_place
 
 if TYPE_CHECKING:
     from meqc_marl.jobs.study import TrialRecord, TrialSpec
@@ -126,8 +127,10 @@ class SweepCommand(SweepOptions):
         from meqc_marl.storage import Storage
 
         quiet()
-        storage = Storage.open(self.storage or self.out)
+        where = str(self.out) if self.storage is None else self.storage
+        check_place(where)
         with local_ray(self.num_env_runners), show_trials(len(study)) as report:
+            storage = Storage.open(where)
             records = run_study(
                 *(study, storage.uri, report),
                 max_failures=self.max_failures,

@@ -9,7 +9,7 @@ from typing import Any
 
 from meqc_marl.config import Scenario, load_scenario, save_scenario
 from meqc_marl.errors import InputError
-from meqc_marl.files import check_output, make_folder, replacing
+from meqc_marl.files import check_folder, make_folder, replacing
 
 _RUN_FILE = "run.json"
 _SCENARIO_FILE = "scenario.yaml"
@@ -36,16 +36,25 @@ class TrainingRun:
     checkpoint_every_s: float = 60.0
     learner: dict[str, Any] = field(default_factory=dict)
 
+    def identity(self, scenario: Scenario) -> dict[str, Any]:
+        """What a checkpoint must have in common with the run that goes on from it; budget and placement may change."""
+        return {
+            "scenario": scenario.model_dump(mode="json"),
+            "seed": self.seed,
+            "env_runner": self.env_runner,
+            "learner": self.learner,
+        }
+
 
 def check_new_run(folder: Path) -> None:
-    """Make the folder of a new run.
+    """See that a new run may begin in a folder; nothing is written yet.
 
     Raises:
         InputError: If it cannot be written, or holds a run already.
     """
     if (folder / _RUN_FILE).exists():
         raise InputError(f"output folder '{folder}' holds a run already; resume it with --resume, or name another.")
-    check_output(make_folder(folder) / _RUN_FILE)
+    check_folder(folder)
 
 
 def begin_run(folder: Path, scenario: Scenario, run: TrainingRun) -> None:
@@ -55,7 +64,7 @@ def begin_run(folder: Path, scenario: Scenario, run: TrainingRun) -> None:
         InputError: If the folder cannot be written, or holds a run already.
     """
     check_new_run(folder)
-    save_scenario(scenario, folder / _SCENARIO_FILE)
+    save_scenario(scenario, make_folder(folder) / _SCENARIO_FILE)
     with replacing(folder / _RUN_FILE) as file:
         file.write(json.dumps(asdict(run), indent=2).encode())
 

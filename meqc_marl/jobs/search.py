@@ -27,13 +27,16 @@ from rich.console import Console
 from meqc_marl.config import load_scenario
 from meqc_marl.dqn_ddpg.algorithm import DQNDDPG
 from meqc_marl.errors import InputError
-from meqc_marl.files import make_folder, replacing
+from meqc_marl.files import replacing
+from meqc_marl.jobs.lease_callback import StopsWithoutLease, fit
+from meqc_marl.jobs.ownership import owned
 from meqc_marl.jobs.session import local_ray, quiet
 from meqc_marl.jobs.study import TrialSpec, loggers
 from meqc_marl.rl.evaluation import EVALUATION
 from meqc_marl.rl.tensorboard import env_steps as steps_of
 from meqc_marl.rl.tensorboard import keep_what_is_shown
 from meqc_marl.storage import Storage
+from meqc_marl.uris import check_place
 
 SCORE = "score"
 _NO_SCORE = 1e9
@@ -115,12 +118,13 @@ def run_search(search: Search) -> dict[str, Any]:
     quiet()
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     SearchTrial.of(search).spec({}).config()
-    trainable, folder = SearchTrial.of(search), make_folder(search.out).resolve()
+    trainable, folder = SearchTrial.of(search), search.out.resolve()
+    check_place(str(folder))
     scenario = load_scenario(search.scenario).model_dump(mode="json")
     options = {**asdict(search), "out": None, "scenario": scenario}
-    Storage.open(folder).holds("search.json", options, "a search with other options")
     path = str(folder / "trials")
-    with local_ray():
+    with local_ray(), owned(storage := Storage.open(folder), "search"):
+        storage.holds("search.json", options, "a search with other options")
         if tune.Tuner.can_restore(path):
             tuner = tune.Tuner.restore(path, trainable=trainable, resume_errored=True)
         else:
@@ -143,11 +147,11 @@ def run_search(search: Search) -> dict[str, Any]:
                     stop={"timesteps_total": search.env_steps},
                     failure_config=tune.FailureConfig(max_failures=2),
                     checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=True, num_to_keep=4),
-                    callbacks=loggers("search"),
+                    callbacks=[*loggers("search"), StopsWithoutLease()],
                     verbose=0,
                 ),
             )
-        results = tuner.fit()
+        results = fit(tuner)
     finished = [
         result
         for result in results

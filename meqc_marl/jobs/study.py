@@ -24,7 +24,10 @@ from torch.utils.tensorboard import SummaryWriter
 from meqc_marl.config import Scenario
 from meqc_marl.dqn_ddpg.algorithm import DQNDDPG
 from meqc_marl.errors import InputError
-from meqc_marl.jobs.trial_checkpoint import Curve, farthest, last_number, remove_others, seal
+from meqc_marl.files import telling_what_cannot_be_written
+from meqc_marl.jobs.lease_callback import StopsWithoutLease, fit
+from meqc_marl.jobs.ownership import owned
+from meqc_marl.jobs.trial_checkpoint import Curve, farthest, farthest_sound, last_number, remove_others, seal
 from meqc_marl.policies.folders import POLICY_FOLDER
 from meqc_marl.rl.config import offloading_config
 from meqc_marl.rl.evaluation import (
@@ -146,6 +149,7 @@ class OffloadingTrial(DQNDDPG):
     def __init__(self, config: Any = None, **kwargs: Any) -> None:
         spec = self.spec(config)
         self._budget = spec.env_steps
+        self._identity = {"scenario": spec.scenario, "seed": spec.seed, "learner": spec.learner}
         self._curve: Curve = []
         self._has_begun = False
         self._has_ended = False
@@ -181,11 +185,12 @@ class OffloadingTrial(DQNDDPG):
 
     @override(Algorithm)
     def save_checkpoint(self, checkpoint_dir: str) -> Any:
-        saved = super().save_checkpoint(checkpoint_dir)
-        folder = Path(checkpoint_dir) / POLICY_FOLDER
-        folder.mkdir()
-        policy_of(self).save(folder)
-        seal(Path(checkpoint_dir), self._last_result, self._curve)
+        with telling_what_cannot_be_written(f"checkpoint '{checkpoint_dir}'"):
+            saved = super().save_checkpoint(checkpoint_dir)
+            folder = Path(checkpoint_dir) / POLICY_FOLDER
+            folder.mkdir()
+            policy_of(self).save(folder)
+            seal(Path(checkpoint_dir), self._last_result, self._curve, self._identity)
         return saved
 
     @override(Algorithm)
@@ -204,7 +209,7 @@ class OffloadingTrial(DQNDDPG):
     def _go_on(self) -> None:
         self._has_begun = True
         where = self._storage.storage_filesystem, self._storage.trial_fs_path
-        found = farthest(*where)
+        found = farthest_sound(*where, self._identity)
         # Tune may count from before; what is there must not be written over.
         self._storage.current_checkpoint_index = last_number(*where)
         if found is None:
@@ -366,10 +371,21 @@ def run_study(
     if not autoscaling:
         _check_size(configs)
     storage = Storage.open(where)
-    _begin(storage, study, resume)
+    with owned(storage, "study"):
+        _begin(storage, study, resume)
+        return _run(study, configs, storage, report, max_failures, trainable or OffloadingTrial.of(study))
+
+
+def _run(
+    study: Study,
+    configs: list[Any],
+    storage: Storage,
+    report: Report | None,
+    max_failures: int,
+    trainable: type[tune.Trainable],
+) -> list[TrialRecord]:
     _Progress.report, _Progress.max_failures, _Progress.counts_anew = report, max_failures, True
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the new output prints whatever the verbosity
-    trainable = trainable or OffloadingTrial.of(study)
     space = {"trial": tune.grid_search([{"name": name, **spec.labels} for name, spec in study.items()])}
     path = storage.uri_of(_TRIALS_FOLDER)
     if tune.Tuner.can_restore(path):
@@ -389,11 +405,11 @@ def run_study(
                     checkpoint_frequency=max(1, num_iterations(configs[0], first.env_steps) // CHECKPOINTS),
                     checkpoint_at_end=True,  # and the trial keeps one (see trial_checkpoint)
                 ),
-                callbacks=[*loggers("sweep"), _Progress()],
+                callbacks=[*loggers("sweep"), _Progress(), StopsWithoutLease()],
                 verbose=0,
             ),
         )
-    results = {Path(result.path).name: result for result in tuner.fit()}
+    results = {Path(result.path).name: result for result in fit(tuner)}
     # Interrupted, Tune returns what there is: a trial that has neither failed nor spent its budget is not a result.
     for name in study:
         result = results.get(name)

@@ -19,13 +19,15 @@ from torch.utils.tensorboard import SummaryWriter
 from meqc_marl.config import Scenario
 from meqc_marl.dqn_ddpg.algorithm import DQNDDPG
 from meqc_marl.files import unwritable
-from meqc_marl.jobs.checkpoint import remove_incomplete, save_checkpoint
+from meqc_marl.jobs.checkpoint import newest_whole, remove_incomplete, save_checkpoint
+from meqc_marl.jobs.ownership import Lease, owned
 from meqc_marl.jobs.run_folder import TrainingRun, begin_run
 from meqc_marl.jobs.session import local_ray, quiet
 from meqc_marl.policies.folders import list_checkpoints
 from meqc_marl.rl.config import offloading_config
 from meqc_marl.rl.evaluation import EVALUATION, evaluate_while_training, mode_map, policy_of
 from meqc_marl.rl.tensorboard import MODE_MAP, env_steps, hparams, hparams_end, layout, scalars, write_hparams
+from meqc_marl.storage import Storage
 
 
 @dataclass(frozen=True)
@@ -64,20 +66,33 @@ def train(
     if not ray.is_initialized():
         quiet()
     config = _config(scenario, run)  # bad parameters are told before anything is written
-    if not resume:
-        begin_run(folder, scenario, run)
-    remove_incomplete(folder)
-    checkpoints = list_checkpoints(folder)
-    with local_ray(run.num_env_runners):
+    with local_ray(run.num_env_runners), owned(Storage.open(folder), "run") as lease:
+        if not resume:
+            begin_run(folder, scenario, run)
+        remove_incomplete(folder)
+        identity = run.identity(scenario)
+        checkpoint = newest_whole(folder, identity)
         # A run that was killed before its first checkpoint begins again.
-        algorithm = DQNDDPG.from_checkpoint(str(checkpoints[-1])) if checkpoints else _build(config, run)
+        algorithm = DQNDDPG.from_checkpoint(str(checkpoint)) if checkpoint else _build(config, run)
         try:
-            return _loop(algorithm, run, folder, report)
+
+            def save() -> Path:
+                policy = policy_of(algorithm)
+                return save_checkpoint(algorithm, policy, folder, belongs_to=identity, guard=lease.check)
+
+            return _loop(algorithm, run, folder, report, lease, save)
         finally:
             algorithm.stop()
 
 
-def _loop(algorithm: DQNDDPG, run: TrainingRun, folder: Path, report: Callable[[Progress], None]) -> tuple[Path, bool]:
+def _loop(
+    algorithm: DQNDDPG,
+    run: TrainingRun,
+    folder: Path,
+    report: Callable[[Progress], None],
+    lease: Lease,
+    save: Callable[[], Path],
+) -> tuple[Path, bool]:
     steps = int(algorithm.metrics.peek((ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME), default=0))
     if steps >= run.env_steps:
         return list_checkpoints(folder)[-1], True
@@ -87,15 +102,17 @@ def _loop(algorithm: DQNDDPG, run: TrainingRun, folder: Path, report: Callable[[
     with _curves(folder / "tensorboard", steps + 1, session) as (write, end), _stop_on_signal() as stopped:
         while steps < run.env_steps and not stopped():
             result = algorithm.train()
+            if lease.is_lost:
+                lease.check()
             checkpoint = None
             steps = env_steps(result)
             values = scalars(result)
             write(values, steps, mode_map(policy_of(algorithm)) if EVALUATION in result else None)
             report(Progress(steps, run.env_steps, values))
             if time.monotonic() - saved_at > run.checkpoint_every_s:
-                checkpoint = save_checkpoint(algorithm, policy_of(algorithm), folder)
+                checkpoint = save()
                 saved_at = time.monotonic()
-        checkpoint = checkpoint or save_checkpoint(algorithm, policy_of(algorithm), folder)
+        checkpoint = checkpoint or save()
         if steps >= run.env_steps:
             end()
         return checkpoint, steps >= run.env_steps

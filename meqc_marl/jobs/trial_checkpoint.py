@@ -8,7 +8,8 @@ others.
 
 from __future__ import annotations
 
-import json
+import logging
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,12 @@ import pyarrow.fs
 from ray.tune import Checkpoint
 from ray.tune.result import TIME_TOTAL_S, TIMESTEPS_TOTAL, TRAINING_ITERATION
 
+from meqc_marl.errors import InputError
+from meqc_marl.files import sync_folder
+from meqc_marl.jobs.manifest import Files, describe, digest, first_difference, plain, sealed, unsealed
+
 _SEAL = "complete.json"
+_logger = logging.getLogger(__name__)
 _METRICS = (TRAINING_ITERATION, TIMESTEPS_TOTAL, TIME_TOTAL_S)
 
 Curve = list[tuple[int, dict[str, float]]]
@@ -33,11 +39,15 @@ class Sealed:
         checkpoint: Where it is.
         metrics: Tune's counters at the time.
         curve: Evaluations up to then.
+        files: Size and SHA-256 of each file.
+        belongs_to: What tells its trial from others.
     """
 
     checkpoint: Checkpoint
     metrics: dict[str, Any]
     curve: Curve
+    files: Files
+    belongs_to: dict[str, Any]
 
     @property
     def env_steps(self) -> int:
@@ -45,21 +55,56 @@ class Sealed:
         return int(self.metrics[TIMESTEPS_TOTAL])
 
 
-def seal(folder: Path, metrics: dict[str, Any], curve: Curve) -> None:
-    """Write down what a checkpoint consists of, how far the trial is, and its evaluations."""
-    sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in folder.rglob("*") if path.is_file()}
+def seal(folder: Path, metrics: dict[str, Any], curve: Curve, belongs_to: Mapping[str, Any] | None = None) -> None:
+    """Write down what a checkpoint consists of, whose it is, how far the trial is, and its evaluations."""
     kept = {name: metrics[name] for name in _METRICS}
-    (folder / _SEAL).write_text(json.dumps({"metrics": kept, "curve": curve, "files": sizes}))
+    content = {"metrics": kept, "curve": curve, "files": describe(folder), "belongs_to": plain(belongs_to or {})}
+    (folder / _SEAL).write_bytes(sealed(content))
 
 
 def farthest(filesystem: pyarrow.fs.FileSystem, trial: str) -> Sealed | None:
-    """The whole checkpoint in a trial's folder that got farthest; None if there is none.
+    """The whole checkpoint in a trial's folder that got farthest, by the sizes of its files; None if there is none.
 
     Raises:
         OSError: If the storage cannot be read.
     """
+    return next(iter(_all_whole(filesystem, trial)), None)
+
+
+def farthest_sound(
+    filesystem: pyarrow.fs.FileSystem, trial: str, belongs_to: Mapping[str, Any] | None = None
+) -> Sealed | None:
+    """The same, to go on from: all of it is read, and one that was changed is passed over with a warning.
+
+    Raises:
+        InputError: If the farthest belongs to another trial.
+        OSError: If the storage cannot be read.
+    """
+    for found in _all_whole(filesystem, trial):
+        if (changed := _changed(found)) is not None:
+            _logger.warning(
+                "%s is damaged (%s has another checksum); it is passed over", found.checkpoint.path, changed
+            )
+            continue
+        other = first_difference(found.belongs_to, plain(belongs_to or {}))
+        if other is not None:
+            raise InputError(f"checkpoint '{found.checkpoint.path}' is of another trial ({other}).")
+        return found
+    return None
+
+
+def _all_whole(filesystem: pyarrow.fs.FileSystem, trial: str) -> list[Sealed]:
     found = (_whole(filesystem, path) for path in _checkpoints(filesystem, trial))
-    return max((each for each in found if each is not None), key=lambda each: each.env_steps, default=None)
+    return sorted((each for each in found if each is not None), key=lambda each: each.env_steps, reverse=True)
+
+
+def _changed(found: Sealed) -> str | None:
+    """The first file of a checkpoint whose content is another than was written; None if there is none."""
+    for name, (_, sha256) in found.files.items():
+        with found.checkpoint.filesystem.open_input_file(f"{found.checkpoint.path}/{name}") as file:
+            if digest(file) != sha256:
+                return name
+    return None
 
 
 def last_number(filesystem: pyarrow.fs.FileSystem, trial: str) -> int:
@@ -68,8 +113,10 @@ def last_number(filesystem: pyarrow.fs.FileSystem, trial: str) -> int:
 
 
 def remove_others(kept: Checkpoint) -> None:
-    """Remove every checkpoint beside this one."""
+    """Remove every checkpoint beside this one, when it is on the disk."""
     name = Path(kept.path)
+    if isinstance(kept.filesystem, pyarrow.fs.LocalFileSystem):
+        sync_folder(name)
     for path in _checkpoints(kept.filesystem, name.parent.as_posix()):
         if Path(path) != name:
             with suppress(FileNotFoundError):  # a lost host's process of the same trial was faster
@@ -84,14 +131,13 @@ def _checkpoints(filesystem: pyarrow.fs.FileSystem, trial: str) -> list[str]:
 def _whole(filesystem: pyarrow.fs.FileSystem, path: str) -> Sealed | None:
     try:
         with filesystem.open_input_file(f"{path}/{_SEAL}") as file:
-            sealed = json.loads(file.read())
-    except (
-        FileNotFoundError,
-        ValueError,
-    ):  # not there yet, or torn; a storage that fails for now must not pass for that
+            content = unsealed(file.read())
+    except (FileNotFoundError, ValueError):  # not there, or torn; a storage that fails for now must not pass for that
         return None
-    there = filesystem.get_file_info([f"{path}/{name}" for name in sealed["files"]])
-    if [info.size for info in there] != list(sealed["files"].values()):
+    files: Files = content["files"]
+    there = filesystem.get_file_info([f"{path}/{name}" for name in files])
+    if [info.size for info in there] != [size for size, _ in files.values()]:
         return None
-    curve = [(int(steps), dict(metrics)) for steps, metrics in sealed["curve"]]
-    return Sealed(Checkpoint(path=path, filesystem=filesystem), dict(sealed["metrics"]), curve)
+    curve = [(int(steps), dict(metrics)) for steps, metrics in content["curve"]]
+    checkpoint = Checkpoint(path=path, filesystem=filesystem)
+    return Sealed(checkpoint, dict(content["metrics"]), curve, files, content["belongs_to"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,19 +10,22 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from pydantic import TypeAdapter, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 
 from meqc_marl.config import Scenario
-from meqc_marl.dqn_ddpg.networks import Actor, Critic, Decision, NetworkSpec
+from meqc_marl.dqn_ddpg.networks import Actor, Critic, Decision, NetworkSpec, chosen_parameters
 from meqc_marl.env.observation import OBSERVATION_COLUMNS
 from meqc_marl.errors import InputError
+from meqc_marl.physics.cost import Mode
 from meqc_marl.policies.base import Policy, Situation
-from meqc_marl.policies.folders import POLICY_FOLDER, list_checkpoints
+from meqc_marl.policies.folders import DESCRIPTION, WEIGHTS, policy_folder
 
-_DESCRIPTION = "policy.json"
-_WEIGHTS = "policy.safetensors"
 _FORMAT = 1
+_KEYS = {"format", "network", "observation_columns", "scenario", "sha256"}
+_SPEC = TypeAdapter(NetworkSpec)
+_MOST_LAYERS, _WIDEST = 32, 65_536
 
 
 @dataclass
@@ -64,20 +68,26 @@ class LearnedPolicy(Policy):
         with torch.inference_mode():
             rows = torch.from_numpy(np.ascontiguousarray(observation, np.float32).reshape(-1, observation.shape[-1]))
             mode, fraction = Decision(self.spec, self.actor, self.critic)(rows)
+        if not fraction.isfinite().all():
+            raise InputError(f"policy '{self.name}' decides a fraction that is not a finite number.")
         return mode.numpy().reshape(lead), fraction.numpy().astype(np.float64).reshape(lead)
 
     def save(self, folder: Path) -> None:
-        """Write the policy's two files into an existing folder."""
+        """Write the policy's two files, with their checksums, into an existing folder."""
         weights = {f"actor.{k}": v for k, v in self.actor.state_dict().items()}
         weights |= {f"critic.{k}": v for k, v in self.critic.state_dict().items()}
-        save_file({name: value.contiguous() for name, value in weights.items()}, folder / _WEIGHTS)
+        save_file({name: value.contiguous() for name, value in weights.items()}, folder / WEIGHTS)
         description = {
             "format": _FORMAT,
             "network": self.spec.to_json(),
             "observation_columns": list(OBSERVATION_COLUMNS),
             "scenario": self.scenario.model_dump(mode="json") if self.scenario else None,
         }
-        (folder / _DESCRIPTION).write_text(json.dumps(description, indent=2))
+        description["sha256"] = {
+            WEIGHTS: _digest((folder / WEIGHTS).read_bytes()),
+            DESCRIPTION: _own_digest(description),
+        }
+        (folder / DESCRIPTION).write_text(json.dumps(description, indent=2))
 
 
 def load_policy(path: str | Path, name: str = "learned") -> LearnedPolicy:
@@ -86,45 +96,131 @@ def load_policy(path: str | Path, name: str = "learned") -> LearnedPolicy:
     All devices share one network, so the policy serves any number of them.
 
     Args:
-        path: Folder of the run, of a checkpoint, or of the policy in a checkpoint.
+        path: Folder of the run, of a checkpoint, or of the policy in a checkpoint; or a URI of one (``s3://``,
+            ``gs://``).
         name: Name for reports.
 
     Raises:
-        InputError: If the folder is missing, a file in it is damaged, or its observations are not those of this system.
+        InputError: If the folder is missing, a file in it is damaged, a weight is not a finite number, or its
+            observations or actions are not those of this system.
     """
-    root = Path(path)
-    if checkpoints := list_checkpoints(root):
-        root = checkpoints[-1]
-    folder = root / POLICY_FOLDER if (root / POLICY_FOLDER).is_dir() else root
-    if not (folder / _DESCRIPTION).is_file():
-        what = "has no policy in it" if root.exists() else "does not exist"
-        raise InputError(f"checkpoint '{root}' {what}; give a checkpoint folder written by 'meqc-marl train'.")
+    with policy_folder(path) as (root, folder):
+        description, spec, scenario = _read_description(root, folder)
+        try:
+            actor, critic = _read_heads(spec, folder / WEIGHTS)
+            _check_digests(description.get("sha256"), folder, description)
+        except (SafetensorError, RuntimeError, OSError, ValueError, KeyError, TypeError) as error:
+            raise _damaged(root, WEIGHTS, error) from error
+    return LearnedPolicy(spec, actor, critic, name, scenario)
+
+
+def _read_description(root: str, folder: Path) -> tuple[dict[str, Any], NetworkSpec, Scenario | None]:
+    version, columns = _FORMAT, list(OBSERVATION_COLUMNS)
     try:
-        description: dict[str, Any] = json.loads((folder / _DESCRIPTION).read_text())
+        description: dict[str, Any] = json.loads((folder / DESCRIPTION).read_bytes(), parse_constant=_no_constant)
         version = description["format"]
         if version == _FORMAT:
+            if unknown := sorted(description.keys() - _KEYS):
+                raise ValueError(f"{unknown[0]!r} is unknown")
             columns = [str(column) for column in description["observation_columns"]]
-            spec = NetworkSpec.from_json(description["network"])
+            spec = _read_spec(description["network"])
             scenario = Scenario.model_validate(description["scenario"]) if description["scenario"] else None
-    except (ValueError, KeyError, TypeError, OSError) as error:
-        raise _damaged(root, _DESCRIPTION, error) from error
+    except (ValueError, KeyError, TypeError, OSError, AttributeError, OverflowError, RecursionError) as error:
+        raise _damaged(root, DESCRIPTION, error) from error
     if version != _FORMAT:
-        raise InputError(f"checkpoint '{root}' has format {version}; this version reads format {_FORMAT}.")
+        raise InputError(f"checkpoint '{root}' has format {str(version)[:20]!s}; this version reads format {_FORMAT}.")
     if columns != list(OBSERVATION_COLUMNS) or spec.observation_size != len(columns):
         raise InputError(
-            f"checkpoint '{root}' observes the {len(columns)} columns {', '.join(columns)}; this system has the "
-            f"{len(OBSERVATION_COLUMNS)} columns {', '.join(OBSERVATION_COLUMNS)}."
+            f"checkpoint '{root}' observes the {len(columns)} columns {_short(', '.join(columns))}; this system has "
+            f"the {len(OBSERVATION_COLUMNS)} columns {', '.join(OBSERVATION_COLUMNS)}."
         )
+    return description, spec, scenario
+
+
+def _read_spec(network: Any) -> NetworkSpec:
+    """The layout of the heads, if its types and sizes are those of a policy of this system."""
     try:
-        weights = load_file(folder / _WEIGHTS)
-        actor, critic = Actor(spec), Critic(spec)
-        for head, part in (("actor.", actor), ("critic.", critic)):
-            part.load_state_dict({k.removeprefix(head): v for k, v in weights.items() if k.startswith(head)})
-    except (SafetensorError, RuntimeError, OSError) as error:
-        raise _damaged(root, _WEIGHTS, error) from error
-    return LearnedPolicy(spec, actor.eval(), critic.eval(), name, scenario)
+        _SPEC.validate_json(json.dumps(network), strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = "".join(f"[{key}]" if isinstance(key, int) else str(key) for key in first["loc"])
+        raise ValueError(f"{where or 'network'} is {_short(repr(first['input']))}") from error
+    layers = network["hidden"]
+    if len(layers) > _MOST_LAYERS or max(layers, default=0) > _WIDEST:
+        raise ValueError(
+            f"hidden is {_short(repr(layers))}; at most {_MOST_LAYERS} layers of at most {_WIDEST:,} are read"
+        )
+    spec = NetworkSpec.from_json(network)
+    starts = [start for start, stop in spec.parameter_slots if stop > start]
+    if spec.num_modes != len(Mode) or spec.num_parameters > len(Mode) or len(set(starts)) < len(starts):
+        raise ValueError(f"parameter_slots is {_short(repr(network['parameter_slots']))}")
+    if any(stop - start > 1 for start, stop in spec.parameter_slots):
+        raise ValueError(f"parameter_slots is {_short(repr(network['parameter_slots']))}")
+    return spec
 
 
-def _damaged(root: Path, file: str, error: Exception) -> InputError:
-    reason = " ".join(str(error).split()).split(" For further information")[0][:200]
+def _read_heads(spec: NetworkSpec, path: Path) -> tuple[Actor, Critic]:
+    """The two networks, if the file holds exactly their weights; told before memory is taken for either."""
+    with torch.device("meta"):
+        parts = {"actor.": Actor(spec), "critic.": Critic(spec)}
+    expected = {f"{head}{name}": list(v.shape) for head, part in parts.items() for name, v in part.state_dict().items()}
+    with safe_open(path, "pt") as file:
+        there = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+        for name in expected.keys() ^ there.keys():
+            raise ValueError(f"{_short(name)} is {'missing' if name in expected else 'unknown'}")
+        for name, shape in expected.items():
+            if there[name].get_shape() != shape or there[name].get_dtype() != "F32":
+                raise ValueError(
+                    f"{name} is {there[name].get_dtype()} {there[name].get_shape()}, where policy.json says F32 {shape}"
+                )
+        weights = {name: file.get_tensor(name) for name in expected}
+    for name, value in weights.items():
+        if not value.isfinite().all():
+            raise ValueError(f"{name} holds a weight that is not a finite number")
+    actor, critic = Actor(spec).eval(), Critic(spec).eval()
+    for head, part in (("actor.", actor), ("critic.", critic)):
+        part.load_state_dict({k.removeprefix(head): v for k, v in weights.items() if k.startswith(head)})
+    _check_outputs(spec, actor, critic)
+    return actor, critic
+
+
+def _check_outputs(spec: NetworkSpec, actor: Actor, critic: Critic) -> None:
+    """Finite weights may be so large that their sums are not."""
+    rows = torch.tensor([[0.0], [1.0], [-1.0], [1e3]]).expand(-1, spec.observation_size)
+    with torch.inference_mode():
+        raw = actor(rows)
+        values = (raw, critic(rows, chosen_parameters(spec, raw)))
+    if not all(value.isfinite().all() for value in values):
+        raise ValueError("its weights are so large that its outputs are not finite numbers")
+
+
+def _check_digests(told: Any, folder: Path, description: dict[str, Any]) -> None:
+    """Compare the checksums, if there are any: folders from before have none."""
+    if told is None and "sha256" not in description:
+        return
+    rest = {key: value for key, value in description.items() if key != "sha256"}
+    for name, digest in ((WEIGHTS, _digest((folder / WEIGHTS).read_bytes())), (DESCRIPTION, _own_digest(rest))):
+        if not isinstance(told, dict) or told.get(name) != digest:
+            raise ValueError(f"the checksum of {name} is another")
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _own_digest(description: dict[str, Any]) -> str:
+    return _digest(json.dumps(description, sort_keys=True).encode())
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number")
+
+
+def _damaged(root: str, file: str, error: Exception) -> InputError:
+    said = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+    reason = _short(" ".join(said.split()).split(" For further information")[0], 200).rstrip(".")
     return InputError(f"checkpoint '{root}' is damaged: {file} cannot be read ({reason}).")
+
+
+def _short(text: str, longest: int = 80) -> str:
+    return text if len(text) <= longest else text[: longest - 3] + "..."

@@ -81,7 +81,7 @@ def test_what_is_there_is_not_written_over_where_tune_counts_from_before(tmp_pat
     restored = []
     monkeypatch.setattr(DQNDDPG, "restore", lambda self, result: restored.append(result.checkpoint.path))
     mine = object.__new__(OffloadingTrial)
-    mine._budget, mine._has_ended = 1_000, False
+    mine._budget, mine._has_ended, mine._identity = 1_000, False, {}
     mine._storage = StorageContext(str(tmp_path.parent), tmp_path.name, trial_dir_name=".", current_checkpoint_index=0)
     mine._go_on()
     assert restored == [trial[1].path]

@@ -1,0 +1,32 @@
+"""Ends a Tune run whose storage was taken over by another process."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ray import tune
+from ray.rllib.utils.annotations import override
+from ray.tune.experiment import Trial
+
+from meqc_marl.jobs.ownership import check_held
+
+
+class StopsWithoutLease(tune.Callback):
+    """Raises between two steps of Tune: it stops its trials then, and writes no state of its own any more."""
+
+    @override(tune.Callback)
+    def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        check_held()
+
+
+def fit(tuner: tune.Tuner) -> tune.ResultGrid:
+    """Run a Tuner; a lease that was lost is told in its own sentence, not in Tune's.
+
+    Raises:
+        InputError: If a place that this process owned was taken over.
+    """
+    try:
+        return tuner.fit()
+    except Exception:
+        check_held()
+        raise

@@ -1,0 +1,190 @@
+"""The Ray of a job: what cannot be reached or started is one sentence, in time, before anything is written."""
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import ray
+
+import meqc_marl.jobs.reach as reach_module
+import meqc_marl.jobs.session as module
+from meqc_marl.cli import main
+from meqc_marl.cli.sweep import SweepCommand
+from meqc_marl.cli.train import Train
+from meqc_marl.errors import InputError
+from meqc_marl.jobs.reach import problem_of, reach
+from meqc_marl.jobs.search import Search, run_search
+from meqc_marl.jobs.session import local_ray
+from tests.sentences import is_one_sentence
+
+
+def refusal(work, *args):
+    begun = time.monotonic()
+    with pytest.raises(InputError) as told:
+        work(*args)
+    assert is_one_sentence(str(told.value)), told.value
+    assert time.monotonic() - begun < 30.0
+    return str(told.value)
+
+
+def enter():
+    with local_ray():
+        pass
+
+
+@pytest.fixture
+def no_ray(monkeypatch):
+    """As in a new process; a Ray of other tests is not seen."""
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+
+
+@contextlib.contextmanager
+def listener(answer=b""):
+    """Somebody who listens and does not speak Ray."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("ray://127.0.0.1:10001", "begins with ray://; RAY_ADDRESS must be HOST:PORT"),
+        ("http://127.0.0.1:8265", "begins with http://"),
+        ("ray://me:hidden@host:1", "begins with ray://"),
+        ("me:hidden@host:6379", "RAY_ADDRESS is '...@host:6379'"),
+        ("host", "RAY_ADDRESS is 'host'"),
+        ("host:", "RAY_ADDRESS is 'host:'"),
+        (":6379", "RAY_ADDRESS is ':6379'"),
+        ("host:port", "RAY_ADDRESS is 'host:port'"),
+        ("127.0.0.1:0", "RAY_ADDRESS is '127.0.0.1:0'"),
+        ("127.0.0.1:99999999999", "RAY_ADDRESS is '127.0.0.1:999"),
+        ("no such host.invalid:6379", "cannot be reached"),
+        ("a" * 80 + ".invalid:6379", "cannot be reached"),
+    ],
+)
+def test_addresses_that_are_none(no_ray, monkeypatch, address, message):
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    told = refusal(enter)
+    assert message in told
+    assert "hidden" not in told
+
+
+def test_a_dead_head_and_one_that_is_no_ray(no_ray, monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{free_port()}")
+    assert "cannot be reached (Connection refused)" in refusal(enter)
+    monkeypatch.setattr(reach_module, "ANSWER_S", 3.0)
+    with listener() as address:
+        monkeypatch.setenv("RAY_ADDRESS", address)
+        assert f"what listens at {address} does not answer as a Ray cluster" in refusal(enter)
+
+
+@pytest.mark.long
+def test_who_listens_and_says_nothing_is_given_up_within_half_a_minute(no_ray, monkeypatch):
+    with listener() as address:
+        monkeypatch.setenv("RAY_ADDRESS", address)
+        assert "does not answer as a Ray cluster" in refusal(enter)
+
+
+def test_auto_without_a_cluster(no_ray, monkeypatch, tmp_path):
+    monkeypatch.setenv("RAY_ADDRESS", "auto")
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    monkeypatch.setattr("ray._private.services.find_gcs_addresses", set)
+    assert "RAY_ADDRESS is auto, and no Ray cluster runs on this machine" in refusal(enter)
+    # The one that was started last, and is gone.
+    (tmp_path / "ray").mkdir()
+    (tmp_path / "ray" / "ray_current_cluster").write_text(f"127.0.0.1:{free_port()}")
+    assert "cannot be reached (Connection refused)" in refusal(enter)
+
+
+def test_a_cluster_that_is_there(ray_session, monkeypatch):
+    address = ray.get_runtime_context().gcs_address
+    assert reach(address).rpartition(":")[2] == address.rpartition(":")[2]
+    monkeypatch.setattr("ray._private.services.find_node_ids", lambda: ["00"])
+    assert "has no node on this machine" in problem_of(address)
+    monkeypatch.setattr(ray, "__version__", "1.0")
+    assert "and this is Ray 1.0; both must be the same" in problem_of(address)
+
+
+@pytest.mark.timeout(120)
+def test_nothing_is_written_before_ray_is_reached(no_ray, monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{free_port()}")
+    monkeypatch.chdir(tmp_path)
+    small = ["--scenario", "small", "--env-steps", "100"]
+    for words in (["train"], ["sweep", "--v", "1", "--delta", "0.5"]):
+        assert main([*words, *small, "--out", "out/run"]) == 2
+        (told,) = capsys.readouterr().err.splitlines()
+        assert is_one_sentence(told)
+        assert "cannot be reached (Connection refused)" in told
+    assert "cannot be reached" in refusal(run_search, Search(scenario="small", env_steps=100, out=Path("out/run")))
+    assert not list(tmp_path.iterdir())
+
+
+def test_nothing_is_written_where_ray_does_not_start(no_ray, monkeypatch, tmp_path):
+    def fail(**options):
+        raise Exception("The raylet\nfell over.")
+
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(ray, "init", fail)
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+    for command in (
+        Train(scenario="small", env_steps=100, out=tmp_path / "run"),
+        SweepCommand(scenario="small", v=(1.0,), delta=(0.5,), env_steps=100, out=tmp_path / "run"),
+    ):
+        assert refusal(command.run) == "Ray does not start: The raylet fell over."
+    assert not list(tmp_path.iterdir())
+
+
+def long_folder(tmp_path, length=88):
+    folder = tmp_path / ("x" * max(1, length - len(str(tmp_path)) - 1))
+    folder.mkdir()
+    return folder
+
+
+@pytest.mark.parametrize("variable", ["TMPDIR", "RAY_TMPDIR"])
+def test_a_short_session_folder_is_chosen(monkeypatch, tmp_path, variable):
+    monkeypatch.delenv("RAY_TMPDIR", raising=False)
+    monkeypatch.setenv(variable, "/tmp")
+    assert module._session_folder() == {}
+    monkeypatch.setenv(variable, str(long_folder(tmp_path)))
+    assert module._session_folder() == {"_temp_dir": "/tmp/ray"}
+
+
+def test_the_session_folder_has_room_and_may_be_written(monkeypatch, tmp_path):
+    monkeypatch.setenv("RAY_TMPDIR", "/proc/x")
+    assert module._session_folder() == {"_temp_dir": "/tmp/ray"}
+    monkeypatch.setattr(module, "_OTHER_FOLDERS", ("/proc/y",))
+    told = refusal(module._session_folder)
+    assert "Ray's session folder '/proc/x/ray' cannot be used (No such file or directory), nor /proc/y" in told
+    monkeypatch.setenv("RAY_TMPDIR", "/tmp")
+    usage = shutil.disk_usage("/tmp")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=2**20))
+    assert "it has 1 MiB of room" in refusal(module._session_folder)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(200)
+def test_a_run_with_a_long_folder_for_temporary_files(tmp_path):
+    folder = long_folder(tmp_path)
+    command = [sys.executable, "-m", "meqc_marl.cli", "train", "--scenario", "small", "--set", "horizon=20"]
+    env = {key: value for key, value in os.environ.items() if key not in ("RAY_ADDRESS", "RAY_TMPDIR")}
+    done = subprocess.run(
+        [*command, "--env-steps", "400", "--num-traces", "1", "--out", "run"],
+        cwd=tmp_path,
+        env=env | {"TMPDIR": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=180,
+    )
+    assert done.returncode == 0, done.stderr
+    assert not list((tmp_path / "run").glob("owner.*"))
