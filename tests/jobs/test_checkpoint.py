@@ -266,7 +266,7 @@ def test_a_full_disk_is_one_sentence_whatever_writes(tmp_path, write):
         with pytest.raises(InputError) as told, telling_what_cannot_be_written("checkpoint 'x'"):
             write(tmp_path / "disk" / "file.npz")
     finally:
-        subprocess.run(["umount", str(tmp_path / "disk")], capture_output=True)
+        subprocess.run(["umount", "-l", str(tmp_path / "disk")], capture_output=True)
     assert is_one_sentence(str(told.value)), told.value
 
 
