@@ -6,13 +6,14 @@ policy, kept in a file, and handed whole to the oracle.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
 from meqc_marl.config import Scenario
-from meqc_marl.errors import InputError
+from meqc_marl.errors import InputError, shown
 from meqc_marl.nature.drawing import draw_nature
 from meqc_marl.nature.slot import Equipment, Slot
 
@@ -29,6 +30,10 @@ NATURE = {
 """Arrays [T, E, M] of a trace and how they are kept."""
 EQUIPMENT = tuple(field.name for field in fields(Equipment))
 """Names of what a device owns."""
+BYTES = sum(np.dtype(kind).itemsize for kind in NATURE.values()) + 2 * np.dtype(np.float32).itemsize
+"""Of a device in a slot, its position included."""
+MAX_DEVICE_SLOTS = 30_000_000
+"""Devices times slots times rows of a trace, a gigabyte; whoever rolls policies over it needs some times as much."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +85,12 @@ class Trace:
 
     def row(self, i: int) -> Trace:
         """Row ``i`` alone, E = 1."""
-        nature = {name: getattr(self, name)[:, i : i + 1] for name in (*NATURE, "position_m")}
-        equipment = Equipment(**{name: getattr(self.equipment, name)[i : i + 1] for name in EQUIPMENT})
+        return self.rows(i, i + 1)
+
+    def rows(self, start: int, stop: int) -> Trace:
+        """The rows from ``start`` up to ``stop``."""
+        nature = {name: getattr(self, name)[:, start:stop] for name in (*NATURE, "position_m")}
+        equipment = Equipment(**{name: getattr(self.equipment, name)[start:stop] for name in EQUIPMENT})
         return Trace(**nature, equipment=equipment)
 
     def window(self, start: int, stop: int | None = None) -> Trace:
@@ -112,16 +121,44 @@ def generate_trace(scenario: Scenario, seeds: Sequence[int], episode: int = 0, n
         num_slots: T; the scenario's horizon if None.
     """
     num_slots = scenario.horizon if num_slots is None else num_slots
-    seeds = [_checked_seed(seed) for seed in seeds]
+    check_size(num_slots, len(seeds), scenario.num_devices)
+    seeds = [checked_seed(seed) for seed in seeds]
+    episode = checked_seed(episode, "episode")
     shape = (num_slots, len(seeds), scenario.num_devices)
-    if 0 in shape:
-        raise InputError(f"a trace of {num_slots} slots and {len(seeds)} rows was asked for; both must be at least 1.")
     nature = {name: np.empty(shape, dtype) for name, dtype in NATURE.items()}
     nature["position_m"] = np.empty((*shape, 2), np.float32)
     return Trace(**nature, equipment=draw_nature(scenario, seeds, episode, nature))
 
 
-def _checked_seed(seed: int) -> int:
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-        raise InputError(f"seed is {seed!r}; it must be an integer of at least 0.")
-    return int(seed)
+def check_size(num_slots: int, rows: int, num_devices: int) -> None:
+    """Refuse a trace that holds nothing or more than fits, before any memory is taken for it."""
+    if num_slots < 1 or rows < 1:
+        raise InputError(
+            f"a trace of {shown(num_slots)} slots and {shown(rows)} rows was asked for; both must be at least 1."
+        )
+    device_slots = num_slots * rows * num_devices
+    if device_slots > MAX_DEVICE_SLOTS:
+        raise InputError(
+            f"a trace of {num_slots:.6g} slots, {rows:.6g} rows and {num_devices:,} devices takes "
+            f"{device_slots * BYTES / 1e9:.3g} GB; at most {MAX_DEVICE_SLOTS:,} slots times rows times devices "
+            f"({MAX_DEVICE_SLOTS * BYTES / 1e9:.1f} GB) are allowed."
+        )
+
+
+MAX_SEED = 2**128 - 1
+"""As many bits as numpy's SeedSequence mixes."""
+
+
+def checked_seed(seed: object, name: str = "seed") -> int:
+    """A seed as an integer, also where it is one of another library.
+
+    Raises:
+        InputError: It is no whole number, or negative, or too large.
+    """
+    try:
+        number = -1 if isinstance(seed, (bool, np.bool_)) or getattr(seed, "ndim", 0) else operator.index(seed)  # type: ignore[arg-type]
+    except (TypeError, ValueError, RuntimeError):
+        number = -1
+    if not 0 <= number <= MAX_SEED:
+        raise InputError(f"{name} is {shown(seed)}; it must be an integer of at least 0 and below 2^128.")
+    return number
