@@ -11,16 +11,20 @@ from gymnasium import spaces
 from pettingzoo import ParallelEnv
 
 from meqc_marl.config import Scenario, load_scenario
+from meqc_marl.env.actions import read_actions
 from meqc_marl.env.observation import LIMIT, OBSERVATION_COLUMNS
 from meqc_marl.env.render import draw_disc, slot_table
-from meqc_marl.env.simulator import OffloadingSimulator
-from meqc_marl.errors import InputError
+from meqc_marl.env.simulator import OffloadingSimulator, check_parts
+from meqc_marl.errors import InputError, shown
 from meqc_marl.nature.trace import Trace
 from meqc_marl.nature.trace_file import load_trace
 from meqc_marl.physics.cost import Mode, Outcome
 
 BACKLOG_LIMIT = 100.0
 """Upper bound of the backlog column, log1p(z / V): no run reaches it."""
+
+MAX_AGENTS = 20_000
+"""Each has spaces and dictionaries of its own, a kilobyte or more."""
 
 _OUTCOME = ("mode", "fraction", "latency_s", "energy_j", "cost", "deadline_missed", "deadline_feasible", "qpu_rejected")
 
@@ -106,8 +110,14 @@ class OffloadingParallelEnv(ParallelEnv):
     }
 
     def __init__(self, scenario: Scenario, trace: Trace | None = None, render_mode: str | None = None) -> None:
-        if render_mode not in (None, "ansi", "rgb_array"):
-            raise InputError(f"render_mode is {render_mode!r}; it must be 'ansi', 'rgb_array' or None.")
+        if render_mode is not None and (not isinstance(render_mode, str) or render_mode not in ("ansi", "rgb_array")):
+            raise InputError(f"render_mode is {shown(render_mode)}; it must be 'ansi', 'rgb_array' or None.")
+        check_parts(scenario, trace)
+        if scenario.num_devices > MAX_AGENTS:
+            raise InputError(
+                f"num_devices is {scenario.num_devices:,}; an environment with named agents has at most "
+                f"{MAX_AGENTS:,}, and OffloadingSimulator takes more."
+            )
         if trace is not None and trace.num_envs != 1:
             raise InputError(f"the trace has {trace.num_envs} rows; it must have 1, take one with trace.row(i).")
         self.scenario = scenario
@@ -142,7 +152,7 @@ class OffloadingParallelEnv(ParallelEnv):
         self, actions: Mapping[str, Mapping[str, Any]]
     ) -> tuple[dict[str, np.ndarray], dict[str, float], dict[str, bool], dict[str, bool], dict[str, dict[str, Any]]]:
         """Carry out one slot with an action of every device."""
-        mode, fraction = self._read(actions)
+        mode, fraction = read_actions(self.agents, actions)
         outcome = self._outcome = self.simulator.step(mode, fraction)
         ended = self.simulator.truncated
         columns = [getattr(outcome, name)[0].tolist() for name in _OUTCOME]
@@ -175,53 +185,6 @@ class OffloadingParallelEnv(ParallelEnv):
     def _action_masks(self) -> list[tuple[str, np.ndarray]]:
         admitted = self.simulator.places.qpu_admitted[0].tolist()
         return [(agent, self._masks[qpu].copy()) for agent, qpu in zip(self.possible_agents, admitted, strict=True)]
-
-    def _read(self, actions: Mapping[str, Mapping[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
-        """Actions as arrays [1, M]; anything wrong is looked for agent by agent, which is slow, only then."""
-        try:
-            chosen = [actions[agent] for agent in self.agents]
-            mode = np.array([action["mode"] for action in chosen])
-            fraction = np.array([action["fraction"] for action in chosen], np.float64).reshape(len(self.agents))
-        except (KeyError, TypeError, ValueError, IndexError):
-            _find_mistake(self.agents, actions)
-            raise
-        sound = (
-            len(actions) == mode.size > 0
-            and mode.ndim == 1
-            and mode.dtype.kind in "iu"
-            and mode.min() >= Mode.LOCAL
-            and mode.max() <= Mode.QPU
-            and fraction.min() >= 0.0
-            and fraction.max() <= 1.0
-        )
-        if not sound:
-            _find_mistake(self.agents, actions)
-        return mode.reshape(1, -1), fraction.reshape(1, -1)
-
-
-def _find_mistake(agents: Sequence[str], actions: Mapping[str, Mapping[str, Any]]) -> None:
-    """Raise the sentence for the first mistake in the actions."""
-    if not agents:
-        raise InputError("there is no running episode; call reset() first.")
-    if not isinstance(actions, Mapping):
-        raise InputError(f"actions is a {type(actions).__name__}; it must be a dict with an action for each agent.")
-    for agent in agents:
-        if agent not in actions:
-            raise InputError(f"actions lacks {agent}; it must hold an action for each of the {len(agents)} agents.")
-        action = actions[agent]
-        if not isinstance(action, Mapping):
-            raise InputError(f"action of {agent} is {action!r}; it must be a dict with mode and fraction.")
-        for key in ("mode", "fraction"):
-            if key not in action:
-                raise InputError(f"action of {agent} lacks {key}; it must hold mode and fraction.")
-        mode, fraction = np.asarray(action["mode"]), np.asarray(action["fraction"])
-        if mode.ndim or mode.dtype.kind not in "iu" or not Mode.LOCAL <= int(mode) <= Mode.QPU:
-            raise InputError(f"mode of {agent} is {action['mode']!r}; it must be 0 (local), 1 (CPU) or 2 (QPU).")
-        if fraction.size != 1 or fraction.dtype.kind not in "iuf" or not 0.0 <= float(fraction.item()) <= 1.0:
-            raise InputError(f"fraction of {agent} is {action['fraction']!r}; it must be one number within [0, 1].")
-    for agent in actions:
-        if agent not in agents:
-            raise InputError(f"actions holds '{agent}'; it must be an agent, from {agents[0]} to {agents[-1]}.")
 
 
 def parallel_env(

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from meqc_marl.config import Scenario
 from meqc_marl.env.observation import equipment_columns, observe
-from meqc_marl.errors import InputError
-from meqc_marl.nature.trace import Trace, generate_trace
+from meqc_marl.errors import InputError, shown
+from meqc_marl.nature.trace import Trace, check_size, checked_seed, generate_trace
 from meqc_marl.physics.allocation import allocate, depends_on_actions
 from meqc_marl.physics.cost import Mode, Outcome, PlaceCosts, settle
 from meqc_marl.physics.places import place_costs, price
@@ -40,6 +40,9 @@ class OffloadingSimulator:
     places: PlaceCosts
 
     def __init__(self, scenario: Scenario, num_envs: int = 1, trace: Trace | None = None) -> None:
+        check_parts(scenario, trace)
+        if isinstance(num_envs, (bool, np.bool_)) or not isinstance(num_envs, (int, np.integer)):
+            raise InputError(f"num_envs is {shown(num_envs)}; it must be an integer of at least 1.")
         if trace is not None:
             if trace.num_devices != scenario.num_devices:
                 raise InputError(
@@ -50,6 +53,8 @@ class OffloadingSimulator:
             num_envs = trace.num_envs
         if num_envs < 1:
             raise InputError(f"num_envs is {num_envs}; it must be at least 1.")
+        if trace is None:
+            check_size(scenario.horizon, int(num_envs), scenario.num_devices)
         self.scenario = scenario
         self.num_envs, self.num_devices = num_envs, scenario.num_devices
         self.horizon = scenario.horizon if trace is None else trace.num_slots
@@ -92,7 +97,7 @@ class OffloadingSimulator:
             mode: ``Mode`` of every device, integers [E, M].
             fraction: Share sent away in [0, 1] [E, M]; a remote mode sends at least ``cost.min_fraction``.
         """
-        mode, fraction = np.asarray(mode), np.asarray(fraction)
+        mode, fraction = _as_array("mode", mode), _as_array("fraction", fraction)
         self._check(mode, fraction)
         if depends_on_actions(self.scenario):
             slot = self.trace.slot(self.slot_index)
@@ -109,9 +114,13 @@ class OffloadingSimulator:
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Go on where ``get_state`` was called; a replayed trace must be given to this simulator as well."""
+        if not isinstance(state, Mapping) or not {"seeds", "episode", "slot"} <= set(state):
+            raise InputError(f"state is {shown(state)}; it must be what get_state() gave.")
         seeds = state["seeds"]
         if seeds is None:
             raise InputError("the state is of a simulator without an episode; call reset() instead.")
+        if not 0 <= checked_seed(state["slot"], "slot of the state") <= self.horizon:
+            raise InputError(f"slot of the state is {state['slot']}; it must be from 0 to {self.horizon}.")
         same = seeds == self._seeds and state["episode"] == self._episode and self._trace is not None
         self._seeds, self._episode = self._row_seeds(seeds), int(state["episode"])
         self._begin(redraw=not same)
@@ -120,14 +129,15 @@ class OffloadingSimulator:
     def _row_seeds(self, seed: int | Sequence[int] | None) -> list[int]:
         if seed is None:
             return [int(word) for word in np.random.SeedSequence().generate_state(self.num_envs, np.uint64)]
-        if isinstance(seed, (int, np.integer)):
-            return [int(seed) + row for row in range(self.num_envs)]
-        seeds = [int(one) if isinstance(one, np.integer) else one for one in seed]
-        if len(seeds) != self.num_envs:
+        if isinstance(seed, (str, bytes, Mapping)) or not getattr(seed, "shape", True) or not hasattr(seed, "__len__"):
+            first = checked_seed(seed)
+            return [first + row for row in range(self.num_envs)]
+        several: Any = seed
+        if len(several) != self.num_envs:
             raise InputError(
-                f"seed has {len(seeds)} values; it must be one integer or one for each of the {self.num_envs} rows."
+                f"seed has {len(several)} values; it must be one integer or one for each of the {self.num_envs} rows."
             )
-        return seeds
+        return [checked_seed(one) for one in several]
 
     def _begin(self, redraw: bool = True) -> None:
         if self._replayed is None and redraw:
@@ -171,7 +181,24 @@ class OffloadingSimulator:
             raise InputError(f"mode has type {mode.dtype}; it must be an integer type.")
         if mode.min() < Mode.LOCAL or mode.max() > Mode.QPU:
             raise InputError(f"mode has values from {mode.min()} to {mode.max()}; it must be 0, 1 or 2.")
+        if fraction.dtype.kind not in "iuf":
+            raise InputError(f"fraction has type {fraction.dtype}; it must be a type of numbers.")
         if not (fraction.min() >= 0.0 and fraction.max() <= 1.0):  # false for NaN as well
             raise InputError(
                 f"fraction has values from {fraction.min()} to {fraction.max()}; it must be within [0, 1]."
             )
+
+
+def check_parts(scenario: Scenario, trace: Trace | None) -> None:
+    """Refuse what is no scenario and no trace, such as their names."""
+    if not isinstance(scenario, Scenario):
+        raise InputError(f"scenario is {shown(scenario)}; it must be a Scenario, as load_scenario gives it.")
+    if trace is not None and not isinstance(trace, Trace):
+        raise InputError(f"trace is {shown(trace)}; it must be a Trace, as load_trace gives it.")
+
+
+def _as_array(name: str, values: Any) -> np.ndarray:
+    try:
+        return np.asarray(values)
+    except Exception:  # rows of unequal length, a tensor with a gradient, a stranger's array: each has its own error
+        raise InputError(f"{name} is {shown(values)}; it must be an array of numbers, rows by devices.") from None

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 from pettingzoo.utils import BaseParallelWrapper
 
+from meqc_marl.config import Scenario
 from meqc_marl.env.parallel import OffloadingParallelEnv
+from meqc_marl.errors import InputError, shown
 from meqc_marl.lyapunov.queues import BACKLOG_COLUMN, VirtualQueues, scaled_backlog
 
 
@@ -19,6 +21,8 @@ class LyapunovParallelEnv(BaseParallelWrapper):
     """
 
     def __init__(self, env: OffloadingParallelEnv) -> None:
+        if not isinstance(getattr(env, "scenario", None), Scenario):
+            raise InputError(f"env is {shown(env)}; it must be an OffloadingParallelEnv.")
         super().__init__(env)
         scenario = env.scenario
         self.queues = VirtualQueues(scenario.lyapunov, scenario.cost.deadline_penalty, 1, scenario.num_devices)
