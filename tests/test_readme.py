@@ -35,8 +35,8 @@ def test_commands_that_need_no_training_run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for command in COMMANDS:
         arguments = shlex.split(command)[1:]
-        if arguments[0] in ("compare", "scenario") and "--checkpoints" not in arguments:
-            assert main(arguments + (SMALL if arguments[0] == "compare" else [])) == 0, command
+        if arguments[0] in ("compare", "scenario", "vary") and "--checkpoints" not in arguments:
+            assert main(arguments + (SMALL if arguments[0] in ("compare", "vary") else [])) == 0, command
     assert {path.name for path in tmp_path.iterdir()} == {"real.png", "real.json", "mine.yaml"}
 
 

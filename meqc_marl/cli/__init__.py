@@ -25,6 +25,7 @@ COMMANDS: dict[str, str] = {
     "evaluate": "meqc_marl.cli.evaluate:Evaluate",
     "export": "meqc_marl.cli.export:Export",
     "compare": "meqc_marl.cli.compare:Compare",
+    "vary": "meqc_marl.cli.vary:Vary",
     "scenario": "meqc_marl.cli.scenario:ScenarioCommand",
 }
 """Name to ``module:class``."""

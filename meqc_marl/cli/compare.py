@@ -69,7 +69,7 @@ class Compare:
             check_plot_path(self.plot)
         policies = [make_policy(name, scenario) for name in self.policies]
         trace, seeds = self._trace(scenario)
-        policies += _load_checkpoints(self.checkpoints)
+        policies += load_checkpoints(self.checkpoints)
         if not policies:
             raise InputError(f"policies: none is given; known are {', '.join(POLICIES)}.")
         with show_progress() as progress:
@@ -82,15 +82,15 @@ class Compare:
                 None if self.trace is None else str(self.trace),
                 progress,
             )
+        if self.json is not None:
+            save_json(comparison_json(result), self.json)
+        if self.plot is not None:
+            save_comparison_plot(result, self.plot)
         console = Console()
         for table in comparison_tables(result):
             console.print(table)
         for note in comparison_notes(result):
             console.print(note, highlight=False)
-        if self.json is not None:
-            save_json(comparison_json(result), self.json)
-        if self.plot is not None:
-            save_comparison_plot(result, self.plot)
 
     def _trace(self, scenario: Scenario) -> tuple[Trace, list[int]]:
         if self.trace is not None:
@@ -103,7 +103,8 @@ class Compare:
         return generate_trace(scenario, seeds, num_slots=self.num_slots), seeds
 
 
-def _load_checkpoints(paths: tuple[Path, ...]) -> list[Policy]:
+def load_checkpoints(paths: tuple[Path, ...]) -> list[Policy]:
+    """Trained policies under names that tell them apart."""
     if not paths:
         return []
     from meqc_marl.policies.learned import load_policy  # torch: only who has checkpoints pays for it

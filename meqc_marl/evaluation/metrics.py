@@ -31,7 +31,9 @@ METRICS: dict[str, Metric] = {
     "backlog_max": Metric("", "virtual queue, largest of all slots and devices"),
     "shortfall_bound": Metric("", "final backlog over slots, largest of all devices: bounds Delta - mean fraction"),
     "deadline_missed": Metric("share", "device-slots that missed the deadline (12b)"),
-    "deadline_missed_feasible": Metric("share", "the same among those in which some action meets it"),
+    "deadline_missed_feasible": Metric(
+        "share", "deadlines missed among the device-slots in which some action meets them"
+    ),
     "qpu_rejected": Metric("share", "device-slots that asked for a QPU which did not admit the task (12c)-(12d)"),
     "mode_local": Metric("share", "device-slots computed on the device, where the deadline can be met"),
     "mode_cpu": Metric("share", "whole task on the server's CPU, where the deadline can be met"),
@@ -42,7 +44,9 @@ METRICS: dict[str, Metric] = {
     "objective": Metric("", "drift-plus-penalty (18) of a device in a slot, mean"),
     "reward": Metric("", "shaped reward of a device in a slot, mean"),
     "objective_regret": Metric("relative", "objective above the oracle's in the states visited, of V times cost"),
-    "reward_regret": Metric("relative", "the same with the penalty of missed deadlines"),
+    "reward_regret": Metric(
+        "relative", "reward below the oracle's in the states visited, missed deadlines included, of V times cost"
+    ),
     "gap_to_optimum": Metric("relative", "cost above C_opt(Delta)"),
     "gap_to_oracle": Metric("relative", "cost above the oracle's on the same trace"),
     "shortfall": Metric("", "largest Delta - mean fraction among the devices whose oracle reaches Delta, at least 0"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -26,6 +28,25 @@ def policy_style(name: str, learned: int = 0) -> dict[str, str]:
         hatch = _HATCHES[index] if index < len(_HATCHES) else _SECOND_HATCH
         return {"facecolor": _COLOURS[index % len(_COLOURS)], "hatch": hatch}
     return {"facecolor": _LEARNED[learned % len(_LEARNED)], "hatch": "oo"}
+
+
+_LINES = (
+    ("#0072B2", "o", "-"),
+    ("#D55E00", "s", "--"),
+    ("#009E73", "^", "-."),
+    ("#CC79A7", "D", ":"),
+    ("#E69F00", "v", "-"),
+    ("#56B4E9", "P", "--"),
+    ("#999999", "X", "-."),
+)
+
+
+def line_style(name: str, names: Sequence[str]) -> dict[str, Any]:
+    """Colour, marker and line of a policy among those of a picture, as distinct as they can be, in grey as well."""
+    colour, marker, line = _LINES[names.index(name) % len(_LINES)]
+    if name not in POLICIES:
+        colour = "#000000"
+    return {"color": colour, "marker": marker, "linestyle": line, "markersize": 5}
 
 
 def save_comparison_plot(result: Comparison, path: str | Path) -> None:

@@ -91,11 +91,12 @@ def comparison_notes(result: Comparison) -> list[str]:
     return notes
 
 
-def format_estimate(estimate: Estimate, digits: int = 2) -> str:
-    """``15.13 [15.02, 15.25]``."""
+def format_estimate(estimate: Estimate, digits: int = 2, sign: bool = False) -> str:
+    """``15.13 [15.02, 15.25]``, a difference with its sign."""
+    value = f"{estimate.value:{'+' if sign else ''}.{digits}f}"
     if np.isnan(estimate.low):
-        return f"{estimate.value:.{digits}f}"
-    return f"{estimate.value:.{digits}f} [{estimate.low:.{digits}f}, {estimate.high:.{digits}f}]"
+        return value
+    return f"{value} [{estimate.low:.{digits}f}, {estimate.high:.{digits}f}]"
 
 
 def comparison_json(result: Comparison) -> dict[str, Any]:
