@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 import tyro
 
-from experiments.benchmarks.learner_runs import LearnerRun, load_results, perform_all
+from experiments.benchmarks.learner_runs import load_results, perform_all
+from meqc_marl.config import load_scenario
 from meqc_marl.evaluation.statistics import interquartile_mean
+from meqc_marl.jobs.run import Run
 
 RESULTS = Path(__file__).parents[1] / "results" / "ablation"
 PAPER_DISCOUNT = 0.913
@@ -48,10 +50,16 @@ class Ablation:
     """Print what there is, and train nothing."""
 
 
-def runs(args: Ablation) -> list[LearnerRun]:
+def runs(args: Ablation) -> list[Run]:
     """Seeds outermost, so that an interrupted grid has all options."""
     return [
-        LearnerRun(name=name, scenario="paper", seed=seed, env_steps=args.env_steps, learner=learner)
+        Run(
+            scenario=load_scenario("paper"),
+            seed=seed,
+            env_steps=args.env_steps,
+            learner=learner,
+            labels={"setting": name, "seed": seed},
+        )
         for seed in range(args.seeds)
         for name, learner in OPTIONS.items()
     ]

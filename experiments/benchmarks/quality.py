@@ -12,8 +12,10 @@ from pathlib import Path
 import numpy as np
 import tyro
 
-from experiments.benchmarks.learner_runs import LearnerRun, load_results, perform_all
+from experiments.benchmarks.learner_runs import load_results, perform_all
+from meqc_marl.config import load_scenario
 from meqc_marl.evaluation.statistics import interquartile_mean
+from meqc_marl.jobs.run import Run
 
 RESULTS = Path(__file__).parents[1] / "results" / "quality"
 LONGER = {("paper", 0.1): 2}
@@ -34,16 +36,14 @@ class Quality:
     """Print what there is, and train nothing."""
 
 
-def runs(args: Quality) -> list[LearnerRun]:
+def runs(args: Quality) -> list[Run]:
     """Seeds outermost, so that an interrupted grid has all settings."""
     return [
-        LearnerRun(
-            name=f"{scenario}-v{v:g}",
-            scenario=scenario,
+        Run(
+            scenario=load_scenario(scenario, [f"lyapunov.v={v:g}"]),
             seed=seed,
             env_steps=args.env_steps * LONGER.get((scenario, v), 1),
-            overrides=(f"lyapunov.v={v:g}",),
-            devices=(1_000,),
+            labels={"setting": f"{scenario}-v{v:g}", "seed": seed},
         )
         for seed in range(100, 100 + args.seeds)
         for scenario in ("paper", "fast-folders")
@@ -83,7 +83,7 @@ def table(args: Quality) -> str:
 
 def main(args: Quality) -> None:
     if not args.only_report:
-        perform_all(runs(args), args.out)
+        perform_all(runs(args), args.out, (1_000,))
     print(table(args))
 
 

@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +22,10 @@ from experiments.capacity.trials import StandIn
 from meqc_marl.config import load_scenario
 from meqc_marl.evaluation.grid import grid_points
 from meqc_marl.evaluation.held_out import HELD_OUT_SEED, NUM_TRACES
+from meqc_marl.jobs.configuration import configuration
+from meqc_marl.jobs.run import Run
 from meqc_marl.jobs.session import local_ray, quiet
-from meqc_marl.jobs.study import TrialSpec, run_study
+from meqc_marl.jobs.study import run_study
 from meqc_marl.nature.trace import generate_trace
 from meqc_marl.rl.evaluation import (
     EVALUATION,
@@ -46,8 +47,7 @@ def trial_costs(learner: dict[str, Any], env_steps: int) -> dict[str, float]:
         Iterations, seconds of one (its share of the evaluations included), and megabytes of a checkpoint with a full
         replay buffer.
     """
-    spec = TrialSpec(load_scenario("paper").model_dump(mode="json"), env_steps, 0, learner)
-    config = spec.config()
+    config = configuration(Run(scenario=load_scenario("paper"), env_steps=env_steps, learner=learner))
     iterations = num_iterations(config, env_steps)
     config.callbacks(on_train_result=None)
     quiet()
@@ -97,13 +97,12 @@ def megabytes(folder: Path) -> float:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
 
 
-def tiny_study(trials: int, iterations: int) -> dict[str, TrialSpec]:
+def tiny_study(trials: int, iterations: int) -> dict[str, Run]:
     """Real training of networks that are small, so that what is beside training shows."""
-    scenario = load_scenario("small", ["horizon=50"]).model_dump(mode="json")
-    spec = TrialSpec(scenario, 1, 0, _TINY)
-    budget = iterations * int(spec.config().min_sample_timesteps_per_iteration)
-    names = [f"seed={seed}" for seed in range(trials)]
-    return {name: replace(spec, env_steps=budget, seed=seed, labels={"seed": seed}) for seed, name in enumerate(names)}
+    run = Run(scenario=load_scenario("small", ["horizon=50"]), env_steps=1, learner=_TINY)
+    budget = iterations * int(configuration(run).min_sample_timesteps_per_iteration)
+    given = [{"env_steps": budget, "seed": seed, "labels": {"seed": seed}} for seed in range(trials)]
+    return {f"seed={each['seed']}": run.model_copy(update=each) for each in given}
 
 
 def tiny_trials() -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from experiments.figures.figure import (
+from experiments.figures.data import Claim, Data, best_kind, judge, paired, tell
+from experiments.figures.methods import (
     CPU_CONTINUOUS,
     CPU_DISCRETE,
     HYBRID,
@@ -10,13 +11,7 @@ from experiments.figures.figure import (
     QPU_CONTINUOUS,
     QPU_DISCRETE,
     RANDOM,
-    Claim,
-    Data,
-    best_kind,
-    judge,
     method_of,
-    paired,
-    tell,
 )
 from meqc_marl.evaluation.statistics import (
     Estimate,

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import tyro
 
-from experiments.figures.figure import AS_PRINTED, EXACT_ONLY, RESULTS, SCALES, Data, Figure, judged
+from experiments.figures.data import Data
+from experiments.figures.figure import AS_PRINTED, EXACT_ONLY, SCALES, Figure, judged
+from experiments.figures.run import RESULTS
 from meqc_marl.errors import InputError
 from meqc_marl.files import replacing
 

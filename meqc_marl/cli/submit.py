@@ -70,7 +70,7 @@ class SubmitCommand(SweepOptions):
             return
         from meqc_marl.cluster.archive import save, unpack
         from meqc_marl.cluster.client import JobClient
-        from meqc_marl.jobs.study import SLIVER
+        from meqc_marl.jobs.configuration import SLIVER
 
         client = JobClient(self.address)
         client.check()

@@ -13,21 +13,18 @@ from rich.console import Console
 from meqc_marl.cli.options import LearnerParameters, Overrides, ScenarioSource, at_least, parse_assignments
 from meqc_marl.config import PRESETS, changes, load_scenario
 from meqc_marl.errors import InputError
+from meqc_marl.jobs.run import RAYS_OWN, Placement, Run
 from meqc_marl.report.progress import show_progress, show_trials
 from meqc_marl.uris import check_place
 
 if TYPE_CHECKING:
-    from meqc_marl.jobs.study import TrialRecord, TrialSpec
+    from meqc_marl.jobs.study import TrialRecord
 
 
 REPORT = ("sweep.png", "sweep-points.json", "trials.json")
 """Files that a finished sweep leaves in its storage, beside its trials."""
 REPORT_TOLD = "picture"
 """Begins the line that tells where they are."""
-
-
-RAYS_OWN = ("CPU", "GPU", "memory", "object_store_memory")
-"""Resources that every machine has; they say nothing about where something runs."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +54,7 @@ class SweepOptions:
     autoscaling: bool = False
     """The cluster grows by itself: do not refuse a trial larger than the cluster is now."""
 
-    def study(self) -> dict[str, TrialSpec]:
+    def study(self) -> dict[str, Run]:
         """The trials, all checked.
 
         Raises:
@@ -77,6 +74,7 @@ class SweepOptions:
         scenario = load_scenario(self.scenario, self.overrides)
         learner = parse_assignments("learner", self.learner)
         # Ray takes seconds to import; bad input has been told by now.
+        from meqc_marl.jobs.configuration import configuration
         from meqc_marl.jobs.sweep import sweep_study
         from meqc_marl.rl.config import default_env_steps
 
@@ -85,10 +83,15 @@ class SweepOptions:
         study = sweep_study(
             *(scenario, self.v, self.delta, seeds, budget, learner),
             num_env_runners=self.num_env_runners,
-            learner_resource=self.learner_resource,
         )
-        next(iter(study.values())).config()  # knows which parameters a learner has
+        configuration(next(iter(study.values())))  # knows which parameters a learner has
         return study
+
+    def placement(self) -> Placement:
+        """Where the trials run."""
+        return Placement(
+            learner_resource=self.learner_resource, autoscaling=self.autoscaling, max_failures=self.max_failures
+        )
 
     def words(self) -> list[str]:
         """The options for a machine that does not have the scenario's file: as changes of a preset."""
@@ -133,9 +136,8 @@ class SweepCommand(SweepOptions):
             storage = Storage.open(where)
             records = run_study(
                 *(study, storage.uri, report),
-                max_failures=self.max_failures,
+                placement=self.placement(),
                 resume=self.resume,
-                autoscaling=self.autoscaling,
             )
         with tempfile.TemporaryDirectory() as folder:
             self._report(records, Path(folder))

@@ -21,7 +21,8 @@ from meqc_marl.cli.options import (
 )
 from meqc_marl.config import Scenario, load_scenario
 from meqc_marl.errors import InputError
-from meqc_marl.jobs.run_folder import TrainingRun, check_new_run, load_run
+from meqc_marl.jobs.run import Placement, Run
+from meqc_marl.jobs.run_folder import check_new_run, load_run
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,8 @@ class Train:
         """Train, then compare."""
         self._check_numbers()
         learner = self._learner()
-        scenario, resumed = self._resumed() if self.resume else (self._scenario(), None)
+        resumed = self._resumed() if self.resume else None
+        scenario = self._scenario() if resumed is None else resumed.scenario
         if resumed is None:
             check_new_run(self.out)
         # RLlib takes seconds to import; bad input has been told by now.
@@ -69,17 +71,18 @@ class Train:
         from meqc_marl.report.training_progress import show_training
         from meqc_marl.rl.config import default_env_steps
 
-        run = resumed or TrainingRun(
+        run = resumed or Run(
+            scenario=scenario,
             env_steps=self.env_steps or default_env_steps(scenario),
             seed=self.seed,
             num_env_runners=self.num_env_runners,
             env_runner=self.env_runner,
-            checkpoint_every_s=self.checkpoint_every_s,
             learner=learner,
         )
+        placement = Placement(checkpoint_every_s=self.checkpoint_every_s)
         console = Console()
         with show_training() as report:
-            checkpoint, finished = train(scenario, run, self.out, report, self.resume)
+            checkpoint, finished = train(run, self.out, report, placement=placement, resume=self.resume)
         console.print(f"checkpoint: {checkpoint}", highlight=False, soft_wrap=True)
         if not finished:
             again = f"meqc-marl train --resume --out {shlex.quote(str(self.out))}"
@@ -116,14 +119,14 @@ class Train:
         ]
         return load_scenario(self.scenario, [*self.overrides, *short])
 
-    def _resumed(self) -> tuple[Scenario, TrainingRun]:
+    def _resumed(self) -> Run:
         """What the folder's run was started with; options that ask for something else are refused."""
-        scenario, run = load_run(self.out)
+        run = load_run(self.out)
         given = self.overrides or self.v is not None or self.delta is not None
-        if given and self._scenario() != scenario:
+        if given and self._scenario() != run.scenario:
             raise InputError(f"resume: the run in '{self.out}' has another scenario; leave out --set, --v and --delta.")
         if self.env_steps not in (None, run.env_steps):
             raise InputError(f"resume: the run in '{self.out}' has {run.env_steps:,} env-steps; leave out --env-steps.")
         if (self.learner or self.learner_file) and self._learner() != run.learner:
             raise InputError(f"resume: the run in '{self.out}' has other learner parameters; leave out --learner.")
-        return scenario, run
+        return run

@@ -28,10 +28,12 @@ from meqc_marl.config import load_scenario
 from meqc_marl.dqn_ddpg.algorithm import DQNDDPG
 from meqc_marl.errors import InputError
 from meqc_marl.files import replacing
+from meqc_marl.jobs.configuration import configuration
 from meqc_marl.jobs.lease_callback import StopsWithoutLease, fit
 from meqc_marl.jobs.ownership import owned
+from meqc_marl.jobs.run import Run
 from meqc_marl.jobs.session import local_ray, quiet
-from meqc_marl.jobs.study import TrialSpec, loggers
+from meqc_marl.jobs.tune_callbacks import loggers
 from meqc_marl.rl.evaluation import EVALUATION
 from meqc_marl.rl.tensorboard import env_steps as steps_of
 from meqc_marl.rl.tensorboard import keep_what_is_shown
@@ -81,21 +83,21 @@ class SearchTrial(DQNDDPG):
         return type(cls.__name__, (cls,), {"search": search, "__module__": cls.__module__})
 
     @classmethod
-    def spec(cls, config: dict[str, Any]) -> TrialSpec:
+    def spec(cls, config: dict[str, Any]) -> Run:
         """The training run of drawn parameters."""
         search = cls.search
         learner = {name: value for name, value in config.items() if name in SPACE}
-        scenario = load_scenario(search.scenario).model_dump(mode="json")
-        return TrialSpec(scenario, search.env_steps, search.seed, learner)
+        scenario = load_scenario(search.scenario)
+        return Run(scenario=scenario, env_steps=search.env_steps, seed=search.seed, learner=learner)
 
     def __init__(self, config: Any = None, **kwargs: Any) -> None:
         self._score = math.inf
-        super().__init__(self.spec(config).config(), **kwargs)
+        super().__init__(configuration(self.spec(config)), **kwargs)
 
     @classmethod
     @override(Algorithm)
     def default_resource_request(cls, config: Any) -> Any:
-        return DQNDDPG.default_resource_request(cls.spec(config).config())
+        return DQNDDPG.default_resource_request(configuration(cls.spec(config)))
 
     @override(Algorithm)
     def step(self) -> dict[str, Any]:
@@ -117,7 +119,7 @@ def run_search(search: Search) -> dict[str, Any]:
     """Run what has not finished and return the best parameters."""
     quiet()
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
-    SearchTrial.of(search).spec({}).config()
+    configuration(SearchTrial.of(search).spec({}))
     trainable, folder = SearchTrial.of(search), search.out.resolve()
     check_place(str(folder))
     scenario = load_scenario(search.scenario).model_dump(mode="json")

@@ -1,110 +1,47 @@
-"""Many training runs by Ray Tune: a trial for each, any number at once; a study goes on where it was stopped."""
+"""Many training runs by Ray Tune: a trial for each, any number at once.
+
+A study is in its storage: which trials there are (``study.json``), and each one's newest checkpoint, which tells how
+far it is and how it was evaluated. Whoever gives the command again runs what has not finished, whatever Tune knew of
+it; and a study that is given more trials keeps those it has.
+"""
 
 from __future__ import annotations
 
+import json
 import os
-import tempfile
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow
-import pyarrow.fs
 import ray
 from ray import tune
-from ray.rllib.algorithms.algorithm import Algorithm
-from ray.rllib.utils.annotations import override
-from ray.train._internal.session import _TrainingResult
 from ray.tune.experiment import Trial
-from ray.tune.logger import JsonLoggerCallback, TBXLoggerCallback
-from ray.tune.result import EXPR_RESULT_FILE, TIMESTEPS_TOTAL
-from torch.utils.tensorboard import SummaryWriter
+from ray.tune.result import TIMESTEPS_TOTAL
 
-from meqc_marl.config import Scenario
 from meqc_marl.dqn_ddpg.algorithm import DQNDDPG
 from meqc_marl.errors import InputError
-from meqc_marl.files import telling_what_cannot_be_written
+from meqc_marl.jobs.configuration import configuration
+from meqc_marl.jobs.interrupted import Interrupted
 from meqc_marl.jobs.lease_callback import StopsWithoutLease, fit
 from meqc_marl.jobs.ownership import owned
-from meqc_marl.jobs.trial_checkpoint import Curve, farthest, farthest_sound, last_number, remove_others, seal
+from meqc_marl.jobs.run import Placement, Run
+from meqc_marl.jobs.trial import BUDGET_SPENT, OffloadingTrial, trial_config
+from meqc_marl.jobs.trial_checkpoint import Curve, Sealed, farthest
+from meqc_marl.jobs.tune_callbacks import Report, TellProgress, loggers
 from meqc_marl.policies.folders import POLICY_FOLDER
-from meqc_marl.rl.config import offloading_config
-from meqc_marl.rl.evaluation import (
-    EVALUATION,
-    evaluate_against_oracle,
-    evaluate_while_training,
-    mode_map,
-    num_iterations,
-    policy_of,
-)
-from meqc_marl.rl.tensorboard import (
-    MODE_MAP,
-    SHOWN,
-    env_steps,
-    hparams,
-    hparams_end,
-    keep_what_is_shown,
-    layout,
-    write_hparams,
-)
-from meqc_marl.storage import Storage, read_file, unreadable
+from meqc_marl.rl.evaluation import EVALUATION, num_iterations
+from meqc_marl.storage import Storage, unreadable
 
-_STUDY_FILE = "study.json"
-_TRIALS_FOLDER = "trials"
-_BUDGET_SPENT = "budget_spent"
+TRIALS_FOLDER = "trials"
 CHECKPOINTS = 10
-SLIVER = 0.001
-"""Share of a machine's custom resource that says where something runs, and leaves room for a thousand."""
+"""Of a trial in its life."""
+_STUDY_FILE = "study.json"
+_READERS = 16
 
-Report = Callable[[int, int, int], None]
-"""Told how many trials have finished, run and failed."""
-
-
-@dataclass(frozen=True)
-class TrialSpec:
-    """One training run.
-
-    Attributes:
-        scenario: All fields of the system.
-        env_steps: Budget.
-        seed: Of everything.
-        learner: Parameters of the learner other than the defaults.
-        labels: What tells it from the others, for tables and TensorBoard's hparams.
-        num_env_runners: Remote samplers, a core each; without any the trial samples for itself, and a trial that is
-            interrupted ends as if it had not been.
-        learner_resource: Custom resource of the machines on which its Learner must run; None for any machine.
-    """
-
-    scenario: dict[str, Any]
-    env_steps: int
-    seed: int
-    learner: dict[str, Any] = field(default_factory=dict)
-    labels: dict[str, float | str] = field(default_factory=dict)
-    num_env_runners: int = 0
-    learner_resource: str | None = None
-
-    def config(self) -> Any:
-        """The algorithm's configuration.
-
-        Raises:
-            InputError: If a parameter of the learner is not allowed.
-        """
-        scenario = Scenario.model_validate(self.scenario)
-        config = offloading_config(
-            scenario,
-            env_steps=self.env_steps,
-            seed=self.seed,
-            num_env_runners=self.num_env_runners,
-            learner=self.learner,
-        )
-        if self.learner_resource is not None:  # the Learner is in the trial's main process
-            config.resources(custom_resources_for_main_process={self.learner_resource: SLIVER})
-        evaluate_while_training(config, self.env_steps)
-        return config
-
-
-Study = Mapping[str, TrialSpec]
+Study = Mapping[str, Run]
 """Trials by name; a name is that of a folder."""
 
 
@@ -122,7 +59,7 @@ class TrialRecord:
     """
 
     name: str
-    labels: dict[str, float | str]
+    labels: dict[str, float | int | str]
     seed: int
     env_steps: int
     metrics: dict[str, float]
@@ -131,232 +68,25 @@ class TrialRecord:
     error: str | None = None
 
 
-class OffloadingTrial(DQNDDPG):
-    """A training run as Tune sees it: the trial's name in, metrics and checkpoints out."""
-
-    study: Study
-
-    @classmethod
-    def of(cls, study: Study) -> type[OffloadingTrial]:
-        """The class of a study's trials."""
-        return type(cls.__name__, (cls,), {"study": dict(study), "__module__": cls.__module__})
-
-    @classmethod
-    def spec(cls, config: Mapping[str, Any]) -> TrialSpec:
-        """The training run that a trial's configuration names."""
-        return cls.study[config["trial"]["name"]]
-
-    def __init__(self, config: Any = None, **kwargs: Any) -> None:
-        spec = self.spec(config)
-        self._budget = spec.env_steps
-        self._identity = {"scenario": spec.scenario, "seed": spec.seed, "learner": spec.learner}
-        self._curve: Curve = []
-        self._has_begun = False
-        self._has_ended = False
-        super().__init__(spec.config(), **kwargs)
-
-    @classmethod
-    @override(Algorithm)
-    def default_resource_request(cls, config: Any) -> Any:
-        return DQNDDPG.default_resource_request(cls.spec(config).config())
-
-    @override(Algorithm)
-    def step(self) -> dict[str, Any]:
-        if not self._has_begun:
-            self._go_on()
-        if self._has_ended:
-            steps, metrics = self._curve[-1]
-            return {TIMESTEPS_TOTAL: steps, _BUDGET_SPENT: 1, EVALUATION: metrics}
-        if not self._curve:
-            self._curve.append((0, evaluate_against_oracle(self)))
-        result = super().step()
-        # Tune's loggers take it for the horizontal axis.
-        result[TIMESTEPS_TOTAL] = env_steps(result)
-        result[_BUDGET_SPENT] = int(result[TIMESTEPS_TOTAL] >= self._budget)
-        return result
-
-    @override(Algorithm)
-    def log_result(self, result: dict[str, Any]) -> None:
-        if not self._has_ended:
-            super().log_result(result)  # evaluates
-            if EVALUATION in result:
-                self._curve.append((result[TIMESTEPS_TOTAL], result[EVALUATION]))
-        keep_what_is_shown(result, (_BUDGET_SPENT, EVALUATION))
-
-    @override(Algorithm)
-    def save_checkpoint(self, checkpoint_dir: str) -> Any:
-        with telling_what_cannot_be_written(f"checkpoint '{checkpoint_dir}'"):
-            saved = super().save_checkpoint(checkpoint_dir)
-            folder = Path(checkpoint_dir) / POLICY_FOLDER
-            folder.mkdir()
-            policy_of(self).save(folder)
-            seal(Path(checkpoint_dir), self._last_result, self._curve, self._identity)
-        return saved
-
-    @override(Algorithm)
-    def save(self, checkpoint_dir: str | None = None) -> Any:
-        saved = super().save(checkpoint_dir)
-        remove_others(saved.checkpoint)
-        if self._curve[-1][0] >= self._budget and not self._has_ended:
-            self._write_mode_map()
-        return saved
-
-    @override(Algorithm)
-    def restore(self, checkpoint_path: Any) -> None:
-        """Go on from the trial's own checkpoint that got farthest, whichever Tune names; without any begin anew."""
-        self._go_on()
-
-    def _go_on(self) -> None:
-        self._has_begun = True
-        where = self._storage.storage_filesystem, self._storage.trial_fs_path
-        found = farthest_sound(*where, self._identity)
-        # Tune may count from before; what is there must not be written over.
-        self._storage.current_checkpoint_index = last_number(*where)
-        if found is None:
-            return
-        super().restore(_TrainingResult(found.checkpoint, found.metrics))
-        self._curve = found.curve
-        if found.env_steps >= self._budget:
-            # Its last checkpoint was there before Tune took down that it had ended: only the end is told again.
-            self._has_ended = True
-            self._iteration -= 1
-
-    def _write_mode_map(self) -> None:
-        """A TensorBoard file of its own in the trial's folder: where the trained policy and the oracle compute."""
-        with tempfile.TemporaryDirectory() as folder:
-            with SummaryWriter(folder, filename_suffix=".modes") as writer:
-                writer.add_image(MODE_MAP, mode_map(policy_of(self)), self._curve[-1][0], dataformats="HWC")
-            storage = self._storage
-            pyarrow.fs.copy_files(folder, storage.trial_fs_path, destination_filesystem=storage.storage_filesystem)
-
-
-class BoundedTensorBoard(TBXLoggerCallback):
-    """TensorBoard files of a trial: a training run's scalars under the same names, and what it is trained with.
-
-    Args:
-        job: The kind of job that the trials are of, for the hparams tab.
-    """
-
-    def __init__(self, job: str) -> None:
-        self._job = job
-        self._writers: dict[Trial, SummaryWriter] = {}
-        self._told: dict[Trial, dict[str, Any]] = {}
-
-    @override(TBXLoggerCallback)
-    def log_trial_start(self, trial: Trial) -> None:
-        if trial in self._writers:  # started again after its process died
-            self._writers[trial].close()
-        trial.init_local_path()
-        writer = self._writers[trial] = SummaryWriter(trial.local_path)
-        writer.add_custom_scalars(layout())
-        self._tell_hparams(trial)
-
-    def _tell_hparams(self, trial: Trial) -> None:
-        """Write what the trial is trained with, if that is not there: a population changes it in mid-run."""
-        spec_of = getattr(trial.get_trainable_cls(), "spec", None)
-        if spec_of is None or self._told.get(trial) == trial.config:  # a stand-in for a training run has none
-            return
-        spec: TrialSpec = spec_of(trial.config)
-        write_hparams(Path(trial.local_path), hparams(spec.config(), spec.env_steps, self._job, spec.labels))
-        self._told[trial] = dict(trial.config)
-
-    @override(TBXLoggerCallback)
-    def log_trial_result(self, iteration: int, trial: Trial, result: dict[str, Any]) -> None:
-        if trial not in self._writers:
-            self.log_trial_start(trial)
-        self._tell_hparams(trial)
-        for tag, value in result[SHOWN].items():
-            self._writers[trial].add_scalar(tag, value, result[TIMESTEPS_TOTAL])
-        self._writers[trial].flush()
-
-    @override(TBXLoggerCallback)
-    def log_trial_end(self, trial: Trial, failed: bool = False) -> None:
-        if (writer := self._writers.pop(trial, None)) is not None:
-            if not failed:  # TensorBoard believes the first end, and one that failed may be tried again
-                writer.file_writer.add_summary(hparams_end())  # type: ignore[attr-defined]
-            writer.close()
-
-
-class _JsonLog(JsonLoggerCallback):
-    """``result.json``, which Tune begins anew where a sweep goes on: what is in the storage stays at its head."""
-
-    @override(JsonLoggerCallback)
-    def log_trial_start(self, trial: Trial) -> None:
-        trial.init_local_path()
-        log = Path(trial.local_path, EXPR_RESULT_FILE)
-        if not log.exists():
-            stored = f"{trial.storage.trial_fs_path}/{EXPR_RESULT_FILE}"
-            log.write_bytes(read_file(trial.storage.storage_filesystem, stored) or b"")
-        super().log_trial_start(trial)
-
-
-def loggers(job: str) -> list[tune.Callback]:
-    """What a trial of a kind of job leaves in its folder: TensorBoard files and ``result.json``; Tune adds no more."""
-    os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
-    return [BoundedTensorBoard(job), _JsonLog()]
-
-
-class _Progress(tune.Callback):
-    """Tells how far the study is; gives its trials as many failures as this process allows, and none yet.
-
-    Tune stores its callbacks and the trials' failures and brings them back; what is set here belongs to the process.
-    """
-
-    report: Report | None = None
-    max_failures = 0
-    counts_anew = False
-
-    @override(tune.Callback)
-    def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
-        if _Progress.counts_anew:
-            _Progress.counts_anew = False
-            for trial in trials:
-                trial.run_metadata.num_failures = 0
-
-    def _tell(self, trials: list[Trial]) -> None:
-        if _Progress.report is not None:
-            states = [trial.status for trial in trials]
-            _Progress.report(*(states.count(kind) for kind in (Trial.TERMINATED, Trial.RUNNING, Trial.ERROR)))
-
-    @override(tune.Callback)
-    def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        # Tune makes the trials of a large study in time, as the first command said.
-        trial.max_failures = _Progress.max_failures
-        self._tell(trials)
-
-    @override(tune.Callback)
-    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        self._tell(trials)
-
-    @override(tune.Callback)
-    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        self._tell(trials)
-
-    @override(tune.Callback)
-    def on_experiment_end(self, trials: list[Trial], **info: Any) -> None:
-        self._tell(trials)
-
-
 def run_study(
     study: Study,
     where: Path | str,
     report: Report | None = None,
     *,
-    max_failures: int = 3,
+    placement: Placement | None = None,
     resume: bool = True,
-    autoscaling: bool = False,
+    job: str = "sweep",
     trainable: type[tune.Trainable] | None = None,
 ) -> list[TrialRecord]:
     """Run the trials that have not finished yet; a trial that was interrupted goes on from its checkpoint.
 
     Args:
-        study: The trials. The storage remembers them: another study is refused.
+        study: The trials. The storage remembers them: another run under the name of one is refused, more are added.
         where: Where everything goes: a folder, or a bucket by URI; every node of a cluster must reach it.
         report: Called when a trial starts or ends, to show progress.
-        max_failures: Times that a trial whose process or machine dies is started again from its checkpoint; counted
-            from this call on.
+        placement: Where and how the trials run.
         resume: Go on with what is there; otherwise it is refused.
-        autoscaling: The cluster may grow, so a trial larger than it is now is not refused.
+        job: Kind of the job that the trials are of, for TensorBoard's hparams.
         trainable: What a trial runs, where that is not training (to measure all the rest).
 
     Returns:
@@ -365,83 +95,126 @@ def run_study(
     Raises:
         InputError: If the storage cannot be written or holds another study, a learner's parameter is not allowed, or
             the cluster is too small for a trial.
-        KeyboardInterrupt: If it was interrupted; the same call goes on.
+        Interrupted: If it was interrupted; the same call goes on.
     """
-    configs = [spec.config() for spec in study.values()]
-    if not autoscaling:
-        _check_size(configs)
+    placement = placement or Placement()
+    configs = [configuration(run, placement) for run in study.values()]
+    if not placement.autoscaling:
+        check_size(configs)
     storage = Storage.open(where)
     with owned(storage, "study"):
         _begin(storage, study, resume)
-        return _run(study, configs, storage, report, max_failures, trainable or OffloadingTrial.of(study))
+        every = max(1, num_iterations(configs[0], next(iter(study.values())).env_steps) // CHECKPOINTS)
+        return _run(study, storage, report, placement, run_config(storage, job, placement, every), trainable)
 
 
 def _run(
     study: Study,
-    configs: list[Any],
     storage: Storage,
     report: Report | None,
-    max_failures: int,
-    trainable: type[tune.Trainable],
+    placement: Placement,
+    config: tune.RunConfig,
+    trainable: type[tune.Trainable] | None,
 ) -> list[TrialRecord]:
-    _Progress.report, _Progress.max_failures, _Progress.counts_anew = report, max_failures, True
-    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the new output prints whatever the verbosity
-    space = {"trial": tune.grid_search([{"name": name, **spec.labels} for name, spec in study.items()])}
-    path = storage.uri_of(_TRIALS_FOLDER)
-    if tune.Tuner.can_restore(path):
-        tuner = tune.Tuner.restore(path, trainable=trainable, param_space=space, resume_errored=True)
-    else:
-        first = next(iter(study.values()))
+    there = how_far(storage, study)
+    left = {name: run for name, run in study.items() if not _has_finished(there[name], run)}
+    done = len(study) - len(left)
+    results: dict[str, Any] = {}
+    if left:
+        if report is not None:
+            config.callbacks.append(TellProgress(lambda finished, *others: report(done + finished, *others)))
         tuner = tune.Tuner(
-            trainable,
-            param_space=space,
-            tune_config=tune.TuneConfig(trial_name_creator=_name, trial_dirname_creator=_name),
-            run_config=tune.RunConfig(
-                name=_TRIALS_FOLDER,
-                storage_path=storage.uri,
-                stop={_BUDGET_SPENT: 1},
-                failure_config=tune.FailureConfig(max_failures=max_failures),
-                checkpoint_config=tune.CheckpointConfig(
-                    checkpoint_frequency=max(1, num_iterations(configs[0], first.env_steps) // CHECKPOINTS),
-                    checkpoint_at_end=True,  # and the trial keeps one (see trial_checkpoint)
-                ),
-                callbacks=[*loggers("sweep"), _Progress(), StopsWithoutLease()],
-                verbose=0,
-            ),
+            trainable or OffloadingTrial,
+            param_space=_param_space(left, placement),
+            tune_config=tune.TuneConfig(trial_name_creator=trial_name, trial_dirname_creator=trial_name),
+            run_config=config,
         )
-    results = {Path(result.path).name: result for result in fit(tuner)}
+        results = {Path(result.path).name: result for result in fit(tuner)}
+    elif report is not None:
+        report(done, 0, 0)
     # Interrupted, Tune returns what there is: a trial that has neither failed nor spent its budget is not a result.
-    for name in study:
-        result = results.get(name)
-        if result is None or (not result.error and not (result.metrics or {}).get(_BUDGET_SPENT)):
-            raise KeyboardInterrupt
-    return [_record(name, spec, results[name], storage) for name, spec in study.items()]
+    if any(name not in results or not _is_over(results[name]) for name in left):
+        raise _interrupted(storage, study)
+    ended = how_far(storage, left)
+    return [_record(name, run, results.get(name), ended.get(name, there[name])) for name, run in study.items()]
 
 
-def _name(trial: Trial) -> str:
+def run_config(storage: Storage, job: str, placement: Placement, checkpoint_every: int) -> tune.RunConfig:
+    """How Tune runs the trials of a study, each of which keeps its own newest checkpoint."""
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the new output prints whatever the verbosity
+    return tune.RunConfig(
+        name=TRIALS_FOLDER,
+        storage_path=storage.uri,
+        stop={BUDGET_SPENT: 1},
+        failure_config=tune.FailureConfig(max_failures=placement.max_failures),
+        checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=checkpoint_every, checkpoint_at_end=True),
+        callbacks=[*loggers(job), StopsWithoutLease()],
+        verbose=0,
+    )
+
+
+def trial_name(trial: Trial) -> str:
+    """Of a trial and of its folder."""
     name: str = trial.config["trial"]["name"]
     return name
 
 
-def _record(name: str, spec: TrialSpec, result: Any, storage: Storage) -> TrialRecord:
+def how_far(storage: Storage, study: Study) -> dict[str, Sealed | None]:
+    """The whole checkpoint of each trial that got farthest; None where there is none.
+
+    Raises:
+        InputError: If the storage cannot be read.
+    """
+    folder = f"{storage.root}/{TRIALS_FOLDER}"
     try:
-        last = farthest(storage.filesystem, result.path)
+        with ThreadPoolExecutor(_READERS) as pool:
+            found = pool.map(lambda name: farthest(storage.filesystem, f"{folder}/{name}"), study)
+            return dict(zip(study, found, strict=True))
     except (OSError, pyarrow.ArrowException) as error:
         raise unreadable(storage.uri, error) from error
-    metrics = result.metrics or {}
+
+
+def _has_finished(found: Sealed | None, run: Run) -> bool:
+    return found is not None and found.env_steps >= run.env_steps
+
+
+def _is_over(result: Any) -> bool:
+    return bool(result.error or (result.metrics or {}).get(BUDGET_SPENT))
+
+
+def _param_space(study: Study, placement: Placement) -> dict[str, Any]:
+    trials = [trial_config(name, run, placement)["trial"] for name, run in study.items()]
+    return {"trial": tune.grid_search(trials)}
+
+
+def _interrupted(storage: Storage, study: Study) -> Interrupted:
+    found = how_far(storage, study)
+    finished = sum(_has_finished(found[name], run) for name, run in study.items())
+    begun = sum(each is not None for each in found.values())
+    return Interrupted(
+        f"{finished} of {len(study)} trials have finished, {begun - finished} are halfway, with a checkpoint; "
+        "the same command goes on."
+    )
+
+
+def _record(name: str, run: Run, result: Any, last: Sealed | None) -> TrialRecord:
+    metrics = (result.metrics or {}) if result is not None else {}
+    if result is None and last is not None and last.curve:  # it had finished before
+        steps, evaluation = last.curve[-1]
+        metrics = {TIMESTEPS_TOTAL: steps, EVALUATION: evaluation}
     return TrialRecord(
         name=name,
-        labels=spec.labels,
-        seed=spec.seed,
+        labels=run.labels,
+        seed=run.seed,
         env_steps=int(metrics.get(TIMESTEPS_TOTAL, 0)),
         metrics=metrics.get(EVALUATION, {}),
         curve=last.curve if last else [],
         policy=f"{last.checkpoint.path}/{POLICY_FOLDER}" if last else None,
-        error=str(result.error).strip().splitlines()[-1] if result.error else None,
+        error=str(result.error).strip().splitlines()[-1] if result is not None and result.error else None,
     )
 
 
-def _check_size(configs: Iterable[Any]) -> None:
+def check_size(configs: Iterable[Any]) -> None:
     """Refuse a trial that the cluster has no room for: Tune would wait for ever."""
     if not ray.is_initialized():
         return
@@ -455,6 +228,11 @@ def _check_size(configs: Iterable[Any]) -> None:
             f"a trial needs {needed['CPU']:g} CPUs and the cluster has {there.get('CPU', 0.0):g}; give it fewer "
             "EnvRunners (--num-env-runners), or say that the cluster grows (--autoscaling)."
         )
+    if needed.get("GPU", 0.0) > there.get("GPU", 0.0):
+        raise InputError(
+            f"a trial needs {needed['GPU']:g} GPUs and the cluster has {there.get('GPU', 0.0):g}; give it fewer "
+            "(--gpus), or say that the cluster grows (--autoscaling)."
+        )
     for name, amount in needed.items():
         if amount > there.get(name, 0.0):
             raise InputError(
@@ -464,11 +242,15 @@ def _check_size(configs: Iterable[Any]) -> None:
 
 
 def _begin(storage: Storage, study: Study, resume: bool) -> None:
-    """Store what is studied, or check that it is what was begun there."""
-    specs = {name: asdict(spec) for name, spec in study.items()}
-    for spec in specs.values():
-        del spec["learner_resource"]  # where it runs may change
-    if storage.holds(_STUDY_FILE, specs, "other trials") and not resume:
+    """Write down what is studied, beside what was; refuse what is not the same under a name that is there."""
+    before = storage.read_named(_STUDY_FILE)
+    known: dict[str, Any] = {} if before is None else json.loads(before)
+    given = {name: run.model_dump(mode="json") for name, run in study.items()}
+    if any(name in known and known[name] != run for name, run in given.items()):
+        raise InputError(f"output folder '{storage.shown}' holds other trials; name another folder.")
+    if known and not resume:
         raise InputError(
-            f"output folder '{storage.uri}' holds these trials already; name another, or go on (--resume)."
+            f"output folder '{storage.shown}' holds these trials already; name another, or go on (--resume)."
         )
+    if given.keys() - known.keys():
+        storage.write(_STUDY_FILE, json.dumps(known | given, indent=1).encode())

@@ -7,7 +7,7 @@ from typing import Any
 
 from meqc_marl.config import Scenario, load_scenario
 from meqc_marl.errors import InputError
-from meqc_marl.jobs.study import TrialSpec
+from meqc_marl.jobs.run import Run
 
 
 def sweep_study(
@@ -18,8 +18,7 @@ def sweep_study(
     env_steps: int,
     learner: dict[str, Any] | None = None,
     num_env_runners: int = 0,
-    learner_resource: str | None = None,
-) -> dict[str, TrialSpec]:
+) -> dict[str, Run]:
     """The trials of a grid.
 
     Args:
@@ -29,7 +28,6 @@ def sweep_study(
         env_steps: Budget of a trial.
         learner: Parameters of the learner other than the defaults.
         num_env_runners: Remote samplers of a trial.
-        learner_resource: Custom resource of the machines on which Learners must run.
 
     Raises:
         InputError: If a value is not allowed, or one is given twice.
@@ -42,13 +40,12 @@ def sweep_study(
         for at_delta in delta:
             here = load_scenario(scenario, [f"lyapunov.v={at_v!r}", f"lyapunov.delta={at_delta!r}"])
             for seed in seeds:
-                study[f"v={at_v!r},delta={at_delta!r},seed={seed}"] = TrialSpec(
-                    scenario=here.model_dump(mode="json"),
+                study[f"v={at_v!r},delta={at_delta!r},seed={seed}"] = Run(
+                    scenario=here,
                     env_steps=env_steps,
                     seed=seed,
                     learner=learner or {},
                     labels={"v": at_v, "delta": at_delta, "seed": seed},
                     num_env_runners=num_env_runners,
-                    learner_resource=learner_resource,
                 )
     return study

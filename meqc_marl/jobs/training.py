@@ -16,16 +16,16 @@ import ray
 from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME
 from torch.utils.tensorboard import SummaryWriter
 
-from meqc_marl.config import Scenario
 from meqc_marl.dqn_ddpg.algorithm import DQNDDPG
 from meqc_marl.files import unwritable
 from meqc_marl.jobs.checkpoint import newest_whole, remove_incomplete, save_checkpoint
+from meqc_marl.jobs.configuration import configuration
 from meqc_marl.jobs.ownership import Lease, owned
-from meqc_marl.jobs.run_folder import TrainingRun, begin_run
+from meqc_marl.jobs.run import Placement, Run
+from meqc_marl.jobs.run_folder import begin_run
 from meqc_marl.jobs.session import local_ray, quiet
 from meqc_marl.policies.folders import list_checkpoints
-from meqc_marl.rl.config import offloading_config
-from meqc_marl.rl.evaluation import EVALUATION, evaluate_while_training, mode_map, policy_of
+from meqc_marl.rl.evaluation import EVALUATION, mode_map, policy_of
 from meqc_marl.rl.tensorboard import MODE_MAP, env_steps, hparams, hparams_end, layout, scalars, write_hparams
 from meqc_marl.storage import Storage
 
@@ -40,19 +40,20 @@ class Progress:
 
 
 def train(
-    scenario: Scenario,
-    run: TrainingRun,
+    run: Run,
     folder: Path,
     report: Callable[[Progress], None] = lambda progress: None,
+    *,
+    placement: Placement | None = None,
     resume: bool = False,
 ) -> tuple[Path, bool]:
     """Train a policy.
 
     Args:
-        scenario: The system.
-        run: Budget, seed and workers.
+        run: What is trained.
         folder: Where TensorBoard files, checkpoints and ``scenario.yaml`` go.
         report: Called after every iteration.
+        placement: Where and how it runs.
         resume: Go on from the newest checkpoint in the folder, with the ``run`` that :func:`load_run` finds there.
 
     Returns:
@@ -65,33 +66,35 @@ def train(
     folder = folder.resolve()
     if not ray.is_initialized():
         quiet()
-    config = _config(scenario, run)  # bad parameters are told before anything is written
+    placement = placement or Placement()
+    config = configuration(run, placement)  # bad parameters are told before anything is written
     with local_ray(run.num_env_runners), owned(Storage.open(folder), "run") as lease:
         if not resume:
-            begin_run(folder, scenario, run)
+            begin_run(folder, run)
         remove_incomplete(folder)
-        identity = run.identity(scenario)
+        identity = run.identity()
         checkpoint = newest_whole(folder, identity)
         # A run that was killed before its first checkpoint begins again.
-        algorithm = DQNDDPG.from_checkpoint(str(checkpoint)) if checkpoint else _build(config, run)
+        algorithm = DQNDDPG.from_checkpoint(str(checkpoint)) if checkpoint else config.build_algo()
         try:
 
             def save() -> Path:
                 policy = policy_of(algorithm)
                 return save_checkpoint(algorithm, policy, folder, belongs_to=identity, guard=lease.check)
 
-            return _loop(algorithm, run, folder, report, lease, save)
+            return _loop(algorithm, run, folder, report, lease, save, placement.checkpoint_every_s)
         finally:
             algorithm.stop()
 
 
 def _loop(
     algorithm: DQNDDPG,
-    run: TrainingRun,
+    run: Run,
     folder: Path,
     report: Callable[[Progress], None],
     lease: Lease,
     save: Callable[[], Path],
+    checkpoint_every_s: float,
 ) -> tuple[Path, bool]:
     steps = int(algorithm.metrics.peek((ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME), default=0))
     if steps >= run.env_steps:
@@ -109,7 +112,7 @@ def _loop(
             values = scalars(result)
             write(values, steps, mode_map(policy_of(algorithm)) if EVALUATION in result else None)
             report(Progress(steps, run.env_steps, values))
-            if time.monotonic() - saved_at > run.checkpoint_every_s:
+            if time.monotonic() - saved_at > checkpoint_every_s:
                 checkpoint = save()
                 saved_at = time.monotonic()
         checkpoint = checkpoint or save()
@@ -162,23 +165,6 @@ def _curves(folder: Path, first_step: int, session: dict[str, Any]) -> Iterator[
         with suppress(OSError):
             # It would raise again what stopped training, or lose the last few points; the checkpoint is what counts.
             writer.close()
-
-
-def _config(scenario: Scenario, run: TrainingRun) -> Any:
-    return offloading_config(
-        scenario,
-        env_steps=run.env_steps,
-        seed=run.seed,
-        num_env_runners=run.num_env_runners,
-        env_runner=run.env_runner,  # type: ignore[arg-type]
-        learner=run.learner,
-    )
-
-
-def _build(config: Any, run: TrainingRun) -> DQNDDPG:
-    evaluate_while_training(config, run.env_steps)
-    algorithm: DQNDDPG = config.build_algo()
-    return algorithm
 
 
 @contextmanager

@@ -14,7 +14,8 @@ import pytest
 from meqc_marl.cli import main
 from meqc_marl.config import load_scenario
 from meqc_marl.errors import InputError
-from meqc_marl.jobs.run_folder import TrainingRun, begin_run
+from meqc_marl.jobs.run import Run
+from meqc_marl.jobs.run_folder import begin_run
 from meqc_marl.policies.folders import list_checkpoints
 
 TRAIN = [sys.executable, "-m", "meqc_marl.cli", "train"]
@@ -110,7 +111,7 @@ def test_kill_interrupt_resume_evaluate(tmp_path):
     killed = list_checkpoints(tmp_path / "run")[-1]
     (tmp_path / "run" / ".incomplete-x").mkdir()
 
-    process = start(["--resume", "--out", "run"], tmp_path)
+    process = start(["--resume", "--checkpoint-every-s", "0", "--out", "run"], tmp_path)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -175,12 +176,12 @@ def test_bad_input_is_told_in_one_sentence(arguments, words, tmp_path, monkeypat
     ],
 )
 def test_resume_refuses_another_scenario_or_budget(arguments, words, tmp_path, monkeypatch, capsys):
-    def train(*args):
+    def train(*args, **kwargs):
         raise InputError("no Ray today.")
 
     monkeypatch.setattr("meqc_marl.jobs.training.train", train)
     scenario = load_scenario("small", ["horizon=20", "lyapunov.v=3"])
-    begin_run(tmp_path / "run", scenario, TrainingRun(env_steps=5_000))
+    begin_run(tmp_path / "run", Run(scenario=scenario, env_steps=5_000))
     assert main(["train", "--resume", "--out", str(tmp_path / "run"), *arguments]) == 2
     err = capsys.readouterr().err
     assert words in err

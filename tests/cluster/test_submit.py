@@ -33,7 +33,7 @@ def test_the_command_for_the_cluster_is_the_same_sweep(tmp_path):
     ):
         there = parsed(shlex.split(shlex.join([*options.words(), "--storage", "s3://b/x", "--resume"])))
         assert there.study() == options.study()
-        assert (there.max_failures, there.autoscaling) == (options.max_failures, options.autoscaling)
+        assert there.placement() == options.placement()
         assert (there.storage, there.resume) == ("s3://b/x", True)
 
 

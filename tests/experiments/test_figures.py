@@ -9,20 +9,11 @@ import numpy as np
 import pytest
 
 from experiments.figures.claims import learned_near_exact, ours_best_everywhere, ranking
-from experiments.figures.figure import (
-    AS_PRINTED,
-    HYBRID,
-    METHODS,
-    RANDOM,
-    SCALES,
-    Data,
-    FigureOptions,
-    Scale,
-    Setting,
-    _trials,
-    as_printed,
-    run_figure,
-)
+from experiments.figures.data import Data
+from experiments.figures.figure import AS_PRINTED, SCALES, Scale, Setting, as_printed
+from experiments.figures.methods import HYBRID, METHODS, RANDOM
+from experiments.figures.run import FigureOptions, run_figure
+from experiments.figures.trials import figure_trials
 from meqc_marl.config import load_scenario
 from meqc_marl.errors import InputError
 from meqc_marl.evaluation.held_out import HELD_OUT_SEED
@@ -150,13 +141,13 @@ def test_a_setting_without_training_is_left_out_of_what_is_learned():
 def test_where_methods_are_trained():
     figure = figure_of("6")
     few, all_of_them = SCALES["quick"], SCALES["paper"]
-    at_quick = dict(_trials(figure, figure.settings, few))
+    at_quick = dict(figure_trials(figure, figure.settings, few))
     by_method = Counter((spec.labels["method"], spec.labels["x"]) for spec in at_quick.values())
     assert by_method == {
         **{(HYBRID.name, x): few.seeds for x in (0.0, 0.5, 0.7, 0.9, 1.0)},
         **{(name, 0.0): few.seeds for name in figure.fixed if name != RANDOM.name},
     }
-    at_paper = Counter(spec.labels["x"] for spec in dict(_trials(figure, figure.settings, all_of_them)).values())
+    at_paper = Counter(spec.labels["x"] for spec in dict(figure_trials(figure, figure.settings, all_of_them)).values())
     assert set(at_paper) == {setting.x for setting in figure.settings}
 
 

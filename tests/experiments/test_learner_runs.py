@@ -8,16 +8,18 @@ import pytest
 from experiments.benchmarks.ablation import OPTIONS, Ablation
 from experiments.benchmarks.ablation import runs as ablation_runs
 from experiments.benchmarks.ablation import table as ablation_table
-from experiments.benchmarks.learner_runs import LearnerRun, perform
+from experiments.benchmarks.learner_runs import file_of, perform
 from experiments.benchmarks.quality import Quality, table
 from experiments.benchmarks.quality import runs as quality_runs
 from meqc_marl.config import load_scenario
+from meqc_marl.jobs.run import Run
 from meqc_marl.rl.config import offloading_config
 
 
 def test_a_run_is_trained_and_evaluated_on_other_numbers_of_devices_too(ray_session):
-    run = LearnerRun("x", "small", 1, 600, ("horizon=20",), {"critic": "separate", "hidden": [16, 16]}, (40,))
-    result = perform(run)
+    learner = {"critic": "separate", "hidden": [16, 16]}
+    run = Run(scenario=load_scenario("small", ["horizon=20"]), env_steps=600, seed=1, learner=learner)
+    result = perform(run, (40,))
     assert result["run"]["learner"] == run.learner
     for where in (result["held_out"], result["held_out_devices"][40]):
         assert np.isfinite(list(where.values())).all()
@@ -44,7 +46,7 @@ def stored(runs, folder, metric):
             "held_out_devices": {"1000": held_out},
             "training_s": 100.0,
         }
-        run.file(folder).write_text(json.dumps(result))
+        file_of(run, folder).write_text(json.dumps(result))
 
 
 def test_tables_show_interquartile_means_of_what_is_stored(tmp_path):

@@ -2,8 +2,9 @@ import json
 
 import pytest
 
-from experiments.figures.figure import AS_PRINTED, RESULTS
+from experiments.figures.figure import AS_PRINTED
 from experiments.figures.ledger import BEGIN, END, README, ledger, put
+from experiments.figures.run import RESULTS
 from meqc_marl.errors import InputError
 
 

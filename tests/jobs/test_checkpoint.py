@@ -9,7 +9,6 @@ import shutil
 import signal
 import stat
 import subprocess
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,13 +25,13 @@ from meqc_marl.errors import InputError
 from meqc_marl.files import check_folder, replacing, telling_what_cannot_be_written
 from meqc_marl.jobs.checkpoint import flaw_of, newest_whole, remove_incomplete, save_checkpoint
 from meqc_marl.jobs.manifest import describe, first_difference, sealed, unsealed
-from meqc_marl.jobs.run_folder import TrainingRun
+from meqc_marl.jobs.run import Run
 from meqc_marl.policies.folders import list_checkpoints
 from tests.sentences import is_one_sentence
 
-RUN = TrainingRun(env_steps=100, seed=1, learner={"hidden": (8, 8)})
+RUN = Run(scenario=load_scenario("small"), env_steps=100, seed=1, learner={"hidden": (8, 8)})
 SMALL = load_scenario("small")
-MINE = RUN.identity(SMALL)
+MINE = RUN.identity()
 
 
 class Saver:
@@ -72,7 +71,7 @@ def test_the_newest_is_found_and_nothing_is_said(run_folder):
     assert passing_over(run_folder) == ("checkpoint_000010", [])
     assert newest_whole(run_folder / "learner", MINE) is None
     # The budget and the samplers may change, a seed may not.
-    assert passing_over(run_folder, replace(RUN, env_steps=5, num_env_runners=3).identity(SMALL))[1] == []
+    assert passing_over(run_folder, RUN.model_copy(update={"env_steps": 5, "num_env_runners": 3}).identity())[1] == []
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "grow", "gone", "empty", "a folder"])
@@ -127,11 +126,17 @@ def test_a_flipped_bit_anywhere_is_noticed(tmp_path_factory, data):
 @pytest.mark.parametrize(
     ("other", "difference"),
     [
-        (RUN.identity(load_scenario("small", ["num_devices=15"])), "scenario.num_devices is 15, not 3"),
-        (RUN.identity(load_scenario("small", ["lyapunov.v=7"])), "scenario.lyapunov.v is 7.0, not 1.0"),
-        (replace(RUN, seed=2).identity(SMALL), "seed is 2, not 1"),
-        (replace(RUN, env_runner="stock").identity(SMALL), 'env_runner is "stock", not "batched"'),
-        (replace(RUN, learner={}).identity(SMALL), "learner.hidden is null, not [8, 8]"),
+        (
+            RUN.model_copy(update={"scenario": load_scenario("small", ["num_devices=15"])}).identity(),
+            "scenario.num_devices is 15, not 3",
+        ),
+        (
+            RUN.model_copy(update={"scenario": load_scenario("small", ["lyapunov.v=7"])}).identity(),
+            "scenario.lyapunov.v is 7.0, not 1.0",
+        ),
+        (RUN.model_copy(update={"seed": 2}).identity(), "seed is 2, not 1"),
+        (RUN.model_copy(update={"env_runner": "stock"}).identity(), 'env_runner is "stock", not "batched"'),
+        (RUN.model_copy(update={"learner": {}}).identity(), "learner.hidden is null, not [8, 8]"),
         ({}, "env_runner is null"),
     ],
 )

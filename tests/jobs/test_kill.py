@@ -14,6 +14,7 @@ from meqc_marl.policies.folders import list_checkpoints
 
 KILLS = 20
 TRAIN = [sys.executable, "-m", "meqc_marl.cli", "train", "--out", "run"]
+AGAIN = ["--resume", "--checkpoint-every-s", "0"]
 NEW = [
     *("--scenario", "small", "--set", "horizon=20", "--env-steps", "160000", "--num-traces", "1"),
     *("--checkpoint-every-s", "0", "--learner", "hidden=[32,32]"),
@@ -50,7 +51,7 @@ def test_twenty_kills_change_nothing(tmp_path, ray_session):
     rng, kills, halves, resumed_from = np.random.default_rng(0), 0, 0, []
     while kills < KILLS:
         found = list_checkpoints(killed / "run")
-        process = train(killed, ["--resume"] if (killed / "run" / "run.json").exists() else NEW)
+        process = train(killed, AGAIN if (killed / "run" / "run.json").exists() else NEW)
         # It starts for some seconds, and then saves all the time: the moment is drawn after its first checkpoint.
         while list_checkpoints(killed / "run")[-1:] == found[-1:] and process.poll() is None:
             time.sleep(0.02)
@@ -62,7 +63,7 @@ def test_twenty_kills_change_nothing(tmp_path, ray_session):
         halves += len(list((killed / "run").glob(".incomplete-*")))
         resumed_from.append(list_checkpoints(killed / "run")[-1].name)
     assert resumed_from == sorted(resumed_from)
-    process = train(killed, ["--resume"])
+    process = train(killed, AGAIN)
     assert process.wait(timeout=600) == 0, process.stderr.read()
     assert differences(final_state(undisturbed / "run"), final_state(killed / "run")) == []
     print(f"{kills} kills, {halves} of them in the middle of a checkpoint; resumed from {resumed_from}")

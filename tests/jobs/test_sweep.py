@@ -26,6 +26,8 @@ from meqc_marl.errors import InputError
 from meqc_marl.evaluation.held_out import HELD_OUT_SEED, NUM_TRACES
 from meqc_marl.evaluation.metrics import measure
 from meqc_marl.evaluation.rollout import rollout
+from meqc_marl.jobs.configuration import configuration
+from meqc_marl.jobs.run import Placement
 from meqc_marl.jobs.study import run_study
 from meqc_marl.jobs.sweep import sweep_study
 from meqc_marl.nature.trace import generate_trace
@@ -150,7 +152,7 @@ def assert_one_map_of_modes(records):
 
 
 def test_other_trials_are_not_mixed_in(ray_session, tmp_path):
-    (tmp_path / "study.json").write_text("{}")
+    (tmp_path / "study.json").write_text('{"v=1.0,delta=0.5,seed=0": {}}')
     with pytest.raises(InputError, match="holds other trials"):
         run_study(make(), tmp_path)
 
@@ -234,13 +236,13 @@ def test_a_trial_whose_process_is_killed_goes_on_from_its_checkpoint(ray_session
 
 
 def test_learners_can_be_kept_on_machines_with_a_resource(ray_session, tmp_path):
-    study = make(v=(1.0,), num_env_runners=1, learner_resource="driver")
-    (spec,) = study.values()
-    main_process, env_runner = DQNDDPG.default_resource_request(spec.config()).bundles
+    study, placement = make(v=(1.0,), num_env_runners=1), Placement(learner_resource="driver")
+    (run,) = study.values()
+    main_process, env_runner = DQNDDPG.default_resource_request(configuration(run, placement)).bundles
     assert main_process == {"CPU": 1.0, "driver": 0.001}
     assert env_runner == {"CPU": 1.0}
     with pytest.raises(InputError, match="needs a machine with the resource 'driver' and the cluster has none") as told:
-        run_study(study, tmp_path)
+        run_study(study, tmp_path, placement=placement)
     assert is_one_sentence(str(told.value))
 
 
@@ -263,10 +265,10 @@ def test_failures_are_counted_anew_and_as_many_allowed_as_this_command_says(ray_
     base = DiesThrice.of({"scalars": {}, "evaluation": {"cost": 2.0}}, 2, 0.0, 0.0)
     trainable = type(base.__name__, (base,), {"marks": str(tmp_path / "marks"), "__module__": __name__})
     study = make(v=(1.0,))
-    (failed,) = run_study(study, tmp_path / "sweep", max_failures=0, trainable=trainable)
+    (failed,) = run_study(study, tmp_path / "sweep", placement=Placement(max_failures=0), trainable=trainable)
     assert failed.error is not None
     assert len(os.listdir(tmp_path / "marks")) == 1
-    (fine,) = run_study(study, tmp_path / "sweep", max_failures=2, trainable=trainable)
+    (fine,) = run_study(study, tmp_path / "sweep", placement=Placement(max_failures=2), trainable=trainable)
     assert len(os.listdir(tmp_path / "marks")) == 3
     assert (fine.error, fine.metrics) == (None, {"cost": 2.0})
 

@@ -3,20 +3,25 @@
 import math
 import os
 import signal
-from dataclasses import replace
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from meqc_marl.config import load_scenario
 from meqc_marl.errors import InputError
-from meqc_marl.jobs.run_folder import TrainingRun, load_run
+from meqc_marl.jobs.run import Placement, Run
+from meqc_marl.jobs.run_folder import load_run
 from meqc_marl.jobs.training import train
 from meqc_marl.policies.folders import list_checkpoints
 from meqc_marl.rl.config import offloading_config
 from meqc_marl.rl.tensorboard import SCALARS
 
-RUN = TrainingRun(env_steps=1_600, seed=1, checkpoint_every_s=0.0)
+OFTEN, NEVER = Placement(checkpoint_every_s=0.0), Placement(checkpoint_every_s=1e9)
+
+
+def small(env_steps=1_600, devices=3):
+    scenario = load_scenario("small", ["horizon=20", f"num_devices={devices}"])
+    return Run(scenario=scenario, env_steps=env_steps, seed=1)
 
 
 @pytest.fixture(scope="module")
@@ -26,8 +31,7 @@ def run_of(tmp_path_factory, ray_session):
     def run(devices):
         folder = tmp_path_factory.mktemp("run") / "a"
         reports = []
-        scenario = load_scenario("small", ["horizon=20", f"num_devices={devices}"])
-        checkpoint, finished = train(scenario, RUN, folder, reports.append)
+        checkpoint, finished = train(small(devices=devices), folder, reports.append, placement=OFTEN)
         assert finished
         assert checkpoint == list_checkpoints(folder)[-1]
         return folder, reports
@@ -50,7 +54,7 @@ def test_tensorboard_has_all_scalars_over_env_steps(run_of, devices):
         assert all(math.isfinite(point.value) for point in points)
     steps = [point.step for point in found["system/cost"]]
     assert steps == [report.env_steps for report in reports]
-    assert steps[-1] >= RUN.env_steps
+    assert steps[-1] >= 1_600
     shares = [found[f"mode/{name}"][-1].value for name in ("local", "cpu", "qpu", "partial_cpu", "partial_qpu")]
     assert 0.9 < sum(shares) <= 1.0 + 1e-6
 
@@ -66,7 +70,7 @@ def test_a_finished_run_is_not_trained_further(run_of):
     folder, _ = run_of[3]
     reports = []
     before = list_checkpoints(folder)
-    checkpoint, finished = train(*load_run(folder), folder, reports.append, resume=True)
+    checkpoint, finished = train(load_run(folder), folder, reports.append, placement=OFTEN, resume=True)
     assert finished
     assert not reports
     assert checkpoint == before[-1]
@@ -75,7 +79,7 @@ def test_a_finished_run_is_not_trained_further(run_of):
 def test_a_folder_holds_one_run(run_of):
     folder, _ = run_of[3]
     with pytest.raises(InputError, match=r"holds a run already; resume it with --resume, or name another\.$"):
-        train(load_scenario("small"), RUN, folder)
+        train(small(), folder)
 
 
 class Crash(Exception):
@@ -84,8 +88,7 @@ class Crash(Exception):
 
 def test_resuming_after_a_crash_shows_every_step_once(ray_session, tmp_path):
     """The crash comes after the last checkpoint: what was logged in between is logged again."""
-    run = TrainingRun(env_steps=3_200, seed=1, checkpoint_every_s=1e9)
-    scenario, folder, reports = load_scenario("small", ["horizon=20"]), tmp_path / "run", []
+    run, folder, reports = small(3_200), tmp_path / "run", []
 
     def crash_after(iterations):
         def report(progress):
@@ -97,17 +100,16 @@ def test_resuming_after_a_crash_shows_every_step_once(ray_session, tmp_path):
 
     # Before the first checkpoint: the run begins again.
     with pytest.raises(Crash):
-        train(scenario, run, folder, crash_after(2))
+        train(run, folder, crash_after(2), placement=NEVER)
     assert not list_checkpoints(folder)
     (folder / ".incomplete-x").mkdir()
-    often = replace(run, checkpoint_every_s=0.0)
     with pytest.raises(Crash):
-        train(scenario, often, folder, crash_after(5), resume=True)
+        train(run, folder, crash_after(5), placement=OFTEN, resume=True)
     assert [report.env_steps for report in reports] == [320, 640, 320, 640, 960]
     (saved,) = list_checkpoints(folder)[-1:]
     assert saved.name == "checkpoint_000002"
     reports.clear()
-    checkpoint, finished = train(*load_run(folder), folder, reports.append, resume=True)
+    checkpoint, finished = train(load_run(folder), folder, reports.append, placement=OFTEN, resume=True)
     assert finished
     assert checkpoint.name == "checkpoint_000010"
     assert not list(folder.glob(".*"))
@@ -123,7 +125,7 @@ def test_a_signal_ends_training_with_a_checkpoint(ray_session, tmp_path):
         os.kill(os.getpid(), signal.SIGTERM)
 
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
-    checkpoint, finished = train(load_scenario("small", ["horizon=20"]), RUN, tmp_path / "run", report)
+    checkpoint, finished = train(small(), tmp_path / "run", report)
     assert not finished
     assert len(reports) == 1
     assert checkpoint == tmp_path / "run" / "checkpoint_000001"
@@ -134,7 +136,7 @@ def test_folders_that_cannot_be_used(tmp_path):
     in_the_way = tmp_path / "file"
     in_the_way.write_text("")
     with pytest.raises(InputError, match=r"output folder '.*' cannot be written: .*\.$"):
-        train(load_scenario("small"), RUN, in_the_way / "run")
+        train(small(), in_the_way / "run")
     with pytest.raises(InputError, match=r"run folder '.*' holds no run to resume\.$"):
         load_run(tmp_path)
     (tmp_path / "run.json").write_text('{"env_steps": 5')

@@ -13,7 +13,7 @@ from meqc_marl.config import load_scenario
 from meqc_marl.evaluation.comparison import compare
 from meqc_marl.evaluation.held_out import HELD_OUT_SEED, NUM_TRACES
 from meqc_marl.evaluation.rollout import rollout
-from meqc_marl.jobs.run_folder import TrainingRun
+from meqc_marl.jobs.run import Placement, Run
 from meqc_marl.jobs.training import train
 from meqc_marl.nature.trace import generate_trace
 from meqc_marl.policies import make_policy
@@ -54,7 +54,7 @@ def test_evaluation_curves_are_what_the_saved_policy_scores(ray_session, tmp_pat
     """The last point against ``compare`` of the saved policy with the oracle on the same held-out traces."""
     scenario, folder = load_scenario("small", ["horizon=20", "num_devices=4"]), tmp_path / "run"
     # Fewer than twenty iterations: all are evaluated, the last too.
-    train(scenario, TrainingRun(env_steps=1_500, seed=2, checkpoint_every_s=1e9), folder)
+    train(Run(scenario=scenario, env_steps=1_500, seed=2), folder, placement=Placement(checkpoint_every_s=1e9))
     seeds = list(range(HELD_OUT_SEED, HELD_OUT_SEED + NUM_TRACES))
     result = compare([make_policy("oracle", scenario), load_policy(folder)], scenario, generate_trace(scenario, seeds))
     accumulator = EventAccumulator(str(folder / "tensorboard"))
@@ -97,7 +97,7 @@ def test_mode_map_is_of_the_policy_and_the_oracle_on_the_held_out_trace(ray_sess
 def test_stock_runner_gives_the_same_scalars(ray_session, tmp_path):
     """Only epsilon is known to our own runner alone."""
     scenario, reports = load_scenario("small", ["horizon=20"]), []
-    train(scenario, TrainingRun(env_steps=960, env_runner="stock"), tmp_path / "run", reports.append)
+    train(Run(scenario=scenario, env_steps=960, env_runner="stock"), tmp_path / "run", reports.append)
     assert set(reports[-1].scalars) == set(SCALARS) - {"exploration/epsilon"}
     assert load_policy(tmp_path / "run").scenario == scenario
 

@@ -1,0 +1,132 @@
+"""Pictures of the figures: over settings, over slots, over training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments.figures.data import Data
+from experiments.figures.methods import method_of
+from meqc_marl.evaluation.held_out import NUM_TRACES
+from meqc_marl.evaluation.statistics import error_bars, interquartile_mean, stratified_interquartile_mean
+from meqc_marl.files import replacing
+
+
+@contextmanager
+def axes_of(path: Path, title: str, xlabel: str, ylabel: str) -> Iterator[Any]:
+    """Axes of a picture that is written in the end."""
+    from matplotlib.figure import Figure as Picture
+
+    picture = Picture(figsize=(7.2, 4.6), layout="constrained")
+    axes = picture.subplots()
+    yield axes
+    axes.set(xlabel=xlabel, ylabel=ylabel)
+    axes.set_title(title, fontsize=10)
+    axes.grid(alpha=0.3)
+    picture.legend(fontsize=8, ncols=3, loc="outside lower center")
+    with replacing(path) as file:
+        picture.savefig(file, format="png", dpi=130)
+
+
+def draw_over_settings(data: Data, path: Path, title: str, xlabel: str, xscale: str = "linear") -> None:
+    """Cost against x: what is learned with intervals, the exact solvers dashed in the same colour, C_opt in black."""
+    settings = data.settings()
+    x = np.array([setting["x"] for setting in settings])
+    with axes_of(path, title + _BARS, xlabel, "time-average cost of a device (11)") as axes:
+        for kind in ("learned", "exact"):
+            for name in data.methods(kind):
+                method = method_of(name)
+                there = np.array([data.row(setting["name"], name, kind) is not None for setting in settings])
+                estimates = [
+                    data.estimate(s["name"], name, kind) for s, has in zip(settings, there, strict=True) if has
+                ]
+                has_marks = kind == "learned" or method.learner is None or "learned" not in _kinds(data, name)
+                # No line leads through settings in which nothing was trained.
+                learned_line = "-" if there.all() else ""
+                axes.errorbar(
+                    x[there],
+                    [estimate.value for estimate in estimates],
+                    yerr=error_bars(estimates) if kind == "learned" else None,
+                    color=method.colour,
+                    linestyle=learned_line if kind == "learned" else "--",
+                    marker=method.marker if has_marks else None,
+                    markersize=5,
+                    capsize=3,
+                    linewidth=1.5 if kind == "learned" else 1.0,
+                    label=f"{name}, {kind}",
+                )
+        reached = np.array([setting["out_of_reach"] == 0.0 for setting in settings])
+        optima = np.array([interquartile_mean(np.array(setting["optimum"])).value for setting in settings])
+        axes.plot(x[reached], optima[reached], "k+", markersize=9, zorder=5, label="C_opt")
+        for number, place in enumerate(x[~reached]):
+            label = "Delta out of reach of some devices" if number == 0 else None
+            axes.axvline(place, color="grey", linewidth=6, alpha=0.2, label=label)
+        axes.set_xscale(xscale)
+
+
+_BARS = "; bars and bands: 95 % over training runs"
+_SHADES = (("#00304D", "o"), ("#0072B2", "s"), ("#6DBCE8", "^"), ("#3F5B6E", "v"), ("#A9B8C2", "D"))
+"""Of our method's colour, for settings that are told apart in a picture of it alone."""
+
+
+def _kinds(data: Data, method: str) -> set[str]:
+    return {row["kind"] for row in data.content["rows"] if row["method"] == method}
+
+
+def _looks(curves: Sequence[tuple[str, str, str]]) -> list[tuple[str, str]]:
+    """Colour and marker of its method for each curve; where settings are told apart, shades of our method's."""
+    if len({setting for setting, _, _ in curves}) == 1:
+        return [(method_of(name).colour, method_of(name).marker) for _, name, _ in curves]
+    return [_SHADES[number % len(_SHADES)] for number in range(len(curves))]
+
+
+def draw_over_slots(data: Data, path: Path, title: str, curves: Sequence[tuple[str, str, str]]) -> None:
+    """Mean cost up to a slot; curves are (setting, method, label)."""
+    with axes_of(path, title + _BARS, "slot", "mean cost of a device up to the slot") as axes:
+        for number, ((colour, marker), (setting, name, label)) in enumerate(zip(_looks(curves), curves, strict=True)):
+            for kind, line in (("learned", "-"), ("exact", "--")):
+                row = data.row(setting, name, kind)
+                if row is None:
+                    continue
+                running = np.array(row["running_cost"])  # [runs, traces, marks]
+                middle = [stratified_interquartile_mean(running[:, :, mark]) for mark in range(running.shape[-1])]
+                axes.plot(
+                    *(row["slots"], [e.value for e in middle], line),
+                    color=colour,
+                    marker=marker,
+                    markerfacecolor=colour if kind == "learned" else "none",
+                    markevery=(3 * number + (0 if kind == "learned" else 5), 10),
+                    label=f"{label}, {kind}",
+                )
+                if len(running) > 1:
+                    low, high = [e.low for e in middle], [e.high for e in middle]
+                    axes.fill_between(row["slots"], low, high, color=colour, alpha=0.15, linewidth=0)
+
+
+def draw_over_training(data: Data, path: Path, title: str, curves: Sequence[tuple[str, str, str]]) -> None:
+    """Cost of the greedy policy during training, all runs; the exact solver's on the same traces as a dashed line."""
+    title += "; a line is a training run"
+    ends = [curve[-1][0] for row in data.content["rows"] for curve in row.get("curve", ())]
+    end = max(ends, default=1)
+    with axes_of(path, title, "environment steps", "cost of the greedy policy on held-out traces") as axes:
+        for (colour, marker), (setting, name, label) in zip(_looks(curves), curves, strict=True):
+            row = data.row(setting, name, "learned")
+            for run, curve in enumerate(row["curve"] if row else ()):
+                steps, costs = np.array(curve).T
+                told = f"{label}, learned" if run == 0 else None
+                axes.plot(*(steps, costs), color=colour, marker=marker, markersize=4, linewidth=1.2, label=told)
+            # The traces of the evaluations during training are the first of all.
+            exact = float(data.scores(setting, name, "exact")[0, :NUM_TRACES].mean())
+            axes.plot(
+                *([0, end], [exact, exact]),
+                color=colour,
+                linestyle="--",
+                marker=marker,
+                markerfacecolor="none",
+                linewidth=1,
+                label=f"{label}, exact",
+            )

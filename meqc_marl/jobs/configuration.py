@@ -1,0 +1,35 @@
+"""From a run and its placement to the algorithm's configuration."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from meqc_marl.jobs.run import Placement, Run
+from meqc_marl.rl.config import offloading_config
+from meqc_marl.rl.evaluation import evaluate_while_training
+
+SLIVER = 0.001
+"""Share of a machine's custom resource that says where something runs, and leaves room for a thousand."""
+
+
+def configuration(run: Run, placement: Placement | None = None) -> Any:
+    """The algorithm's configuration, with the evaluations during training.
+
+    Raises:
+        InputError: If a parameter of the learner is not allowed.
+    """
+    placement = placement or Placement()
+    config = offloading_config(
+        run.scenario,
+        env_steps=run.env_steps,
+        seed=run.seed,
+        num_env_runners=run.num_env_runners,
+        env_runner=run.env_runner,
+        learner=run.learner,
+    )
+    if placement.learner_resource is not None:  # the Learner is in the run's main process
+        config.resources(custom_resources_for_main_process={placement.learner_resource: SLIVER})
+    if placement.gpus:
+        config.learners(num_gpus_per_learner=placement.gpus)
+    evaluate_while_training(config, run.env_steps)
+    return config

@@ -1,0 +1,72 @@
+"""One training run as data, and apart from it where and how it runs.
+
+No Ray here: bad input is told before RLlib is imported.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from meqc_marl.config import Scenario
+
+RAYS_OWN = ("CPU", "GPU", "memory", "object_store_memory")
+"""Resources that every machine has; they say nothing about where something runs."""
+
+
+class Run(BaseModel):
+    """What a training run is; two runs that are equal end equal, wherever they run.
+
+    Attributes:
+        scenario: The system.
+        env_steps: Budget in environment steps (slots of a row).
+        seed: Of networks, exploration, replay and nature.
+        learner: Parameters of the learner other than the defaults of
+            :func:`~meqc_marl.rl.config.offloading_config`, by name.
+        num_env_runners: Remote samplers, a core each; without any the run samples for itself, and one that is
+            interrupted ends as if it had not been.
+        env_runner: ``batched``, or RLlib's ``MultiAgentEnvRunner`` over the PettingZoo environment (``stock``).
+        warm_start: Run, checkpoint or policy folder whose weights it starts with, a path or URI; None for random ones.
+        labels: What tells it from the other runs of a job, for tables and TensorBoard's hparams.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    scenario: Scenario
+    env_steps: int = Field(ge=1)
+    seed: int = Field(default=0, ge=0)
+    learner: dict[str, Any] = {}
+    num_env_runners: int = Field(default=0, ge=0)
+    env_runner: Literal["batched", "stock"] = "batched"
+    warm_start: str | None = None
+    labels: dict[str, float | int | str] = {}
+
+    def identity(self) -> dict[str, Any]:
+        """What a checkpoint must have in common with the run that goes on from it; the budget may change."""
+        return self.model_dump(mode="json", include={"scenario", "seed", "env_runner", "learner", "warm_start"})
+
+    def compact(self) -> dict[str, Any]:
+        """Plain data without what is at its default, for where many runs are written down."""
+        return self.model_dump(mode="json", exclude_defaults=True)
+
+
+class Placement(BaseModel):
+    """Where and how a run is carried out; it may change from one command to the next.
+
+    Attributes:
+        learner_resource: Custom resource of the machines on which Learners must run; None for any machine.
+        gpus: Graphics processors of a run's Learner; a fraction shares one.
+        autoscaling: The cluster may grow, so a run larger than it is now is not refused.
+        max_failures: Times that a run of a study is started again after its process or machine died, counted from each
+            command on; -1 for any number.
+        checkpoint_every_s: Seconds between the checkpoints of a single run; a study's have ten in their life.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    learner_resource: str | None = None
+    gpus: float = Field(default=0.0, ge=0.0)
+    autoscaling: bool = False
+    max_failures: int = Field(default=3, ge=-1)
+    checkpoint_every_s: float = Field(default=60.0, ge=0.0)
