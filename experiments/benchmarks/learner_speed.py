@@ -40,8 +40,10 @@ from ray.rllib.utils.replay_buffers.multi_agent_episode_buffer import MultiAgent
 
 from meqc_marl.config import load_scenario
 from meqc_marl.dqn_ddpg.algorithm import DQNDDPG, DQNDDPGConfig
-from meqc_marl.dqn_ddpg.networks import Actor, Critic, NetworkSpec, allowed_modes
-from meqc_marl.dqn_ddpg.rl_module import MODE, PARAMETERS, DQNDDPGModule
+from meqc_marl.dqn_ddpg.columns import MODE, PARAMETERS
+from meqc_marl.dqn_ddpg.network_spec import NetworkSpec
+from meqc_marl.dqn_ddpg.networks import Actor, Critic, allowed_modes
+from meqc_marl.dqn_ddpg.rl_module import DQNDDPGModule
 from meqc_marl.files import make_folder, replacing
 from meqc_marl.rl.config import offloading_config
 

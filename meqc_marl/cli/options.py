@@ -10,6 +10,7 @@ import tyro
 
 from meqc_marl.config import PRESETS
 from meqc_marl.config.io import parse_assignment, read_yaml
+from meqc_marl.dqn_ddpg.options import settable
 from meqc_marl.errors import InputError
 from meqc_marl.policies import POLICIES
 
@@ -17,7 +18,14 @@ Overrides = Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(
 """``--set cost.latency=sequential``, as often as needed."""
 
 LearnerParameters = Annotated[
-    tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(name="learner", metavar="NAME=VALUE")
+    tyro.conf.UseAppendAction[tuple[str, ...]],
+    tyro.conf.arg(
+        name="learner",
+        metavar="NAME=VALUE",
+        help="Change a parameter of the learner, such as critic=separate; may be repeated. Parameters: "
+        + ", ".join(settable())
+        + ". What each is: docs/learner.md.",
+    ),
 ]
 """``--learner critic=separate``, as often as needed."""
 

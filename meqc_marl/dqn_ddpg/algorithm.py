@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
+import inspect
 import logging
-import time
-import traceback
-from itertools import pairwise
 from typing import Any
 
 import ray
 from ray.exceptions import RayError
 from ray.rllib.algorithms.algorithm import Algorithm
-from ray.rllib.algorithms.algorithm_config import AlgorithmConfig, NotProvided
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.core.learner.learner_group import LearnerGroup
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
@@ -29,33 +26,22 @@ from ray.rllib.utils.metrics import (
     TIMERS,
 )
 
-from .env_runner import BatchedEnvRunner, Fragment
+from .columns import PARAMETERS, TARGET_NOISE
+from .env_runner import BatchedEnvRunner
+from .errors import ConfigurationError
 from .learner import DQNDDPGLearner, pop_row_errors
 from .multi_agent import episode_rows
-from .networks import ACTIVATIONS, BOUNDS, CRITICS
+from .options import LearnerOptions, ModuleOptions, did_you_mean
 from .replay_buffer import FlatReplayBuffer
-from .rl_module import PARAMETERS, TARGET_NOISE, DQNDDPGModule
+from .rl_module import DQNDDPGModule
+from .sampling import FAULTS, Sampler
+from .transitions import Fragment
 
 REPLAY_BUFFER = "replay_buffer"
-FAULTS = "faults"
 #: After so many updates the driver copies the state of remote Learners, from which they are built anew if one dies.
 _UPDATES_BETWEEN_COPIES = 500
 _TARGET_NOISE_CLIP = 2.5  # standard deviations, as TD3 does
-_MODEL_FIELDS = (
-    "hidden",
-    "critic",
-    "activation",
-    "bounds",
-    "double_q",
-    "twin_critics",
-    "epsilon",
-    "exploration_noise",
-    "parameterless_modes",
-    "mask_columns",
-    "allowed_modes",
-    "discrete",
-)
-Schedule = float | list[list[float]]
+_RLLIBS_OWN = tuple(inspect.signature(AlgorithmConfig.training).parameters)[1:]
 _logger = logging.getLogger(__name__)
 
 
@@ -63,46 +49,19 @@ class DQNDDPGConfig(AlgorithmConfig):
     """Configuration of :class:`DQNDDPG`.
 
     Works for any environment, single- or multi-agent, whose action is one Discrete plus Boxes (see
-    :mod:`~meqc_marl.dqn_ddpg.spaces`) and whose observation is a flat Box. Schedules are a number or RLlib's
-    ``[[env_steps, value], ...]``.
+    :mod:`~meqc_marl.dqn_ddpg.spaces`) and whose observation is a flat Box. Every parameter of
+    :class:`~meqc_marl.dqn_ddpg.options.LearnerOptions` is an attribute.
     """
 
     def __init__(self, algo_class: type | None = None) -> None:
         super().__init__(algo_class=algo_class or DQNDDPG)
+        for name, value in LearnerOptions().model_dump().items():
+            setattr(self, name, value)
         self.env_runner_cls = BatchedEnvRunner
         self.framework_str = "torch"
         # Both learning rates are the optimizers' own.
         self.lr = None
-        self.critic_lr: Schedule = 1e-3
-        self.actor_lr: Schedule = 1e-4
-        self.gamma = 0.99
-        self.tau = 0.005
-        self.hidden: tuple[int, ...] = (128, 128)
-        self.critic = "multi-pass"
-        self.activation = "silu"
-        self.bounds = "clamp"
-        self.double_q = False
-        self.twin_critics = False
-        self.target_noise = 0.0
-        self.n_step = 1
-        self.replay_alpha = 0.0
-        self.replay_beta = 0.4
-        self.asynchronous = False
-        self.epsilon: Schedule = [[0, 1.0], [10_000, 0.05]]
-        self.exploration_noise: Schedule = 0.1
-        self.parameterless_modes: tuple[int, ...] = ()
-        self.mask_columns: tuple[tuple[int, int], ...] = ()
-        self.allowed_modes: tuple[int, ...] = ()
-        self.discrete = False
-        self.reward_scale = 1.0
-        self.huber_delta = 1.0
-        self.grad_norm: float | None = 10.0
-        self.train_batch_size_per_learner = 256
-        self.updates_per_training_step = 1
-        self.replay_capacity = 200_000
-        self.num_steps_before_learning = 1_000
         self.rollout_fragment_length = 1
-        self.max_empty_sampling_rounds = 3
         # Sigmoid-free parameters are already in the environment's units; RLlib must not rescale them.
         self.normalize_actions = False
         self.clip_actions = False
@@ -110,126 +69,50 @@ class DQNDDPGConfig(AlgorithmConfig):
         self.min_sample_timesteps_per_iteration = 1_000
 
     @override(AlgorithmConfig)
-    def training(
-        self,
-        *,
-        critic_lr: Any = NotProvided,
-        actor_lr: Any = NotProvided,
-        tau: Any = NotProvided,
-        hidden: Any = NotProvided,
-        critic: Any = NotProvided,
-        activation: Any = NotProvided,
-        bounds: Any = NotProvided,
-        double_q: Any = NotProvided,
-        twin_critics: Any = NotProvided,
-        target_noise: Any = NotProvided,
-        n_step: Any = NotProvided,
-        replay_alpha: Any = NotProvided,
-        replay_beta: Any = NotProvided,
-        asynchronous: Any = NotProvided,
-        epsilon: Any = NotProvided,
-        exploration_noise: Any = NotProvided,
-        parameterless_modes: Any = NotProvided,
-        mask_columns: Any = NotProvided,
-        allowed_modes: Any = NotProvided,
-        discrete: Any = NotProvided,
-        reward_scale: Any = NotProvided,
-        huber_delta: Any = NotProvided,
-        grad_norm: Any = NotProvided,
-        updates_per_training_step: Any = NotProvided,
-        replay_capacity: Any = NotProvided,
-        num_steps_before_learning: Any = NotProvided,
-        max_empty_sampling_rounds: Any = NotProvided,
-        **kwargs: Any,
-    ) -> DQNDDPGConfig:
-        """Set the algorithm's own parameters; others go to ``AlgorithmConfig.training``.
+    def training(self, options: LearnerOptions | None = None, **parameters: Any) -> DQNDDPGConfig:
+        """Set parameters of the learner by name; RLlib's own go to ``AlgorithmConfig.training``.
+
+        Values are checked by :meth:`validate`, so that they may be Ray Tune's.
 
         Args:
-            critic_lr: Learning rate of the DQN head (schedule).
-            actor_lr: Learning rate of the DDPG head (schedule).
-            tau: Share by which targets move to the main networks at each update.
-            hidden: Widths of the hidden layers of both heads.
-            critic: ``multi-pass`` (MP-DQN), ``joint`` (P-DQN) or ``separate`` (the paper's DQN and DDPG).
-            activation: ``silu`` or ``relu``.
-            bounds: How parameters are kept in their range: ``clamp``, ``inverting`` (gradients) or ``sigmoid``.
-            double_q: The main critic chooses the next mode, the target critic values it. Needs a discount.
-            twin_critics: Bootstrap from the lesser of two critics. Needs a discount.
-            target_noise: Standard deviation of the noise on the next parameters, of their range. Needs a discount.
-            n_step: Steps of reward summed before bootstrapping. Needs a discount.
-            replay_alpha: Exponent of the priorities of replay; 0 samples uniformly.
-            replay_beta: Exponent of the importance weights of prioritised replay.
-            asynchronous: Remote EnvRunners sample while the learner learns, with weights one round old. A resumed run
-                then lacks the rounds that were under way; it is not bit-equal to an undisturbed one.
-            epsilon: Probability of a random action (schedule).
-            exploration_noise: Standard deviation of the noise on parameters, of their range (schedule).
-            parameterless_modes: Modes that ignore a shared Box.
-            mask_columns: (mode, observation column): the mode is allowed where the column is above one half.
-            allowed_modes: The only modes ever taken, one of them without a mask; all if empty.
-            discrete: Every parameter is at the upper end of its range: only the mode is learned.
-            reward_scale: Factor on rewards in the loss.
-            huber_delta: Error beyond which the critic's loss is linear.
-            grad_norm: Largest gradient norm of each head; None for no clipping.
-            updates_per_training_step: Minibatches after each round of sampling.
-            replay_capacity: Transitions kept.
-            num_steps_before_learning: Environment steps sampled before the first update.
-            max_empty_sampling_rounds: Consecutive rounds without a sample after which training stops with an error.
+            options: All parameters at once.
+            parameters: Those to change.
+
+        Raises:
+            ConfigurationError: If a name is unknown.
         """
-        super().training(**kwargs)
-        own = {name: value for name, value in locals().items() if name not in ("self", "kwargs", "__class__")}
+        own = {} if options is None else options.model_dump()
+        own |= {name: value for name, value in parameters.items() if name in LearnerOptions.model_fields}
+        others = {name: value for name, value in parameters.items() if name not in own}
+        for name in others:
+            if name not in _RLLIBS_OWN:
+                known = (*LearnerOptions.model_fields, *_RLLIBS_OWN)
+                raise ConfigurationError(f"parameter '{name}' is unknown{did_you_mean(name, known)}")
+        super().training(**others)
         for name, value in own.items():
-            if value is not NotProvided:
-                setattr(self, name, value)
+            setattr(self, name, value)
         return self
+
+    @property
+    def options(self) -> LearnerOptions:
+        """The learner's parameters, checked.
+
+        Raises:
+            ConfigurationError: If one is not allowed.
+        """
+        return LearnerOptions.of({name: getattr(self, name) for name in LearnerOptions.model_fields})
 
     @override(AlgorithmConfig)
     def validate(self) -> None:
         super().validate()
-        for name, choices in (("critic", CRITICS), ("activation", tuple(ACTIVATIONS)), ("bounds", BOUNDS)):
-            if getattr(self, name) not in choices:
-                self._value_error(f"{name} = {getattr(self, name)!r}: must be one of {', '.join(choices)}.")
-        if not isinstance(self.gamma, int | float) or not 0 <= self.gamma < 1:
-            self._value_error(f"gamma = {self.gamma}: must be at least 0 and below 1.")
-        for name in ("replay_capacity", "updates_per_training_step", "train_batch_size_per_learner", "n_step"):
-            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
-                self._value_error(f"{name} = {getattr(self, name)}: must be a whole number of at least 1.")
-        for name in ("replay_alpha", "replay_beta", "target_noise"):
-            if not 0 <= getattr(self, name) < float("inf"):
-                self._value_error(f"{name} = {getattr(self, name)}: must be at least 0 and finite.")
-        self._validate_numbers()
-        bootstrapping = {"double_q": False, "twin_critics": False, "target_noise": 0.0, "n_step": 1}
-        for name, unused in bootstrapping.items():
-            if self.gamma == 0 and getattr(self, name) != unused:
-                self._value_error(f"{name} = {getattr(self, name)}: has no effect with gamma = 0; leave it {unused}.")
-        masked = {mode for mode, _ in self.mask_columns}
-        if self.allowed_modes and not set(self.allowed_modes) - masked:
-            self._value_error(f"allowed_modes = {self.allowed_modes}: must hold a mode that is always allowed.")
-        if self.asynchronous and not self.num_env_runners and not self.in_evaluation:
-            self._value_error("asynchronous = True: needs num_env_runners of at least 1.")
-
-    def _validate_numbers(self) -> None:
-        """Numbers and schedules within their bounds."""
-        for name, low, high in (
-            *(("critic_lr", 0.0, 1e9), ("actor_lr", 0.0, 1e9), ("epsilon", 0.0, 1.0), ("exploration_noise", 0.0, 1e9)),
-            *(("tau", 0.0, 1.0), ("huber_delta", 1e-12, 1e30), ("reward_scale", 0.0, 1e30)),
-        ):
-            value = getattr(self, name)
-            scheduled = isinstance(value, list | tuple)
-            if scheduled and not _is_schedule(value):
-                self._value_error(f"{name} = {value}: a schedule must be a list of [env_steps, value], rising from 0.")
-            levels = [level for _, level in value] if scheduled else [value]
-            if not all(isinstance(level, int | float) and low <= level <= high for level in levels):
-                self._value_error(f"{name} = {value}: must be within [{low:g}, {high:g}].")
-        if self.grad_norm is not None and not (isinstance(self.grad_norm, int | float) and self.grad_norm > 0):
-            self._value_error(f"grad_norm = {self.grad_norm}: must be above 0, or none.")
-        if not isinstance(self.num_steps_before_learning, int) or self.num_steps_before_learning < 0:
-            self._value_error(f"num_steps_before_learning = {self.num_steps_before_learning}: must be at least 0.")
-        if not self.hidden or not all(isinstance(width, int) and width >= 1 for width in self.hidden):
-            self._value_error(f"hidden = {list(self.hidden)}: must be one or more widths of at least 1.")
+        if self.options.asynchronous and not self.num_env_runners and not self.in_evaluation:
+            raise ConfigurationError("asynchronous is True; it needs num_env_runners of at least 1.")
 
     @property
     @override(AlgorithmConfig)
     def _model_config_auto_includes(self) -> dict[str, Any]:
-        return super()._model_config_auto_includes | {name: getattr(self, name) for name in _MODEL_FIELDS}
+        own = {name: getattr(self, name) for name in ModuleOptions.model_fields}
+        return super()._model_config_auto_includes | own
 
     @override(AlgorithmConfig)
     def get_default_rl_module_spec(self) -> RLModuleSpec:
@@ -262,8 +145,7 @@ class DQNDDPG(Algorithm):
         self.replay_buffer = FlatReplayBuffer(
             self.config.replay_capacity, self.config.seed, self.config.replay_alpha, self.config.replay_beta
         )
-        self._empty_rounds = 0
-        self._original_error = ""
+        self._sampler = Sampler(self.env_runner_group, self.config, self.metrics)
         self._learner_state: Any = None
         self._updates_unsaved = 0
         self._module_id = next(iter(self.config.policies))
@@ -273,7 +155,7 @@ class DQNDDPG(Algorithm):
         for name in ("sample_rounds_lost", "learner_restarts", "updates_lost"):
             self.metrics.log_value((FAULTS, name), 0, reduce="lifetime_sum")
         with self.metrics.log_time((TIMERS, ENV_RUNNER_SAMPLING_TIMER)):
-            samples = self._sample()
+            samples = self._sampler.sample()
         added = -self.replay_buffer.num_added
         for sample in samples:
             if rows := self._rows(sample):
@@ -302,53 +184,6 @@ class DQNDDPG(Algorithm):
 
     def _send_weights(self) -> None:
         self.env_runner_group.sync_weights(from_worker_or_learner_group=self.learner_group, inference_only=True)
-
-    def _sample(self) -> list[Any]:
-        """A round of fragments, one from each EnvRunner that is well; of stock EnvRunners, episodes."""
-        group = self.env_runner_group
-        if not self.config.num_env_runners:
-            samples = group.local_env_runner.sample()
-            self.metrics.aggregate([group.local_env_runner.get_metrics()], key=ENV_RUNNER_RESULTS)
-            return samples
-        answers = self._round_ahead() if self.config.asynchronous else self._round()
-        self.metrics.aggregate([metrics for _, metrics, _ in answers], key=ENV_RUNNER_RESULTS)
-        samples = [sample for samples, _, _ in answers for sample in samples]
-        lost = self.config.num_env_runners - sum(bool(samples) for samples, _, _ in answers)
-        if lost > 0:
-            self.metrics.log_value((FAULTS, "sample_rounds_lost"), lost, reduce="lifetime_sum")
-        for _, _, error in answers:
-            if error is not None:
-                self._original_error = error
-                _logger.warning("an environment failed and was built anew:\n%s", error)
-        # RLlib restarts a failed runner for ever; an environment that always fails would spin here without a word.
-        self._empty_rounds = 0 if samples else self._empty_rounds + 1
-        if self._empty_rounds >= self.config.max_empty_sampling_rounds:
-            raise RuntimeError(
-                f"no EnvRunner returned a sample in {self._empty_rounds} rounds. "
-                + (f"The original error:\n{self._original_error}" if self._original_error else "They do not answer.")
-            )
-        if not samples:
-            time.sleep(1.0)
-        return samples
-
-    def _round(self) -> list[Any]:
-        """Let all remote EnvRunners sample, and wait for them."""
-        return self.env_runner_group.foreach_env_runner(
-            _sample_safely, local_env_runner=False, timeout_seconds=self.config.sample_timeout_s
-        )
-
-    def _round_ahead(self) -> list[Any]:
-        """As many fragments as there are EnvRunners, from whichever have finished; all go on sampling."""
-        group = self.env_runner_group
-        answers: list[Any] = []
-        deadline = time.monotonic() + self.config.sample_timeout_s
-        while len(answers) < max(1, group.num_healthy_remote_env_runners()) and time.monotonic() < deadline:
-            group.foreach_env_runner_async(_sample_safely, tag="sample")
-            answers += [answer for _, answer in group.fetch_ready_async_reqs(tags="sample", timeout_seconds=0.1)]
-            if not group.num_healthy_remote_env_runners():
-                break
-        group.foreach_env_runner_async(_sample_safely, tag="sample")
-        return answers
 
     def _update(self, batch: MultiAgentBatch, sampled: int) -> list[Any]:
         """Make the updates; if a remote Learner has died, on Learners that are built anew."""
@@ -423,30 +258,6 @@ class DQNDDPG(Algorithm):
     @override(Checkpointable)
     def get_checkpointable_components(self) -> list[tuple[str, Any]]:
         return [*super().get_checkpointable_components(), (REPLAY_BUFFER, self.replay_buffer)]
-
-
-def _is_schedule(points: Any) -> bool:
-    """Whether it is a list of pairs of numbers, the first of each rising from 0."""
-    pairs = all(isinstance(p, list | tuple) and len(p) == 2 and isinstance(p[0], int | float) for p in points)
-    return bool(points) and pairs and points[0][0] == 0 and all(a[0] < b[0] for a, b in pairwise(points))
-
-
-def _sample_safely(runner: Any) -> tuple[list[Any], Any, str | None]:
-    """Samples, metrics and error of an EnvRunner, whose environment is built anew if it failed.
-
-    RLlib's own way is to end the actor, wait for a minute and lose the error.
-    """
-    try:
-        return runner.sample(), runner.get_metrics(), None
-    except Exception:
-        error = traceback.format_exc()
-    with contextlib.suppress(Exception):  # of an environment that is broken already
-        runner.stop()
-    try:
-        runner.make_env()
-    except Exception:
-        error += "\nand when it was built anew:\n" + traceback.format_exc()
-    return [], runner.get_metrics(), error
 
 
 def _all_alive(workers: list[Any]) -> bool:

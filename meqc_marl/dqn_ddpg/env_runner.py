@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, field
 from typing import Any
 
 import gymnasium as gym
@@ -32,55 +31,8 @@ from ray.rllib.utils.metrics import (
 )
 
 from .batched_env import BatchedEnv, BatchedStep, GymBatchedEnv
-from .rl_module import MODE, PARAMETERS
-from .transitions import multi_step
-
-
-@dataclass
-class Fragment:
-    """Consecutive slots of all rows, time first: arrays [T, E, M, ...], and [T, E] for ``terminated`` and ``done``."""
-
-    observation: list[np.ndarray] = field(default_factory=list)
-    next_observation: list[np.ndarray] = field(default_factory=list)
-    mode: list[np.ndarray] = field(default_factory=list)
-    parameters: list[np.ndarray] = field(default_factory=list)
-    reward: list[np.ndarray] = field(default_factory=list)
-    terminated: list[np.ndarray] = field(default_factory=list)
-    done: list[np.ndarray] = field(default_factory=list)
-
-    def env_steps(self) -> int:
-        """Slots times rows."""
-        return len(self.terminated) * len(self.terminated[0]) if self.terminated else 0
-
-    def agent_steps(self) -> int:
-        """Slots times rows times agents."""
-        return self.env_steps() * self.reward[0].shape[-1] if self.reward else 0
-
-    def after(self, earlier: Fragment) -> Fragment:
-        """This fragment with an earlier one before it."""
-        return Fragment(**{name: getattr(earlier, name) + slots for name, slots in vars(self).items()})
-
-    def last(self, slots: int) -> Fragment:
-        """The last slots."""
-        return Fragment(**{name: values[len(values) - slots :] if slots else [] for name, values in vars(self).items()})
-
-    def rows(self, discount: float, num_steps: int = 1) -> dict[str, np.ndarray]:
-        """Flatten to transitions [(T - num_steps + 1) * E * M, ...], as the replay buffer takes them."""
-        reward = np.stack(self.reward)
-        done, terminated = (np.stack(flags)[..., None] for flags in (self.done, self.terminated))
-        shape = np.broadcast_shapes(done.shape, reward.shape)
-        done, terminated = np.broadcast_to(done, shape), np.broadcast_to(terminated, shape)
-        returns = multi_step(reward, np.stack(self.next_observation), done, terminated, discount, num_steps)
-        starts = len(returns[Columns.REWARDS])
-        if not starts:
-            return {}
-        columns = {
-            Columns.OBS: np.stack(self.observation[:starts]),
-            MODE: np.stack(self.mode[:starts]),
-            PARAMETERS: np.stack(self.parameters[:starts]),
-            **returns,
-        }
-        return {name: value.reshape(returns[Columns.REWARDS].size, *value.shape[3:]) for name, value in columns.items()}
+from .columns import MODE, PARAMETERS
+from .transitions import Fragment
 
 
 class BatchedEnvRunner(EnvRunner, Checkpointable):

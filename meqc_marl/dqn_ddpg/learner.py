@@ -15,9 +15,7 @@ from ray.rllib.core.learner.torch.torch_learner import TorchLearner
 from ray.rllib.policy.sample_batch import MultiAgentBatch
 from ray.rllib.utils.annotations import override
 
-from .replay_buffer import INDEX, WEIGHT
-from .rl_module import ACTOR_GRADIENT, NEXT_VALUE, Q_TAKEN, RAW_PARAMETERS
-from .transitions import DISCOUNT
+from .columns import ACTOR_GRADIENT, DISCOUNT, INDEX, NEXT_VALUE, Q_TAKEN, RAW_PARAMETERS, WEIGHT
 
 CRITIC_LOSS = "critic_loss"
 ACTOR_LOSS = "actor_loss"

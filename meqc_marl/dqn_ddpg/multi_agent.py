@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 import tree
-from pettingzoo import ParallelEnv
 from ray.rllib.core.columns import Columns
 from ray.rllib.env.multi_agent_env import MultiAgentEnv
 
-from .rl_module import MODE, PARAMETERS
+from .columns import MODE, PARAMETERS
 from .spaces import HybridActionSpace
 from .transitions import multi_step
 
@@ -21,7 +20,7 @@ class ParallelEnvAdapter(MultiAgentEnv):
     Unlike RLlib's own wrapper it keeps the agents in order and seeds the first reset.
     """
 
-    def __init__(self, env: ParallelEnv) -> None:
+    def __init__(self, env: Any) -> None:
         super().__init__()
         self.env = env
         self.possible_agents = list(env.possible_agents)

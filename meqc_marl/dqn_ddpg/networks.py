@@ -7,101 +7,15 @@ paper's own form, a DQN and a DDPG side by side, each with a value function of i
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-
-@dataclass(frozen=True)
-class NetworkSpec:
-    """All that is needed to rebuild the two heads; plain numbers, so that it can be stored as JSON.
-
-    Attributes:
-        observation_size: Length D of an observation.
-        parameter_slots: (start, stop) of each mode's parameters in the vector of P.
-        hidden: Width of each hidden layer, of both heads.
-        critic: ``multi-pass`` (Q_k sees its own parameters only), ``joint`` (all parameters, plain P-DQN) or
-            ``separate`` (Q_k sees none; the actor follows a second value function of all parameters: DQN and DDPG).
-        activation: Of the hidden layers. A smooth one gives the actor a smooth dQ/dx.
-        bounds: How parameters are kept in [0, 1]; see :class:`Actor`.
-        mask_columns: (mode, observation column) pairs: the mode is allowed where the column is above one half.
-        allowed_modes: The only modes ever taken; all if empty.
-        discrete: All parameters are 1: only the mode is chosen.
-    """
-
-    observation_size: int
-    parameter_slots: tuple[tuple[int, int], ...]
-    hidden: tuple[int, ...] = (128, 128)
-    critic: Literal["multi-pass", "joint", "separate"] = "multi-pass"
-    activation: Literal["relu", "silu"] = "silu"
-    bounds: Literal["clamp", "inverting", "sigmoid"] = "clamp"
-    mask_columns: tuple[tuple[int, int], ...] = ()
-    allowed_modes: tuple[int, ...] = ()
-    discrete: bool = False
-
-    @property
-    def num_modes(self) -> int:
-        """Number of modes K."""
-        return len(self.parameter_slots)
-
-    @property
-    def num_parameters(self) -> int:
-        """Length P of the parameter vector."""
-        return max(stop for _, stop in self.parameter_slots)
-
-    @property
-    def parametric_modes(self) -> slice:
-        """The shortest range of modes that holds all with parameters to choose: the others need no actor gradient."""
-        free: Sequence[int] = () if self.discrete else self.allowed_modes or range(self.num_modes)
-        modes = [mode for mode in free if self.parameter_slots[mode][1] > self.parameter_slots[mode][0]]
-        return slice(min(modes), max(modes) + 1) if modes else slice(0, 0)
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain lists and numbers."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> NetworkSpec:
-        """Inverse of :meth:`to_json`.
-
-        Raises:
-            ValueError, KeyError, TypeError: If the data describes no network.
-        """
-        spec = cls(
-            observation_size=int(data["observation_size"]),
-            parameter_slots=tuple((int(a), int(b)) for a, b in data["parameter_slots"]),
-            hidden=tuple(int(width) for width in data["hidden"]),
-            critic=data["critic"],
-            activation=data["activation"],
-            bounds=data.get("bounds", "clamp"),
-            mask_columns=tuple((int(a), int(b)) for a, b in data["mask_columns"]),
-            allowed_modes=tuple(int(mode) for mode in data.get("allowed_modes", ())),
-            discrete=bool(data.get("discrete", False)),
-        )
-        sound = {
-            "parameter_slots": spec.parameter_slots and all(0 <= a <= b for a, b in spec.parameter_slots),
-            "hidden": spec.hidden and min(spec.hidden) >= 1,
-            "critic": spec.critic in CRITICS,
-            "activation": spec.activation in ACTIVATIONS,
-            "bounds": spec.bounds in BOUNDS,
-            "mask_columns": all(
-                0 <= mode < spec.num_modes and 0 <= column < spec.observation_size for mode, column in spec.mask_columns
-            ),
-            "allowed_modes": all(0 <= mode < spec.num_modes for mode in spec.allowed_modes),
-        }
-        for name, is_sound in sound.items():
-            if not is_sound:
-                raise ValueError(f"{name} is {data.get(name)!r}")
-        return spec
-
+from .network_spec import NetworkSpec
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "silu": nn.SiLU}
-CRITICS = ("multi-pass", "joint", "separate")
-BOUNDS = ("clamp", "inverting", "sigmoid")
 #: The sigmoid is stretched to [-0.1, 1.1], so that both ends are reached at finite weights.
 _STRETCH = 1.2
 

@@ -8,12 +8,10 @@ import numpy as np
 from ray.rllib.utils.annotations import override
 from ray.rllib.utils.checkpoints import Checkpointable
 
+from .columns import INDEX, WEIGHT
 from .sum_tree import SumTree
 
 Rows = dict[str, np.ndarray]
-#: Columns that prioritised sampling adds: row number (int64) and importance weight (float32, at most 1).
-INDEX = "index"
-WEIGHT = "weight"
 #: Added to an absolute TD error, so that no row is lost for good.
 _LEAST_PRIORITY = 1e-6
 

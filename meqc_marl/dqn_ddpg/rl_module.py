@@ -13,33 +13,17 @@ from ray.rllib.utils.annotations import override
 from ray.rllib.utils.schedules.scheduler import Scheduler
 from torch import Tensor
 
-from .errors import ConfigurationError
-from .networks import (
-    Actor,
-    Critic,
-    NetworkSpec,
-    allowed_modes,
-    chosen_parameters,
-    greedy_action,
-    inward_gradient,
-)
+from .columns import ACTOR_GRADIENT, MODE, NEXT_VALUE, PARAMETERS, Q_TAKEN, RAW_PARAMETERS, TARGET_NOISE
+from .network_spec import NetworkSpec
+from .networks import Actor, Critic, allowed_modes, chosen_parameters, greedy_action, inward_gradient
+from .options import ModuleOptions, NetworkOptions
 from .spaces import HybridActionSpace, parse_action_space
-
-MODE = "mode"
-PARAMETERS = "parameters"
-Q_TAKEN = "q_taken"
-RAW_PARAMETERS = "raw_parameters"
-ACTOR_GRADIENT = "actor_gradient"
-NEXT_VALUE = "next_value"
-TARGET_NOISE = "target_noise"
 
 
 class DQNDDPGModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
     """Chooses a mode by Q and its parameters by the actor.
 
-    ``model_config`` keys: ``hidden``, ``critic``, ``activation``, ``bounds``, ``parameterless_modes``,
-    ``mask_columns``, ``allowed_modes``, ``discrete``, ``double_q``, ``twin_critics``, ``epsilon``,
-    ``exploration_noise`` (the last two are numbers or RLlib schedules over environment steps).
+    ``model_config`` holds :class:`~meqc_marl.dqn_ddpg.options.ModuleOptions` by name.
 
     In exploration a row acts at random with probability epsilon: an allowed mode and parameters, both uniform.
     Otherwise it takes the greedy mode, with Gaussian noise on the parameters.
@@ -47,35 +31,23 @@ class DQNDDPGModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
 
     @override(TorchRLModule)
     def setup(self) -> None:
-        defaults = {"bounds": "clamp", "double_q": False, "twin_critics": False, "allowed_modes": (), "discrete": False}
-        self.options = defaults | dict(self.model_config)
-        self.layout: HybridActionSpace = parse_action_space(
-            self.action_space, self.model_config.get("parameterless_modes", ())
+        self.options = ModuleOptions.of(self.model_config)
+        self.layout: HybridActionSpace = parse_action_space(self.action_space, self.options.parameterless_modes)
+        self.spec = NetworkSpec.of(
+            {name: getattr(self.options, name) for name in NetworkOptions.model_fields}
+            | {
+                "observation_size": int(self.observation_space.shape[0]),
+                "parameter_slots": [(slot.start, slot.stop) for slot in self.layout.slots],
+            }
         )
-        self.spec = NetworkSpec(
-            observation_size=int(self.observation_space.shape[0]),
-            parameter_slots=tuple((slot.start, slot.stop) for slot in self.layout.slots),
-            hidden=tuple(self.model_config["hidden"]),
-            critic=self.model_config["critic"],
-            activation=self.model_config["activation"],
-            bounds=self.options["bounds"],
-            mask_columns=tuple(tuple(pair) for pair in self.model_config.get("mask_columns", ())),
-            allowed_modes=tuple(self.options["allowed_modes"]),
-            discrete=self.options["discrete"],
-        )
-        if not set(self.spec.allowed_modes) <= set(range(self.spec.num_modes)):
-            raise ConfigurationError(
-                f"allowed_modes is {self.spec.allowed_modes}; the action space has the modes 0 to "
-                f"{self.spec.num_modes - 1}."
-            )
         self.actor = Actor(self.spec)
         self.critic = Critic(self.spec)
-        if self.options["twin_critics"] and not self.inference_only:
+        if self.options.twin_critics and not self.inference_only:
             self.twin_critic = Critic(self.spec)
         self.register_buffer("parameter_low", torch.from_numpy(self.layout.lows), persistent=False)
         self.register_buffer("parameter_high", torch.from_numpy(self.layout.highs), persistent=False)
-        self.epsilon = Scheduler(self.model_config["epsilon"], framework="torch")
-        self.exploration_noise = Scheduler(self.model_config["exploration_noise"], framework="torch")
+        self.epsilon = Scheduler(self.options.epsilon, framework="torch")
+        self.exploration_noise = Scheduler(self.options.exploration_noise, framework="torch")
         # A generator of its own, so that a checkpoint can hold the state of exploration alone.
         self.generator = torch.Generator().manual_seed(torch.initial_seed() % 2**63)
 
@@ -88,18 +60,18 @@ class DQNDDPGModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
     def make_target_networks(self) -> None:
         self.target_actor = make_target_network(self.actor)
         self.target_critic = make_target_network(self.critic)
-        if self.options["twin_critics"]:
+        if self.options.twin_critics:
             self.target_twin_critic = make_target_network(self.twin_critic)
 
     @override(TargetNetworkAPI)
     def get_target_network_pairs(self) -> list[tuple[Any, Any]]:
         pairs = [(self.actor, self.target_actor), (self.critic, self.target_critic)]
-        return [*pairs, (self.twin_critic, self.target_twin_critic)] if self.options["twin_critics"] else pairs
+        return [*pairs, (self.twin_critic, self.target_twin_critic)] if self.options.twin_critics else pairs
 
     @property
     def critics(self) -> list[Critic]:
         """The critic, and its twin if it has one."""
-        return [self.critic, self.twin_critic] if self.options["twin_critics"] else [self.critic]
+        return [self.critic, self.twin_critic] if self.options.twin_critics else [self.critic]
 
     @override(InferenceOnlyAPI)
     def get_non_inference_attributes(self) -> list[str]:
@@ -121,7 +93,7 @@ class DQNDDPGModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
             barred = ~allowed_modes(self.spec, observation)
             targets = [target for main, target in self.get_target_network_pairs() if isinstance(main, Critic)]
             q = torch.stack([target(observation, parameters) for target in targets]).amin(0)
-            chooser = self.critic(observation, parameters) if self.options["double_q"] else q
+            chooser = self.critic(observation, parameters) if self.options.double_q else q
             mode = chooser.masked_fill(barred, -torch.inf).argmax(-1, keepdim=True)
             value = q.gather(-1, mode)
             if self.critic.num_values == 2:

@@ -15,7 +15,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from meqc_marl.config import Scenario
-from meqc_marl.dqn_ddpg.networks import Actor, Critic, Decision, NetworkSpec, chosen_parameters
+from meqc_marl.dqn_ddpg.network_spec import NetworkSpec
+from meqc_marl.dqn_ddpg.networks import Actor, Critic, Decision, chosen_parameters
 from meqc_marl.env.observation import OBSERVATION_COLUMNS
 from meqc_marl.errors import InputError
 from meqc_marl.physics.cost import Mode
@@ -143,6 +144,8 @@ def _read_spec(network: Any) -> NetworkSpec:
         _SPEC.validate_json(json.dumps(network), strict=True)
     except ValidationError as error:
         first = error.errors()[0]
+        if not first["loc"]:
+            raise ValueError(first["msg"].removeprefix("Value error, ").rstrip(".")) from error
         where = "".join(f"[{key}]" if isinstance(key, int) else str(key) for key in first["loc"])
         raise ValueError(f"{where or 'network'} is {_short(repr(first['input']))}") from error
     layers = network["hidden"]

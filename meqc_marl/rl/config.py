@@ -8,6 +8,8 @@ from typing import Any, Literal
 from meqc_marl.config import Scenario
 from meqc_marl.dqn_ddpg.algorithm import DQNDDPGConfig
 from meqc_marl.dqn_ddpg.env_runner import BatchedEnvRunner
+from meqc_marl.dqn_ddpg.errors import ConfigurationError
+from meqc_marl.dqn_ddpg.options import LearnerOptions, settable
 from meqc_marl.env.observation import OBSERVATION_COLUMNS
 from meqc_marl.errors import InputError, did_you_mean
 from meqc_marl.physics.cost import Mode
@@ -20,14 +22,8 @@ SHARED_MODULE = "device"
 DEFAULT_DEVICE_STEPS = 2_400_000
 #: Cost of a device in a slot at the defaults is about 15; this brings rewards to about 1.
 TYPICAL_COST = 15.0
-
-#: What ``learner`` may set.
-LEARNER_PARAMETERS = (
-    *("critic", "bounds", "double_q", "twin_critics", "target_noise", "n_step", "replay_alpha", "replay_beta"),
-    *("gamma", "tau", "hidden", "activation", "critic_lr", "actor_lr", "huber_delta", "grad_norm", "reward_scale"),
-    *("epsilon", "exploration_noise", "train_batch_size_per_learner", "updates_per_training_step"),
-    *("replay_capacity", "num_steps_before_learning", "asynchronous", "allowed_modes", "discrete"),
-)
+#: A number given for one of these is where its decay starts.
+_RATES = {"critic_lr", "actor_lr"}
 
 
 def default_env_steps(scenario: Scenario) -> int:
@@ -47,24 +43,18 @@ def apply_learner(config: DQNDDPGConfig, learner: Mapping[str, Any], env_steps: 
     Raises:
         InputError: If a name is unknown or a value not allowed.
     """
-    for name, value in learner.items():
-        if name not in LEARNER_PARAMETERS:
-            raise InputError(f"learner parameter '{name}' is unknown{did_you_mean(name, LEARNER_PARAMETERS)}")
-        default = getattr(config, name)
-        alike = all(isinstance(default, kind) == isinstance(value, kind) for kind in (bool, str))
-        if not alike or (isinstance(default, tuple) and not isinstance(value, list | tuple)):
-            like = list(default) if isinstance(default, tuple) else default
-            raise InputError(f"learner parameter {name} is {value!r}; it must be of the kind of {like!r}.")
-        if name in ("critic_lr", "actor_lr") and isinstance(value, int | float):
-            value = _decay(float(value), env_steps)
-        config.training(**{name: tuple(value) if isinstance(default, tuple) else value})
-    if not all(isinstance(mode, int) and mode in set(Mode) for mode in config.allowed_modes):
-        raise InputError(
-            f"learner parameter allowed_modes is {list(config.allowed_modes)}; the modes are "
-            + ", ".join(f"{mode.value} ({mode.name})" for mode in Mode)
-            + "."
-        )
+    for name in learner:
+        if name not in settable():
+            raise InputError(f"learner parameter '{name}' is unknown{did_you_mean(name, settable())}")
     try:
+        # As they were given, before a rate becomes a schedule.
+        LearnerOptions.of(config.options.model_dump() | dict(learner))
+        if not set(config.training(**learner).allowed_modes) <= set(Mode):
+            modes = ", ".join(f"{mode.value} ({mode.name})" for mode in Mode)
+            raise ConfigurationError(f"allowed_modes is {list(config.allowed_modes)}; the modes are {modes}.")
+        for name in _RATES & learner.keys():
+            if isinstance(rate := learner[name], int | float):
+                config.training(**{name: _decay(float(rate), env_steps)})
         config.validate()
     except (ValueError, TypeError) as error:
         raise InputError(f"learner parameter {str(error).splitlines()[0]}") from None
@@ -91,7 +81,7 @@ def offloading_config(
         seed: Seed of networks, exploration, replay and nature.
         num_env_runners: Remote samplers; 0 samples in the main process.
         env_runner: ``batched``, or RLlib's ``MultiAgentEnvRunner`` over the PettingZoo environment (``stock``).
-        learner: Parameters of :meth:`DQNDDPGConfig.training` other than the defaults, by name.
+        learner: Parameters of :class:`~meqc_marl.dqn_ddpg.options.LearnerOptions` other than the defaults, by name.
 
     Raises:
         InputError: If ``learner`` has an unknown name or a value that is not allowed.

@@ -18,8 +18,8 @@ from tensorboard.plugins.hparams.api_pb2 import Status
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo
 from tensorboard.summary.writer.record_writer import RecordWriter
 
+from meqc_marl.dqn_ddpg.options import settable
 from meqc_marl.files import replacing
-from meqc_marl.rl.config import LEARNER_PARAMETERS
 
 ENV_STEPS = "num_env_steps_sampled_lifetime"
 SHOWN = "scalars"
@@ -116,7 +116,7 @@ def layout() -> dict[str, dict[str, list[Any]]]:
 
 HPARAMS: tuple[str, ...] = (
     *("job", "scenario", "num_devices", "v", "delta", "seed", "env_steps", "num_env_runners"),
-    *LEARNER_PARAMETERS,
+    *settable(),
 )
 """Columns of the hparams tab: every run has all of them, for TensorBoard shows those of the first run it finds."""
 
@@ -139,7 +139,7 @@ def hparams(config: Any, env_steps: int, job: str, labels: Mapping[str, float | 
         "seed": config.seed,
         "env_steps": env_steps,
         "num_env_runners": config.num_env_runners,
-        **{name: getattr(config, name) for name in LEARNER_PARAMETERS},
+        **{name: getattr(config, name) for name in settable()},
     }
     others = [f"{name}={value}" for name, value in (labels or {}).items() if name not in HPARAMS]
     values["job"] = " ".join([job, *others])

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from meqc_marl.cli import main
-from meqc_marl.dqn_ddpg.networks import Actor, Critic, NetworkSpec
+from meqc_marl.dqn_ddpg.network_spec import NetworkSpec
+from meqc_marl.dqn_ddpg.networks import Actor, Critic
 from meqc_marl.env.observation import OBSERVATION_COLUMNS
 from meqc_marl.policies.learned import LearnedPolicy
 from tests.sentences import is_one_sentence
@@ -19,7 +20,7 @@ NO_RAY = "import sys; sys.modules['ray'] = None; from meqc_marl.cli import main;
 
 def save_policy(folder, scenario):
     torch.manual_seed(0)
-    spec = NetworkSpec(len(OBSERVATION_COLUMNS), ((0, 0), (0, 1), (1, 2)), hidden=(8,))
+    spec = NetworkSpec(observation_size=len(OBSERVATION_COLUMNS), parameter_slots=((0, 0), (0, 1), (1, 2)), hidden=(8,))
     folder.mkdir()
     LearnedPolicy(spec, Actor(spec), Critic(spec), scenario=scenario).save(folder)
     return str(folder)

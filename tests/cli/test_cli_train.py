@@ -86,12 +86,12 @@ def test_a_full_disk_is_told_in_one_sentence_and_leaves_no_half_checkpoint(full_
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        ("critic=mixed", "learner parameter critic = 'mixed': must be one of multi-pass, joint, separate."),
+        ("critic=mixed", "learner parameter critic is 'mixed'; it must be one of multi-pass, joint, separate."),
         ("critc=joint", "learner parameter 'critc' is unknown (did you mean 'critic'?)."),
-        ("gamma=high", "learner parameter gamma is 'high'; it must be of the kind of 0.0."),
-        ("double_q=true", "learner parameter double_q = True: has no effect with gamma = 0; leave it False."),
-        ("allowed_modes=[[1]]", "learner parameter allowed_modes is [[1]]; the modes are"),
-        ("hidden=64", "learner parameter hidden is 64; it must be of the kind of [128, 128, 128]."),
+        ("gamma=high", "learner parameter gamma is 'high'; it must be a number of at least 0 and below 1."),
+        ("double_q=true", "learner parameter double_q is True; it has no effect with gamma = 0: leave it False."),
+        ("allowed_modes=[[1]]", "learner parameter allowed_modes is [[1]]; it must be a list of modes."),
+        ("hidden=64", "learner parameter hidden is 64; it must be one or more widths of at least 1."),
         ("allowed_modes=[7]", "learner parameter allowed_modes is [7]; the modes are 0 (LOCAL), 1 (CPU), 2 (QPU)."),
         ("gamma", "learner 'gamma' is not of the form field=value, as in gamma=0.9."),
     ],

@@ -43,16 +43,17 @@ def test_solves_the_hybrid_identity_task(ray_session, own_boxes):
         ("n_step", 0, "at least 1"),
         ("train_batch_size_per_learner", 0.5, "must be a whole number of at least 1"),
         ("critic_lr", [[0, 1e-3], [5]], "rising from 0"),
-        ("critic_lr", -1e-3, r"critic_lr = -0.001: must be within \[0, 1e\+09\]"),
-        ("actor_lr", [[0, 1e-3], [10, float("nan")]], "actor_lr = .* must be within"),
-        ("epsilon", [[0, 1.5], [10, 0.1]], r"must be within \[0, 1\]"),
+        ("critic_lr", True, "critic_lr is True"),
+        ("critic_lr", -1e-3, r"critic_lr is -0.001; it must be a number or .* within \[0, 1e\+09\]"),
+        ("actor_lr", [[0, 1e-3], [10, float("nan")]], "actor_lr is .* within"),
+        ("epsilon", [[0, 1.5], [10, 0.1]], r"within \[0, 1\]"),
         ("epsilon", [[5, 1.0], [10, 0.1]], "rising from 0"),
         ("epsilon", [], "rising from 0"),
-        ("grad_norm", -1, "grad_norm = -1: must be above 0, or none"),
-        ("num_steps_before_learning", None, "must be at least 0"),
+        ("grad_norm", -1, "grad_norm is -1; it must be a number above 0, or none"),
+        ("num_steps_before_learning", None, "must be a whole number of at least 0"),
         ("gamma", None, "below 1"),
-        ("tau", "fast", "tau = fast: must be within"),
-        ("hidden", (), r"hidden = \[\]: must be one or more widths"),
+        ("tau", "fast", r"tau is 'fast'; it must be a number within \[0, 1\]"),
+        ("hidden", (), r"hidden is \(\); it must be one or more widths"),
         ("replay_alpha", -0.5, "at least 0"),
         ("mask_columns", ((0, 1), (1, 1)), "must hold a mode that is always allowed"),
         ("asynchronous", True, "num_env_runners of at least 1"),
@@ -70,7 +71,7 @@ def test_bad_configuration_is_refused(field, value, message):
 )
 def test_options_that_need_a_discount_are_refused_without(option, value):
     config = identity_config().training(gamma=0.0, **{option: value})
-    with pytest.raises(ValueError, match=f"{option} = {value}: has no effect with gamma = 0"):
+    with pytest.raises(ValueError, match=f"{option} is {value}; it has no effect with gamma = 0"):
         config.validate()
 
 

@@ -10,9 +10,10 @@ from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 from scipy import stats
 
 from meqc_marl.dqn_ddpg.algorithm import DQNDDPGConfig
+from meqc_marl.dqn_ddpg.columns import MODE, PARAMETERS
 from meqc_marl.dqn_ddpg.errors import ConfigurationError
 from meqc_marl.dqn_ddpg.learner import pop_row_errors
-from meqc_marl.dqn_ddpg.rl_module import MODE, PARAMETERS, DQNDDPGModule
+from meqc_marl.dqn_ddpg.rl_module import DQNDDPGModule
 
 MODULE = "default_policy"
 OBSERVATION = gym.spaces.Box(-1, 1, (4,), np.float32)
@@ -276,7 +277,7 @@ def test_a_restricted_module_takes_only_what_it_may():
 
 
 def test_modes_that_the_space_lacks_are_refused():
-    with pytest.raises(ConfigurationError, match=r"allowed_modes is \(0, 3\); the action space has the modes 0 to 2\."):
+    with pytest.raises(ConfigurationError, match=r"allowed_modes is \[0, 3\]; the action space has the modes 0 to 2\."):
         make_module(allowed_modes=(0, 3))
 
 

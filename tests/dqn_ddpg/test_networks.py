@@ -2,9 +2,16 @@ import numpy as np
 import pytest
 import torch
 
-from meqc_marl.dqn_ddpg.networks import Actor, Critic, NetworkSpec, allowed_modes, greedy_action
+from meqc_marl.dqn_ddpg.network_spec import NetworkSpec
+from meqc_marl.dqn_ddpg.networks import Actor, Critic, allowed_modes, greedy_action
 
-SPEC = NetworkSpec(5, ((0, 0), (0, 1), (1, 3)), hidden=(16, 8), activation="relu", mask_columns=((2, 4),))
+SPEC = NetworkSpec(
+    observation_size=5,
+    parameter_slots=((0, 0), (0, 1), (1, 3)),
+    hidden=(16, 8),
+    activation="relu",
+    mask_columns=((2, 4),),
+)
 
 
 def critic_by_hand(critic: Critic, observation: np.ndarray, parameters: np.ndarray) -> np.ndarray:
@@ -35,7 +42,7 @@ def test_multi_pass_critic_equals_separate_passes(batch):
 
 @pytest.mark.parametrize("kind", ["multi-pass", "joint"])
 def test_taken_is_a_column_of_all(batch, kind):
-    spec = NetworkSpec(5, SPEC.parameter_slots, hidden=(16, 8), critic=kind)
+    spec = NetworkSpec(observation_size=5, parameter_slots=SPEC.parameter_slots, hidden=(16, 8), critic=kind)
     critic = Critic(spec)
     mode = torch.randint(0, 3, (32,))
     torch.testing.assert_close(critic.taken(batch[0], mode, batch[1]), critic(*batch).gather(1, mode[:, None]))

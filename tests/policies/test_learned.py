@@ -8,7 +8,8 @@ import torch
 from safetensors.torch import save_file
 
 import meqc_marl
-from meqc_marl.dqn_ddpg.rl_module import MODE, PARAMETERS, DQNDDPGModule
+from meqc_marl.dqn_ddpg.columns import MODE, PARAMETERS
+from meqc_marl.dqn_ddpg.rl_module import DQNDDPGModule
 from meqc_marl.env.observation import OBSERVATION_COLUMNS
 from meqc_marl.env.parallel import action_space, observation_space
 from meqc_marl.errors import InputError

@@ -4,13 +4,19 @@ import pytest
 import torch
 
 from meqc_marl.cli import main
-from meqc_marl.dqn_ddpg.networks import Actor, Critic, NetworkSpec
+from meqc_marl.dqn_ddpg.network_spec import NetworkSpec
+from meqc_marl.dqn_ddpg.networks import Actor, Critic
 from meqc_marl.env.observation import OBSERVATION_COLUMNS
 from meqc_marl.policies.learned import LearnedPolicy
 from meqc_marl.policies.onnx import export_onnx
 
 QPU_COLUMN = OBSERVATION_COLUMNS.index("qpu_admitted")
-SPEC = NetworkSpec(len(OBSERVATION_COLUMNS), ((0, 0), (0, 1), (1, 2)), hidden=(32, 32), mask_columns=((2, QPU_COLUMN),))
+SPEC = NetworkSpec(
+    observation_size=len(OBSERVATION_COLUMNS),
+    parameter_slots=((0, 0), (0, 1), (1, 2)),
+    hidden=(32, 32),
+    mask_columns=((2, QPU_COLUMN),),
+)
 
 
 @pytest.fixture

@@ -7,12 +7,13 @@ import pytest
 from torch.utils.tensorboard import SummaryWriter
 
 from meqc_marl.config import load_scenario
+from meqc_marl.dqn_ddpg.options import settable
 from meqc_marl.jobs.run_folder import TrainingRun
 from meqc_marl.jobs.search import Search, SearchTrial
 from meqc_marl.jobs.study import BoundedTensorBoard, OffloadingTrial
 from meqc_marl.jobs.sweep import sweep_study
 from meqc_marl.jobs.training import train
-from meqc_marl.rl.config import LEARNER_PARAMETERS, offloading_config
+from meqc_marl.rl.config import offloading_config
 from meqc_marl.rl.tensorboard import HPARAMS, OUTCOMES, SHOWN, hparams, hparams_end, write_hparams
 from tests.hparams_tab import read_hparams_tab
 
@@ -106,7 +107,7 @@ def test_cells_are_what_the_run_was_given(tmp_path):
     config = offloading_config(load_scenario("paper", ["lyapunov.v=3"]), env_steps=5_000, seed=2, learner=learner)
     cells = hparams(config, 5_000, "sweep", {"v": 3.0, "variant": "joint", "n": 2})
     assert tuple(cells) == HPARAMS
-    assert set(LEARNER_PARAMETERS) < set(HPARAMS)
+    assert set(settable()) < set(HPARAMS)
     assert cells["job"] == "sweep variant=joint n=2"
     assert (cells["hidden"], cells["double_q"], cells["critic"]) == ("16, 8", True, "joint")
     assert (cells["actor_lr"], cells["gamma"], cells["v"], cells["num_devices"]) == (0.005, 0.5, 3.0, 15)

@@ -1,0 +1,67 @@
+"""What is needed to rebuild the two heads of a trained policy. No Ray and no PyTorch here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import model_validator
+from typing_extensions import Self
+
+from .options import Index, NetworkOptions, plain
+
+
+class NetworkSpec(NetworkOptions):
+    """The options of the networks and the sizes that follow from the spaces; can be stored as JSON.
+
+    Attributes:
+        observation_size: Length D of an observation.
+        parameter_slots: (start, stop) of each mode's parameters in the vector of P.
+    """
+
+    observation_size: Index
+    parameter_slots: tuple[tuple[Index, Index], ...]
+
+    @model_validator(mode="after")
+    def _fits_the_spaces(self) -> NetworkSpec:
+        if not self.parameter_slots or not all(start <= stop for start, stop in self.parameter_slots):
+            raise ValueError(
+                f"parameter_slots is {plain(self.parameter_slots)}; it must hold (start, stop) of each mode."
+            )
+        modes, columns = self.num_modes, self.observation_size
+        there = f"the action space has the modes 0 to {modes - 1}"
+        if not all(mode < modes for mode in self.allowed_modes):
+            raise ValueError(f"allowed_modes is {plain(self.allowed_modes)}; {there}.")
+        if not all(mode < modes and column < columns for mode, column in self.mask_columns):
+            raise ValueError(f"mask_columns is {plain(self.mask_columns)}; {there}, an observation {columns} columns.")
+        return self
+
+    @property
+    def num_modes(self) -> int:
+        """Number of modes K."""
+        return len(self.parameter_slots)
+
+    @property
+    def num_parameters(self) -> int:
+        """Length P of the parameter vector."""
+        return max(stop for _, stop in self.parameter_slots)
+
+    @property
+    def parametric_modes(self) -> slice:
+        """The shortest range of modes that holds all with parameters to choose: the others need no actor gradient."""
+        free: Sequence[int] = () if self.discrete else self.allowed_modes or range(self.num_modes)
+        modes = [mode for mode in free if self.parameter_slots[mode][1] > self.parameter_slots[mode][0]]
+        return slice(min(modes), max(modes) + 1) if modes else slice(0, 0)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain lists and numbers."""
+        return self.model_dump(mode="json")
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Inverse of :meth:`to_json`; of options that the data lack, the defaults.
+
+        Raises:
+            ConfigurationError: If the data describe no network.
+        """
+        return cls.of(data)

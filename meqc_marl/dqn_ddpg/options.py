@@ -1,0 +1,265 @@
+"""Every parameter of the learner, once: name, type, bounds, meaning, source and default.
+
+What :class:`DQNDDPGConfig` holds and checks, what its modules and networks are told, the sentences of errors and the
+documentation's table all follow from the classes here. No Ray and no PyTorch.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Mapping
+from itertools import pairwise
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema, model_validator
+from typing_extensions import Self
+
+from .errors import ConfigurationError
+
+
+def _option(default: Any, meaning: str, source: str = "", **extra: Any) -> Any:
+    """A parameter.
+
+    Args:
+        default: Value unless another is given.
+        meaning: What it is.
+        source: Where it comes from.
+        extra: ``allowed`` (what it may be, where the type does not say it), ``needs_discount`` (it has no effect
+            without one), ``of_environment`` (it describes the environment rather than the learner).
+    """
+    return Field(default, description=meaning, json_schema_extra={"source": source} | extra)
+
+
+def _scheduled(low: float, high: float) -> Callable[[Any], Any]:
+    """A validator of numbers and schedules ``[[env_steps, number], ...]`` with numbers between two ends."""
+
+    def check(value: Any) -> Any:
+        points = value if isinstance(value, list | tuple) else [[0, value]]
+        pairs = all(isinstance(p, list | tuple) and len(p) == 2 and all(map(_is_number, p)) for p in points)
+        rising = bool(points) and pairs and points[0][0] == 0 and all(a[0] < b[0] for a, b in pairwise(points))
+        if not rising or not all(low <= level <= high for _, level in points):
+            raise ValueError("not allowed")
+        return value
+
+    return check
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _schedule_type(high: float) -> tuple[AfterValidator, WithJsonSchema]:
+    return AfterValidator(_scheduled(0.0, high)), WithJsonSchema({"type": "schedule", "minimum": 0, "maximum": high})
+
+
+Number = Annotated[float, Field(strict=True, ge=0)]
+Share = Annotated[float, Field(strict=True, ge=0, le=1)]
+Discount = Annotated[float, Field(strict=True, ge=0, lt=1)]
+Positive = Annotated[float, Field(strict=True, gt=0)]
+Count = Annotated[int, Field(strict=True, ge=1)]
+Index = Annotated[int, Field(strict=True, ge=0)]
+Switch = Annotated[bool, Field(strict=True)]
+_rate, _rate_schema = _schedule_type(1e9)
+_share, _share_schema = _schedule_type(1.0)
+Schedule = Annotated[Any, _rate, _rate_schema]
+ShareSchedule = Annotated[Any, _share, _share_schema]
+
+
+class Options(BaseModel):
+    """Base of all groups: immutable, no unknown names, no NaN or infinity."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        """Check values by name.
+
+        Raises:
+            ConfigurationError: If a name is unknown or a value not allowed.
+        """
+        try:
+            return cls.model_validate(dict(values))
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+        if not first["loc"]:  # several parameters together: the validator has made the sentence
+            raise ConfigurationError(first["msg"].removeprefix("Value error, "))
+        name = str(first["loc"][0])
+        if first["type"] == "extra_forbidden":
+            raise ConfigurationError(f"'{name}' is unknown{did_you_mean(name, cls.model_fields)}")
+        if first["type"] == "missing":
+            raise ConfigurationError(f"{name} is missing.")
+        raise ConfigurationError(f"{name} is {values[name]!r}; it must be {cls.allowed(name)}.")
+
+    @classmethod
+    def allowed(cls, name: str) -> str:
+        """What a parameter may be, in words."""
+        return _in_words(cls.model_json_schema()["properties"][name])
+
+
+class NetworkOptions(Options):
+    """What shapes the two heads and their decision; stored with a trained policy."""
+
+    hidden: Annotated[tuple[Count, ...], Field(min_length=1)] = _option(
+        (128, 128), "widths of the hidden layers of both heads", allowed="one or more widths of at least 1"
+    )
+    critic: Literal["multi-pass", "joint", "separate"] = _option(
+        "multi-pass",
+        "what Q of a mode sees: its own parameters, all parameters, or none beside a DDPG with a value of its own",
+        "Bester et al. 2019; Xiong et al. 2018; the paper's DQN and DDPG",
+    )
+    activation: Literal["silu", "relu"] = _option(
+        "silu", "of the hidden layers; a smooth one gives the actor a smooth dQ/dx"
+    )
+    bounds: Literal["clamp", "inverting", "sigmoid"] = _option(
+        "clamp",
+        "how parameters are kept in their range: gradients that lead out are dropped, scaled by the room left, or "
+        "dropped behind a stretched sigmoid",
+        "Hausknecht and Stone 2016 (inverting)",
+    )
+    mask_columns: tuple[tuple[Index, Index], ...] = _option(
+        (),
+        "the mode is allowed where the observation column is above one half",
+        allowed="pairs (mode, observation column)",
+        of_environment=True,
+    )
+    allowed_modes: tuple[Index, ...] = _option(
+        (), "the only modes ever taken, one of them without a mask; all if empty", allowed="a list of modes"
+    )
+    discrete: Switch = _option(False, "every parameter is at the upper end of its range: only the mode is learned")
+
+
+class ModuleOptions(NetworkOptions):
+    """What RLlib's RLModule is told beside the spaces, as its ``model_config``."""
+
+    double_q: Switch = _option(
+        False,
+        "the main critic chooses the next mode, the target critic values it",
+        "van Hasselt et al. 2016",
+        needs_discount=True,
+    )
+    twin_critics: Switch = _option(
+        False, "bootstrap from the lesser of two critics", "Fujimoto et al. 2018", needs_discount=True
+    )
+    epsilon: ShareSchedule = _option([[0, 1.0], [10_000, 0.05]], "probability of a random action")
+    exploration_noise: Schedule = _option(0.1, "standard deviation of the noise on parameters, of their range")
+    parameterless_modes: tuple[Index, ...] = _option(
+        (), "modes that ignore a shared Box", allowed="a list of modes", of_environment=True
+    )
+
+
+class LearnerOptions(ModuleOptions):
+    """All parameters of the learner."""
+
+    gamma: Discount = _option(0.99, "discount of later rewards")
+    critic_lr: Schedule = _option(1e-3, "learning rate of the DQN head")
+    actor_lr: Schedule = _option(1e-4, "learning rate of the DDPG head")
+    tau: Share = _option(
+        0.005, "share by which targets move to the main networks at each update", "Lillicrap et al. 2016"
+    )
+    target_noise: Number = _option(
+        0.0,
+        "standard deviation of the noise on the next parameters, of their range",
+        "Fujimoto et al. 2018",
+        needs_discount=True,
+    )
+    n_step: Count = _option(1, "steps of reward summed before bootstrapping", needs_discount=True)
+    reward_scale: Number = _option(1.0, "factor on rewards in the loss")
+    huber_delta: Positive = _option(1.0, "error beyond which the critic's loss is linear", "Huber 1964")
+    grad_norm: Positive | None = _option(10.0, "largest gradient norm of each head; none for no clipping")
+    train_batch_size_per_learner: Count = _option(256, "rows of a minibatch")
+    updates_per_training_step: Count = _option(1, "minibatches after each round of sampling")
+    num_steps_before_learning: Index = _option(1_000, "environment steps sampled before the first update")
+    replay_capacity: Count = _option(200_000, "transitions kept")
+    replay_alpha: Number = _option(
+        0.0, "exponent of the priorities of replay; 0 samples uniformly", "Schaul et al. 2016"
+    )
+    replay_beta: Number = _option(0.4, "exponent of the importance weights of prioritised replay", "Schaul et al. 2016")
+    asynchronous: Switch = _option(
+        False,
+        "remote EnvRunners sample while the learner learns, with weights one round old; a resumed run then lacks the "
+        "rounds that were under way and is not bit-equal to an undisturbed one",
+        "Horgan et al. 2018",
+    )
+    max_empty_sampling_rounds: Count = _option(
+        3, "consecutive rounds without a sample after which training stops with an error"
+    )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> LearnerOptions:
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            if self.gamma == 0 and extra_of(field).get("needs_discount") and value != field.default:
+                raise ValueError(f"{name} is {value!r}; it has no effect with gamma = 0: leave it {field.default!r}.")
+        masked = {mode for mode, _ in self.mask_columns}
+        if self.allowed_modes and not set(self.allowed_modes) - masked:
+            raise ValueError(f"allowed_modes is {self.allowed_modes}; it must hold a mode that is always allowed.")
+        return self
+
+
+def settable() -> tuple[str, ...]:
+    """Names of the parameters that are the learner's own and do not describe the environment."""
+    fields = LearnerOptions.model_fields.items()
+    return tuple(name for name, field in fields if not extra_of(field).get("of_environment"))
+
+
+def extra_of(field: Any) -> dict[str, Any]:
+    """What :func:`_option` keeps of a field beside its type and meaning."""
+    return dict(field.json_schema_extra)
+
+
+def table(usual: Mapping[str, Any] | None = None) -> str:
+    """All parameters as a Markdown table.
+
+    Args:
+        usual: Values that a caller of the learner sets by default, for a column of their own.
+    """
+    heads = ["parameter", "what it is", "allowed", "default", *(["set here"] if usual is not None else []), "source"]
+    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+    for name, field in LearnerOptions.model_fields.items():
+        meaning = f"{field.description}{' (needs a discount)' if extra_of(field).get('needs_discount') else ''}"
+        cells = [f"`{name}`", meaning, LearnerOptions.allowed(name), f"`{plain(field.default)}`"]
+        if usual is not None:
+            changed = name in usual and plain(usual[name]) != plain(field.default)
+            cells.append(f"`{plain(usual[name])}`" if changed else "")
+        lines.append("| " + " | ".join([*cells, extra_of(field)["source"]]) + " |")
+    return "\n".join(lines)
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """End of a sentence about an unknown name."""
+    close = difflib.get_close_matches(name, known, n=1)
+    return f" (did you mean '{close[0]}'?)." if close else f"; known are {', '.join(sorted(known))}."
+
+
+def plain(value: Any) -> Any:
+    """Tuples as lists, as they are written in YAML."""
+    return [plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _in_words(schema: Mapping[str, Any]) -> str:
+    """What a JSON schema allows."""
+    if "allowed" in schema:
+        return str(schema["allowed"])
+    if "enum" in schema:
+        return "one of " + ", ".join(schema["enum"])
+    if "anyOf" in schema:
+        return ", or ".join(_in_words(part) for part in schema["anyOf"])
+    kind = schema["type"]
+    low, above, high, below = (
+        schema.get(key) for key in ("minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum")
+    )
+    words = {
+        "boolean": "true or false",
+        "null": "none",
+        "integer": "a whole number",
+        "number": "a number",
+        "schedule": "a number or a schedule (a list of [env_steps, number], rising from 0)",
+    }[kind]
+    if low is not None and high is not None:
+        return f"{words} within [{low:g}, {high:g}]"
+    limits = [
+        f"{text} {end:g}"
+        for text, end in (("of at least", low), ("above", above), ("of at most", high), ("below", below))
+        if end is not None
+    ]
+    return " ".join([words, " and ".join(limits)]).strip()
