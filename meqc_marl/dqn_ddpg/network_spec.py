@@ -34,6 +34,14 @@ class NetworkSpec(NetworkOptions):
             raise ValueError(f"allowed_modes is {plain(self.allowed_modes)}; {there}.")
         if not all(mode < modes and column < columns for mode, column in self.mask_columns):
             raise ValueError(f"mask_columns is {plain(self.mask_columns)}; {there}, an observation {columns} columns.")
+        bounded = [parameter for parameter, *_ in self.bound_columns]
+        if len(set(bounded)) < len(bounded) or not all(
+            parameter < self.num_parameters and max(ends) < columns for parameter, *ends in self.bound_columns
+        ):
+            raise ValueError(
+                f"bound_columns is {plain(self.bound_columns)}; each of the {self.num_parameters} parameters may stand "
+                f"in it once, an observation has {columns} columns."
+            )
         return self
 
     @property
@@ -52,6 +60,14 @@ class NetworkSpec(NetworkOptions):
         free: Sequence[int] = () if self.discrete else self.allowed_modes or range(self.num_modes)
         modes = [mode for mode in free if self.parameter_slots[mode][1] > self.parameter_slots[mode][0]]
         return slice(min(modes), max(modes) + 1) if modes else slice(0, 0)
+
+    @property
+    def bound_ends(self) -> tuple[list[int], list[int]]:
+        """Columns of the low and of the high end of all P parameters; D and D + 1 where they are 0 and 1."""
+        ends = {parameter: (low, high) for parameter, low, high in self.bound_columns}
+        free = (self.observation_size, self.observation_size + 1)
+        lows, highs = zip(*(ends.get(parameter, free) for parameter in range(self.num_parameters)), strict=True)
+        return list(lows), list(highs)
 
     def to_json(self) -> dict[str, Any]:
         """Plain lists and numbers."""

@@ -50,7 +50,7 @@ class Actor(nn.Module):
 
 
 def inward_gradient(spec: NetworkSpec, raw: Tensor, gradient: Tensor) -> Tensor:
-    """What of dQ/dparameters [B, P] the actor follows at its raw parameters [B, P]; see :class:`Actor`."""
+    """What of a gradient [B, P] in [0, 1] the actor follows at its raw parameters [B, P]; see :class:`Actor`."""
     if spec.bounds == "inverting":
         return gradient * torch.where(gradient > 0, 1.0 - raw, raw)
     outward = ((raw > 1.0) & (gradient > 0)) | ((raw < 0.0) & (gradient < 0))
@@ -143,18 +143,48 @@ class Critic(_Value):
 
 
 def allowed_modes(spec: NetworkSpec, observation: Tensor) -> Tensor:
-    """Bool [B, K]: which modes the observation [B, D] allows."""
+    """Bool [B, K]: which modes the observation [B, D] allows. Where its masks bar all, they do not count."""
     allowed = torch.ones((observation.shape[0], spec.num_modes), dtype=torch.bool, device=observation.device)
+    free = spec.allowed_modes or range(spec.num_modes)
     for mode, column in spec.mask_columns:
-        allowed[:, mode] = observation[:, column] > 0.5
-    if spec.allowed_modes:
-        allowed[:, [mode for mode in range(spec.num_modes) if mode not in spec.allowed_modes]] = False
+        allowed[:, mode] &= observation[:, column] > 0.5
+    barred = [mode for mode in range(spec.num_modes) if mode not in free]
+    if barred:
+        allowed[:, barred] = False
+    if set(free) <= {mode for mode, _ in spec.mask_columns}:
+        rest = torch.tensor([mode in free for mode in range(spec.num_modes)], device=observation.device)
+        allowed = allowed | (~allowed.any(-1, keepdim=True) & rest)
     return allowed
 
 
-def chosen_parameters(spec: NetworkSpec, raw: Tensor) -> Tensor:
-    """The parameters [B, P] that raw ones [B, P] stand for: clamped to [0, 1], or all 1."""
+def unit_parameters(spec: NetworkSpec, raw: Tensor) -> Tensor:
+    """The shares [B, P] of their interval that raw parameters [B, P] stand for: clamped to [0, 1], or all 1."""
     return torch.ones_like(raw) if spec.discrete else raw.clamp(0.0, 1.0)
+
+
+def interval(spec: NetworkSpec, observation: Tensor) -> tuple[Tensor, Tensor]:
+    """Ends [B, P] of the interval in [0, 1] in which the observation [B, D] keeps each parameter."""
+    lows, highs = spec.bound_ends
+    if len(spec.bound_columns) < spec.num_parameters:
+        ends = observation.new_tensor([0.0, 1.0]).expand(observation.shape[0], 2)
+        observation = torch.cat([observation, ends], -1)
+    return observation[:, lows].clamp(0.0, 1.0), observation[:, highs].clamp(0.0, 1.0)
+
+
+def within_bounds(spec: NetworkSpec, unit: Tensor, observation: Tensor) -> Tensor:
+    """The parameters [B, P] that shares [B, P] of their interval are; both ends are met exactly."""
+    return torch.lerp(*interval(spec, observation), unit) if spec.bound_columns else unit
+
+
+def chosen_parameters(spec: NetworkSpec, raw: Tensor, observation: Tensor) -> Tensor:
+    """The parameters [B, P] in [0, 1], as they are executed, that raw ones [B, P] stand for."""
+    return within_bounds(spec, unit_parameters(spec, raw), observation)
+
+
+def greedy_mode(spec: NetworkSpec, critic: Critic, observation: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
+    """The best allowed mode int64 [B] with these parameters [B, P], and Q [B, K], -inf where a mode is not allowed."""
+    q = critic(observation, parameters).masked_fill(~allowed_modes(spec, observation), -torch.inf)
+    return q.argmax(-1), q
 
 
 def greedy_action(
@@ -171,10 +201,9 @@ def greedy_action(
     Returns:
         Mode int64 [B], parameters of all modes [B, P] in [0, 1], and Q [B, K] with -inf where a mode is not allowed.
     """
-    parameters = chosen_parameters(spec, actor(observation))
-    q = critic(observation, parameters)
-    q = q.masked_fill(~allowed_modes(spec, observation), -torch.inf)
-    return q.argmax(-1), parameters, q
+    parameters = chosen_parameters(spec, actor(observation), observation)
+    mode, q = greedy_mode(spec, critic, observation, parameters)
+    return mode, parameters, q
 
 
 class Decision(nn.Module):

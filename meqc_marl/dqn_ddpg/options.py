@@ -118,13 +118,18 @@ class NetworkOptions(Options):
     )
     mask_columns: tuple[tuple[Index, Index], ...] = _option(
         (),
-        "the mode is allowed where the observation column is above one half",
+        "the mode is allowed where the observation column is above one half; where every mode is barred, none is",
         allowed="pairs (mode, observation column)",
         of_environment=True,
     )
-    allowed_modes: tuple[Index, ...] = _option(
-        (), "the only modes ever taken, one of them without a mask; all if empty", allowed="a list of modes"
+    bound_columns: tuple[tuple[Index, Index, Index], ...] = _option(
+        (),
+        "the parameter lies between what the two observation columns hold, both in [0, 1] of its range; the actor's "
+        "output is mapped onto the interval in a line",
+        allowed="triples (index of the parameter in the vector of all, column of the low end, column of the high end)",
+        of_environment=True,
     )
+    allowed_modes: tuple[Index, ...] = _option((), "the only modes ever taken; all if empty", allowed="a list of modes")
     discrete: Switch = _option(False, "every parameter is at the upper end of its range: only the mode is learned")
 
 
@@ -190,9 +195,6 @@ class LearnerOptions(ModuleOptions):
             value = getattr(self, name)
             if self.gamma == 0 and extra_of(field).get("needs_discount") and value != field.default:
                 raise ValueError(f"{name} is {value!r}; it has no effect with gamma = 0: leave it {field.default!r}.")
-        masked = {mode for mode, _ in self.mask_columns}
-        if self.allowed_modes and not set(self.allowed_modes) - masked:
-            raise ValueError(f"allowed_modes is {self.allowed_modes}; it must hold a mode that is always allowed.")
         return self
 
 

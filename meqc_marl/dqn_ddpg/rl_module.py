@@ -15,7 +15,18 @@ from torch import Tensor
 
 from .columns import ACTOR_GRADIENT, MODE, NEXT_VALUE, PARAMETERS, Q_TAKEN, RAW_PARAMETERS, TARGET_NOISE
 from .network_spec import NetworkSpec
-from .networks import Actor, Critic, allowed_modes, chosen_parameters, greedy_action, inward_gradient
+from .networks import (
+    Actor,
+    Critic,
+    allowed_modes,
+    chosen_parameters,
+    greedy_action,
+    greedy_mode,
+    interval,
+    inward_gradient,
+    unit_parameters,
+    within_bounds,
+)
 from .options import ModuleOptions, NetworkOptions
 from .spaces import HybridActionSpace, parse_action_space
 
@@ -87,9 +98,10 @@ class DQNDDPGModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
         """
         observation = batch[Columns.NEXT_OBS]
         with torch.no_grad():
-            parameters = chosen_parameters(self.spec, self.target_actor(observation))
-            if TARGET_NOISE in batch and not self.spec.discrete:
-                parameters = (parameters + batch[TARGET_NOISE]).clamp(0.0, 1.0)
+            unit = unit_parameters(self.spec, self.target_actor(observation))
+            if TARGET_NOISE in batch:
+                unit = unit_parameters(self.spec, unit + batch[TARGET_NOISE])
+            parameters = within_bounds(self.spec, unit, observation)
             barred = ~allowed_modes(self.spec, observation)
             targets = [target for main, target in self.get_target_network_pairs() if isinstance(main, Critic)]
             q = torch.stack([target(observation, parameters) for target in targets]).amin(0)
@@ -113,10 +125,11 @@ class DQNDDPGModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
         epsilon = float(self.epsilon.update(t))
         with torch.no_grad():
             if epsilon < 1.0:
-                mode, parameters, _ = greedy_action(self.spec, self.actor, self.critic, observation)
-                noise = torch.empty_like(parameters).normal_(generator=self.generator)
-                noisy = parameters + float(self.exploration_noise.update(t)) * noise
-                parameters = chosen_parameters(self.spec, noisy)
+                unit = unit_parameters(self.spec, self.actor(observation))
+                mode, _ = greedy_mode(self.spec, self.critic, observation, within_bounds(self.spec, unit, observation))
+                noise = torch.empty_like(unit).normal_(generator=self.generator)
+                noisy = unit + float(self.exploration_noise.update(t)) * noise
+                parameters = chosen_parameters(self.spec, noisy, observation)
             else:
                 mode = torch.zeros(len(observation), dtype=torch.long)
                 parameters = torch.zeros(len(observation), self.spec.num_parameters)
@@ -134,7 +147,7 @@ class DQNDDPGModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
         weights = allowed_modes(self.spec, observation).float()
         mode = torch.multinomial(weights, 1, generator=self.generator).squeeze(-1)
         uniform = torch.rand(len(observation), self.spec.num_parameters, generator=self.generator)
-        return mode, chosen_parameters(self.spec, uniform)
+        return mode, chosen_parameters(self.spec, uniform, observation)
 
     def _actions(self, mode: Tensor, parameters: Tensor) -> dict[str, Any]:
         """Flat actions for the batched runner and, under ``Columns.ACTIONS``, the environment's own structure."""
@@ -146,12 +159,15 @@ class DQNDDPGModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
         """Values [critics, B, C] of the modes taken, raw parameters [B, P], and the gradient that they follow."""
         observation = batch[Columns.OBS]
         raw = self.actor(observation)
-        leaf = chosen_parameters(self.spec, raw.detach()).requires_grad_()
+        leaf = chosen_parameters(self.spec, raw.detach(), observation).requires_grad_()
         gradient = torch.zeros_like(leaf)
         if not self.spec.discrete:
             allowed = allowed_modes(self.spec, observation)
             value = self.critic.actor_value(observation, leaf, allowed, self.spec.parametric_modes)
             (gradient,) = torch.autograd.grad(value, leaf)
+            if self.spec.bound_columns:  # the chain rule through the map onto the interval
+                low, high = interval(self.spec, observation)
+                gradient = gradient * (high - low)
         mode = batch[MODE].long()
         return {
             Q_TAKEN: torch.stack([critic.taken(observation, mode, batch[PARAMETERS]) for critic in self.critics]),

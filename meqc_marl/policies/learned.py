@@ -192,7 +192,7 @@ def _check_outputs(spec: NetworkSpec, actor: Actor, critic: Critic) -> None:
     rows = torch.tensor([[0.0], [1.0], [-1.0], [1e3]]).expand(-1, spec.observation_size)
     with torch.inference_mode():
         raw = actor(rows)
-        values = (raw, critic(rows, chosen_parameters(spec, raw)))
+        values = (raw, critic(rows, chosen_parameters(spec, raw, rows)))
     if not all(value.isfinite().all() for value in values):
         raise ValueError("its weights are so large that its outputs are not finite numbers")
 

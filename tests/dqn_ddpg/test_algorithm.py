@@ -55,13 +55,13 @@ def test_solves_the_hybrid_identity_task(ray_session, own_boxes):
         ("tau", "fast", r"tau is 'fast'; it must be a number within \[0, 1\]"),
         ("hidden", (), r"hidden is \(\); it must be one or more widths"),
         ("replay_alpha", -0.5, "at least 0"),
-        ("mask_columns", ((0, 1), (1, 1)), "must hold a mode that is always allowed"),
+        ("mask_columns", (0, 1), r"mask_columns is \(0, 1\); it must be pairs"),
+        ("bound_columns", ((0, 1),), r"bound_columns is \(\(0, 1\),\); it must be triples"),
         ("asynchronous", True, "num_env_runners of at least 1"),
     ],
 )
 def test_bad_configuration_is_refused(field, value, message):
-    config = identity_config().training(**({"allowed_modes": (1,)} if field == "mask_columns" else {}))
-    config.training(**{field: value})
+    config = identity_config().training(**{field: value})
     with pytest.raises(ValueError, match=message):
         config.validate()
 

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meqc_marl.dqn_ddpg import algorithm
@@ -63,6 +63,7 @@ def test_a_key_of_the_model_that_nothing_reads_is_refused() -> None:
         ModuleOptions.of(DQNDDPGConfig().rl_module(model_config={"fcnet_hiddens": [64]}).model_config)
 
 
+@settings(max_examples=50)
 @given(st.floats(allow_nan=True) | st.integers(-10, 10) | st.booleans() | st.none() | st.text(max_size=3))
 def test_numbers_are_allowed_exactly_within_their_bounds(value: object) -> None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)

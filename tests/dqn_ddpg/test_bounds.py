@@ -1,0 +1,235 @@
+"""Parameters between ends that the observation tells: a problem with a known optimum inside moving bounds."""
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
+
+from meqc_marl.dqn_ddpg.algorithm import DQNDDPGConfig
+from meqc_marl.dqn_ddpg.columns import ACTOR_GRADIENT, MODE, PARAMETERS, RAW_PARAMETERS
+from meqc_marl.dqn_ddpg.errors import ConfigurationError
+from meqc_marl.dqn_ddpg.network_spec import NetworkSpec
+from meqc_marl.dqn_ddpg.networks import Actor, Critic, Decision, allowed_modes, chosen_parameters, greedy_action
+
+#: Low and high end of mode 1's parameter, of mode 2's, the target, and the masks of modes 0 and 2.
+LOW_1, HIGH_1, LOW_2, HIGH_2, TARGET, MASK_0, MASK_2 = range(7)
+OBSERVATION = gym.spaces.Box(0, 1, (7,), np.float32)
+ACTION = gym.spaces.Dict(mode=gym.spaces.Discrete(3), share=gym.spaces.Box(0, 1, (1,), np.float32))
+BOUNDS = ((0, LOW_1, HIGH_1), (1, LOW_2, HIGH_2))
+MODULE = "default_policy"
+
+
+def spec(**options) -> NetworkSpec:
+    given = {"observation_size": 7, "parameter_slots": ((0, 0), (0, 1), (1, 2)), "hidden": (16,)}
+    return NetworkSpec(**given | {"bound_columns": BOUNDS} | options)
+
+
+def observe(rng: np.random.Generator, count: int) -> np.ndarray:
+    ends = np.sort(rng.random((count, 2, 2)), -1).reshape(count, 4)
+    masks = (rng.random((count, 2)) < 0.7).astype(float)
+    return np.concatenate([ends, rng.random((count, 1)), masks], 1).astype(np.float32)
+
+
+def rewards(observation: np.ndarray, mode: np.ndarray, parameters: np.ndarray) -> np.ndarray:
+    """Mode 1 is best at the target, mode 2 at a quarter of it and worth a little more; mode 0 is worth 0.75."""
+    first = 1.0 - np.abs(parameters[:, 0] - observation[:, TARGET])
+    second = 1.1 - np.abs(parameters[:, 1] - observation[:, TARGET] / 4)
+    return np.choose(mode, [np.full(len(mode), 0.75), first, second]).astype(np.float32)
+
+
+def best(observation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Greatest reward and the parameters that give it: the targets clipped to the bounds, over the allowed modes."""
+    x = np.stack(
+        [
+            np.clip(observation[:, TARGET], observation[:, LOW_1], observation[:, HIGH_1]),
+            np.clip(observation[:, TARGET] / 4, observation[:, LOW_2], observation[:, HIGH_2]),
+        ],
+        1,
+    )
+    values = np.stack([rewards(observation, np.full(len(x), mode), x) for mode in range(3)], 1)
+    values[observation[:, MASK_0] < 0.5, 0] = values[observation[:, MASK_2] < 0.5, 2] = -np.inf
+    return values.max(1), x
+
+
+def make_learner(**training):
+    torch.manual_seed(0)
+    config = DQNDDPGConfig().training(
+        **{
+            "gamma": 0.0,
+            "hidden": (64, 64),
+            "parameterless_modes": (0,),
+            "mask_columns": ((0, MASK_0), (2, MASK_2)),
+            "bound_columns": BOUNDS,
+            "critic_lr": 3e-3,
+            "actor_lr": 3e-3,
+            "huber_delta": 0.1,
+            "epsilon": 0.3,
+            "exploration_noise": 0.2,
+            **training,
+        }
+    )
+    config.validate()
+    module_spec = config.get_multi_rl_module_spec(spaces={MODULE: (OBSERVATION, ACTION)})
+    learner = config.get_default_learner_class()(config=config, module_spec=module_spec)
+    learner.build()
+    return learner
+
+
+def inside(observation: np.ndarray, parameters: np.ndarray) -> bool:
+    low, high = observation[:, [LOW_1, LOW_2]], observation[:, [HIGH_1, HIGH_2]]
+    return bool(((parameters >= low) & (parameters <= high)).all())
+
+
+def test_the_optimum_inside_moving_bounds_is_learned():
+    learner = make_learner()
+    module, rng = learner.module[MODULE], np.random.default_rng(1)
+    for _ in range(60):
+        observation = observe(rng, 1280)
+        out = module.forward_exploration({"obs": torch.from_numpy(observation)}, t=0)
+        mode, parameters = out[MODE].numpy(), out[PARAMETERS].numpy()
+        assert inside(observation, parameters)
+        rows = {
+            "obs": observation,
+            MODE: mode,
+            PARAMETERS: parameters,
+            "rewards": rewards(observation, mode, parameters),
+        }
+        learner.update(
+            batch=MultiAgentBatch({MODULE: SampleBatch(rows)}, env_steps=1280),
+            minibatch_size=64,
+            timesteps={"num_env_steps_sampled_lifetime": 0},
+        )
+    observation = observe(rng, 4_000)
+    out = module.forward_inference({"obs": torch.from_numpy(observation)})
+    mode, parameters = out[MODE].numpy(), out[PARAMETERS].numpy()
+    assert inside(observation, parameters)
+    barred = np.stack([observation[:, MASK_0] < 0.5, np.zeros(4_000, bool), observation[:, MASK_2] < 0.5], 1)
+    assert not barred[np.arange(4_000), mode].any()
+    greatest, x = best(observation)
+    regret = greatest - rewards(observation, mode, parameters)
+    assert regret.min() > -1e-6
+    # The best mode with shares in the middle of their intervals: a fifth of what it loses needs both heads.
+    middle = (observation[:, [LOW_1, LOW_2]] + observation[:, [HIGH_1, HIGH_2]]) / 2
+    values = np.stack([rewards(observation, np.full(4_000, k), middle) for k in range(3)], 1)
+    assert regret.mean() < (greatest - np.where(barred, -np.inf, values).max(1)).mean() / 5
+    # Where the target lies beyond an end, that end is met exactly by most.
+    at_end = (x[:, 0] == observation[:, LOW_1]) | (x[:, 0] == observation[:, HIGH_1])
+    assert at_end.mean() > 0.3
+    assert (parameters[at_end, 0] == x[at_end, 0]).mean() > 0.6
+
+
+@pytest.mark.parametrize("bounds", ["clamp", "inverting", "sigmoid"])
+@pytest.mark.parametrize("critic", ["multi-pass", "joint", "separate"])
+def test_the_actor_follows_the_chain_rule_through_the_map(critic, bounds):
+    module = make_learner(critic=critic, bounds=bounds, hidden=(16,)).module[MODULE]
+    observation = torch.from_numpy(observe(np.random.default_rng(2), 64))
+    parameters = torch.rand(64, 2)
+    out = module.forward_train({"obs": observation, MODE: torch.zeros(64, dtype=torch.long), PARAMETERS: parameters})
+    x = out[RAW_PARAMETERS].detach().clamp(0, 1).requires_grad_()
+    low, high = observation[:, [LOW_1, LOW_2]], observation[:, [HIGH_1, HIGH_2]]
+    executed = low + x * (high - low)
+    if critic == "separate":
+        value = module.critic.ddpg_value(observation, executed).sum()
+    else:
+        q = module.critic(observation, executed)
+        value = q[:, 1].sum() + (q[:, 2] * (observation[:, MASK_2] > 0.5)).sum()
+    (expected,) = torch.autograd.grad(value, x)
+    raw = out[RAW_PARAMETERS].detach()
+    if bounds == "inverting":
+        expected = expected * torch.where(expected > 0, 1 - raw, raw)
+    else:
+        expected = torch.where(((raw > 1) & (expected > 0)) | ((raw < 0) & (expected < 0)), 0.0, expected)
+    torch.testing.assert_close(out[ACTOR_GRADIENT], expected, atol=1e-6, rtol=1e-4)
+
+
+unit = st.floats(0, 1, width=32)
+
+
+@given(st.lists(st.tuples(unit, unit, st.floats(-2, 3, width=32)), min_size=1, max_size=20))
+def test_no_share_leaves_its_interval_and_both_ends_are_met(rows):
+    low, high, raw = (torch.tensor(column, dtype=torch.float32) for column in zip(*rows, strict=True))
+    observation = torch.zeros(len(rows), 7)
+    observation[:, LOW_1], observation[:, HIGH_1] = low, high
+    only_first = spec(bound_columns=BOUNDS[:1])
+    parameters = chosen_parameters(only_first, torch.stack([raw, raw], 1), observation)
+    least, most = torch.minimum(low, high), torch.maximum(low, high)
+    assert ((parameters[:, 0] >= least) & (parameters[:, 0] <= most)).all()
+    assert (parameters[raw <= 0, 0] == low[raw <= 0]).all()
+    assert (parameters[raw >= 1, 0] == high[raw >= 1]).all()
+    # A parameter without bounds is what it was.
+    assert (parameters[:, 1] == raw.clamp(0, 1)).all()
+
+
+def test_ends_beyond_the_range_count_as_its_ends():
+    observation = torch.zeros(1, 7)
+    observation[0, LOW_1], observation[0, HIGH_1] = -3.0, 7.0
+    x = torch.tensor([[0.25, 0.5]])
+    torch.testing.assert_close(chosen_parameters(spec(bound_columns=BOUNDS[:1]), x, observation), x)
+
+
+def test_where_the_masks_bar_every_mode_they_do_not_count():
+    masked = spec(mask_columns=((0, MASK_0), (1, TARGET), (2, MASK_2)))
+    observation = torch.zeros(2, 7)
+    observation[1, MASK_2] = 1.0
+    assert allowed_modes(masked, observation).tolist() == [[True, True, True], [False, False, True]]
+    some = spec(mask_columns=((0, MASK_0), (1, TARGET)), allowed_modes=(0, 1))
+    assert allowed_modes(some, observation).tolist() == [[True, True, False], [True, True, False]]
+
+
+def test_a_mode_with_two_masks_needs_both():
+    both = spec(mask_columns=((2, MASK_0), (2, MASK_2)))
+    observation = torch.zeros(3, 7)
+    observation[0, MASK_0] = observation[1, MASK_2] = 1.0
+    observation[2, [MASK_0, MASK_2]] = 1.0
+    assert allowed_modes(both, observation)[:, 2].tolist() == [False, False, True]
+
+
+def test_the_decision_executes_what_the_critic_was_shown():
+    actor, critic = Actor(spec()), Critic(spec())
+    observation = torch.from_numpy(observe(np.random.default_rng(3), 200))
+    mode, parameters, q = greedy_action(spec(), actor, critic, observation)
+    assert inside(observation.numpy(), parameters.detach().numpy())
+    torch.testing.assert_close(q, critic(observation, parameters))
+    decided, share = Decision(spec(), actor, critic)(observation)
+    assert torch.equal(decided, mode)
+    expected = torch.where(mode == 0, 0.0, parameters.gather(1, (mode - 1).clamp(min=0)[:, None])[:, 0])
+    assert torch.equal(share, expected)
+
+
+def test_discrete_learning_takes_the_upper_end():
+    observation = torch.from_numpy(observe(np.random.default_rng(4), 50))
+    parameters = chosen_parameters(spec(discrete=True), torch.zeros(50, 2), observation)
+    assert torch.equal(parameters, observation[:, [HIGH_1, HIGH_2]])
+
+
+def test_bounds_survive_json_and_bad_ones_are_refused():
+    assert NetworkSpec.from_json(spec().to_json()) == spec()
+    for wrong in (((2, 0, 1),), ((0, 0, 7),), ((0, 0, 1), (0, 2, 3))):
+        with pytest.raises(ConfigurationError, match="each of the 2 parameters may stand in it once"):
+            NetworkSpec.from_json(spec().to_json() | {"bound_columns": wrong})
+
+
+def test_onnx_keeps_the_bounds_and_the_masks(tmp_path):
+    runtime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    torch.manual_seed(5)
+    whole = spec(mask_columns=((0, MASK_0), (1, TARGET), (2, MASK_2)))
+    decision = Decision(whole, Actor(whole), Critic(whole)).eval()
+    program = torch.onnx.export(
+        decision,
+        (torch.zeros(2, 7),),
+        input_names=["observation"],
+        output_names=["mode", "share"],
+        dynamic_shapes=({0: torch.export.Dim("rows")},),
+        verbose=False,
+    )
+    session = runtime.InferenceSession(program.model_proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    observation = observe(np.random.default_rng(6), 500)
+    mode, share = session.run(None, {"observation": observation})
+    with torch.inference_mode():
+        expected_mode, expected_share = decision(torch.from_numpy(observation))
+    np.testing.assert_array_equal(mode, expected_mode)
+    np.testing.assert_allclose(share, expected_share, atol=1e-6)
