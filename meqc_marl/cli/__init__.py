@@ -26,6 +26,7 @@ COMMANDS: dict[str, str] = {
     "export": "meqc_marl.cli.export:Export",
     "compare": "meqc_marl.cli.compare:Compare",
     "vary": "meqc_marl.cli.vary:Vary",
+    "replay": "meqc_marl.cli.replay:Replay",
     "scenario": "meqc_marl.cli.scenario:ScenarioCommand",
 }
 """Name to ``module:class``."""

@@ -1,0 +1,100 @@
+"""``meqc-marl replay``: a page that plays what policies did."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+from rich.console import Console
+
+from meqc_marl.cli.compare import load_checkpoints
+from meqc_marl.cli.options import InputFile, Overrides, at_least
+from meqc_marl.config import PRESETS, load_scenario
+from meqc_marl.errors import InputError, did_you_mean
+from meqc_marl.evaluation.rollout import rollout
+from meqc_marl.files import check_outputs
+from meqc_marl.nature.trace import generate_trace
+from meqc_marl.nature.trace_file import load_trace
+from meqc_marl.policies import POLICIES, Policy, make_policy
+from meqc_marl.report.progress import show_progress
+from meqc_marl.report.replay import replay_page, save_replay
+
+
+@dataclass(frozen=True)
+class Replay:
+    """Write a page that plays what policies did on the same trace; it needs a browser and no network.
+
+    It shows devices round the access point, where each computes, deadlines missed, virtual queues, and cost against the
+    exact oracle. Two policies stand side by side; with one it is the oracle.
+    """
+
+    who: Annotated[
+        tuple[str, ...],
+        tyro.conf.Positional,
+        tyro.conf.arg(metavar="RUN|POLICY", help=f"Folders of trained policies, or any of: {', '.join(POLICIES)}."),
+    ]
+    """Who decides."""
+    out: Annotated[Path, tyro.conf.arg(metavar="FILE")] = Path("replay.html")
+    """Page to write."""
+    scenario: Annotated[
+        str | None,
+        tyro.conf.arg(
+            metavar="PRESET|FILE",
+            help=f"A preset ({', '.join(PRESETS)}) or a YAML file; by default what the first trained policy was "
+            "trained on, or paper.",
+            help_behavior_hint="",
+        ),
+    ] = None
+    overrides: Overrides = ()
+    """Change a field of the scenario, such as num_devices=1000; may be repeated."""
+    num_slots: int = 200
+    """Slots, at most those of the horizon."""
+    trace_seed: int = 1_000_000
+    """Seed of the trace."""
+    policy_seed: int = 0
+    """Seed of the policies' own randomness."""
+    trace: InputFile = None
+    """Read the trace from a file (.npz), of which the first row is shown."""
+
+    def run(self) -> None:
+        """Roll the policies out and write the page."""
+        for name, value, least in (("num-slots", self.num_slots, 1), ("trace-seed", self.trace_seed, 0)):
+            at_least(name, value, least)
+        at_least("policy-seed", self.policy_seed, 0)
+        check_outputs({"out": self.out}, {"trace": self.trace})
+        if not self.who:
+            raise InputError("no policy is given; name a trained run, or a policy such as oracle.")
+        learned = self._learned()
+        trained_on = next((each.scenario for each in learned.values() if each.scenario is not None), None)
+        scenario = load_scenario(self.scenario or trained_on or "paper", self.overrides)
+        policies: list[Policy] = [learned[who] if who in learned else make_policy(who, scenario) for who in self.who]
+        names = [policy.name for policy in policies]
+        if len(set(names)) < len(names):
+            raise InputError(f"policies: each may be given once, and {', '.join(names)} holds one twice.")
+        if "oracle" not in names:
+            policies.append(make_policy("oracle", scenario))
+        slots = min(self.num_slots, scenario.horizon)
+        if self.trace is None:
+            trace, about = generate_trace(scenario, [self.trace_seed], num_slots=slots), f", seed {self.trace_seed}"
+        else:
+            trace = load_trace(self.trace, scenario).row(0).window(0, slots)
+            about = f", trace {self.trace.name}"
+        records = {}
+        with show_progress() as progress:
+            for policy in policies:
+                step = progress(policy.name, trace.num_slots, "slots")
+                records[policy.name] = rollout(policy, scenario, trace, self.policy_seed, step)
+        page = replay_page(scenario, trace, records, about)
+        save_replay(page, self.out)
+        Console().print(f"page: {self.out} ({len(page) / 1e6:.1f} MB)", highlight=False, soft_wrap=True)
+
+    def _learned(self) -> dict[str, Any]:
+        """Trained policies by the words that name them."""
+        words = [who for who in self.who if who not in POLICIES]
+        for word in words:
+            if not Path(word).exists():
+                hint = did_you_mean(word, POLICIES).removesuffix(".")
+                raise InputError(f"'{word}' is neither a folder of a trained policy nor a policy{hint}.")
+        return dict(zip(words, load_checkpoints(tuple(Path(word) for word in words)), strict=True))
