@@ -76,6 +76,10 @@ class Storage:
         place, mark, query = self.uri.partition("?") if "://" in self.uri else (self.uri, "", "")
         return f"{place.rstrip('/')}/{name}{mark}{query}"
 
+    def name_of(self, path: str) -> str:
+        """The name of something in it, by its path in the file system."""
+        return path.removeprefix(self.root.rstrip("/")).lstrip("/")
+
     def read(self, path: str) -> bytes | None:
         """The content of a file, by its path in the file system; None if there is none."""
         return read_file(self.filesystem, path)

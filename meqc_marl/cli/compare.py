@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from rich.console import Console
 
@@ -27,6 +27,7 @@ from meqc_marl.policies import DEFAULT_POLICIES, POLICIES, Policy, make_policy
 from meqc_marl.report.bars import check_plot_path, save_comparison_plot
 from meqc_marl.report.progress import show_progress
 from meqc_marl.report.tables import comparison_json, comparison_notes, comparison_tables, save_json
+from meqc_marl.uris import redacted
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Compare:
     policies: PolicyNames = DEFAULT_POLICIES
     """Names of policies."""
     checkpoints: Checkpoints = ()
-    """Folders of trained policies: one is called learned, several by their folder's name, or path if that is taken."""
+    """Folders or URIs of trained policies: one is called learned, several by folder, or by path if that is taken."""
     num_traces: int = 10
     """Traces E, one seed each."""
     num_slots: OptionalInt = None
@@ -103,15 +104,20 @@ class Compare:
         return generate_trace(scenario, seeds, num_slots=self.num_slots), seeds
 
 
-def load_checkpoints(paths: tuple[Path, ...]) -> list[Policy]:
+def load_checkpoints(paths: tuple[str, ...]) -> list[Policy]:
     """Trained policies under names that tell them apart."""
     if not paths:
         return []
     from meqc_marl.policies.learned import load_policy  # torch: only who has checkpoints pays for it
 
-    names = [path.resolve().name for path in paths]
+    names = [_name(path) for path in paths]
     if len(paths) == 1:
         names = ["learned"]
     elif len(set(names)) < len(names):
-        names = [str(path) for path in paths]
+        names = [redacted(path) for path in paths]
     return [load_policy(path, name) for path, name in zip(paths, names, strict=True)]
+
+
+def _name(path: str) -> str:
+    """Last name of a folder, or of a URI without what is behind the place."""
+    return PurePosixPath(redacted(path)).name if "://" in path else Path(path.replace("\0", "")).resolve().name

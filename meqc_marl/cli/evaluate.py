@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated
 
 import tyro
 
 from meqc_marl.cli.compare import Compare
-from meqc_marl.cli.options import InputFile, OptionalInt, OutputFile, Overrides
+from meqc_marl.cli.options import InputFile, OptionalInt, OutputFile, Overrides, PolicySource
 from meqc_marl.config import PRESETS, load_scenario
 from meqc_marl.errors import InputError
+from meqc_marl.uris import redacted
 
 
 @dataclass(frozen=True)
 class Evaluate:
     """Evaluate a trained policy beside the exact oracle on held-out traces, in the scenario it was trained on."""
 
-    checkpoint: tyro.conf.Positional[Path]
-    """Folder of the trained policy."""
+    checkpoint: tyro.conf.Positional[PolicySource]
+    """The trained policy: folder of a run or of one of its checkpoints, or its URI in a bucket."""
     scenario: Annotated[
         str | None,
         tyro.conf.arg(
@@ -51,7 +51,8 @@ class Evaluate:
         trained_on = load_policy(self.checkpoint).scenario
         source = self.scenario or trained_on
         if source is None:
-            raise InputError(f"checkpoint '{self.checkpoint}' does not name its scenario; give one with --scenario.")
+            shown = redacted(self.checkpoint)
+            raise InputError(f"checkpoint '{shown}' does not name its scenario; give one with --scenario.")
         Compare(
             policies=("oracle",),
             checkpoints=(self.checkpoint,),

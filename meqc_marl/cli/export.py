@@ -8,13 +8,15 @@ from typing import Annotated
 
 import tyro
 
+from meqc_marl.cli.options import PolicySource
+
 
 @dataclass(frozen=True)
 class Export:
     """Write a trained policy as ONNX, checked against PyTorch: observation [N, 13] to mode [N] and fraction [N]."""
 
-    checkpoint: tyro.conf.Positional[Path]
-    """Folder of the run or of one of its checkpoints."""
+    checkpoint: tyro.conf.Positional[PolicySource]
+    """Folder of the run or of one of its checkpoints, or its URI in a bucket."""
     file: Annotated[Path, tyro.conf.arg(metavar="FILE")] = Path("policy.onnx")
     """File to write."""
 

@@ -48,7 +48,9 @@ PolicyNames = Annotated[
 ]
 """Names of policies."""
 
-Checkpoints = Annotated[tuple[Path, ...], tyro.conf.arg(metavar="RUN", help_behavior_hint="")]
+PolicySource = Annotated[str, tyro.conf.arg(metavar="RUN")]
+"""A run, a checkpoint or a policy: a folder, or one in a bucket such as s3://bucket/run."""
+Checkpoints = Annotated[tuple[str, ...], tyro.conf.arg(metavar="RUN", help_behavior_hint="")]
 """Folders of trained policies."""
 
 

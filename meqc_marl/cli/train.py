@@ -90,7 +90,7 @@ class Train:
             raise KeyboardInterrupt
         Compare(
             scenario=str(self.out / "scenario.yaml"),
-            checkpoints=(checkpoint,),
+            checkpoints=(str(checkpoint),),
             num_traces=self.num_traces,
             json=self.out / "comparison.json",
             plot=self.out / "comparison.png",

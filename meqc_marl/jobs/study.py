@@ -209,7 +209,7 @@ def _record(name: str, run: Run, result: Any, last: Sealed | None) -> TrialRecor
         env_steps=int(metrics.get(TIMESTEPS_TOTAL, 0)),
         metrics=metrics.get(EVALUATION, {}),
         curve=last.curve if last else [],
-        policy=f"{last.checkpoint.path}/{POLICY_FOLDER}" if last else None,
+        policy=storage.uri_of(f"{storage.name_of(last.checkpoint.path)}/{POLICY_FOLDER}") if last else None,
         error=str(result.error).strip().splitlines()[-1] if result is not None and result.error else None,
     )
 

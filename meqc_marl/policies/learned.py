@@ -169,7 +169,7 @@ def _read_heads(spec: NetworkSpec, path: Path) -> tuple[Actor, Critic]:
     expected = {f"{head}{name}": list(v.shape) for head, part in parts.items() for name, v in part.state_dict().items()}
     with safe_open(path, "pt") as file:
         there = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-        for name in expected.keys() ^ there.keys():
+        for name in sorted(expected.keys() ^ there.keys()):
             raise ValueError(f"{_short(name)} is {'missing' if name in expected else 'unknown'}")
         for name, shape in expected.items():
             if there[name].get_shape() != shape or there[name].get_dtype() != "F32":

@@ -1,0 +1,264 @@
+"""A policy's two files: from a folder or a bucket, checked by sizes, checksums and numbers, or refused by name."""
+
+import json
+import struct
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from meqc_marl.cli import main
+from meqc_marl.config import load_scenario
+from meqc_marl.dqn_ddpg.networks import Actor, Critic, NetworkSpec
+from meqc_marl.env.observation import OBSERVATION_COLUMNS
+from meqc_marl.errors import InputError
+from meqc_marl.policies.learned import LearnedPolicy, load_policy
+from tests.cluster.test_bucket import BUCKET, server, uri  # noqa: F401 (a fixture)
+from tests.sentences import is_one_sentence
+
+OBSERVATION = np.random.default_rng(0).uniform(-1, 1, (64, len(OBSERVATION_COLUMNS))).astype(np.float32)
+
+
+def make_policy(seed=0, critic="multi-pass"):
+    torch.manual_seed(seed)
+    size = len(OBSERVATION_COLUMNS)
+    spec = NetworkSpec(size, ((0, 0), (0, 1), (1, 2)), (8, 8), critic, "relu", mask_columns=((2, size - 2),))
+    actor, heads = Actor(spec), Critic(spec)
+    for part in (actor.head, heads.head):
+        torch.nn.init.normal_(part.weight)
+    return LearnedPolicy(spec, actor.eval(), heads.eval(), scenario=load_scenario("small", ["horizon=5"]))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Of a checkpoint, with a policy in it."""
+    (tmp_path / "run" / "checkpoint_000003" / "policy").mkdir(parents=True)
+    make_policy().save(tmp_path / "run" / "checkpoint_000003" / "policy")
+    return tmp_path / "run" / "checkpoint_000003" / "policy"
+
+
+def refusal(where):
+    with pytest.raises(InputError) as told:
+        load_policy(where)
+    assert is_one_sentence(str(told.value)), told.value
+    assert len(str(told.value)) < 600
+    assert str(told.value).isprintable()
+    return str(told.value)
+
+
+def edit(folder, work, checksum=False):
+    """Change policy.json, and its checksum too or not at all."""
+    path = folder / "policy.json"
+    description = json.loads(path.read_text())
+    if not checksum:
+        description.pop("sha256", None)
+    text = work(description)
+    path.write_text(json.dumps(description) if text is None else text)
+
+
+def set_weight(folder, name, value):
+    weights = load_file(folder / "policy.safetensors")
+    weights[name].view(-1)[0] = value
+    save_file(weights, folder / "policy.safetensors")
+
+
+def without_checksum(folder):
+    edit(folder, lambda description: None)
+
+
+@pytest.mark.parametrize("critic", ["multi-pass", "joint", "separate"])
+def test_what_is_saved_comes_back(tmp_path, critic):
+    policy = make_policy(critic=critic)
+    policy.save(tmp_path)
+    for _ in range(2):
+        for mine, theirs in zip(policy.decide(OBSERVATION), load_policy(tmp_path).decide(OBSERVATION), strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+        without_checksum(tmp_path)  # a folder from before there were checksums
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("name", ["critic.head.weight", "critic.head.bias", "actor.trunk.0.weight"])
+def test_weights_that_are_no_numbers(folder, name, value):
+    set_weight(folder, name, value)
+    for _ in range(2):
+        assert f"policy.safetensors cannot be read ({name} holds a weight that is not a finite number)" in refusal(
+            folder
+        )
+        without_checksum(folder)
+
+
+def test_finite_weights_whose_sums_are_not(folder):
+    without_checksum(folder)
+    for name in ("critic.trunk.0.weight", "critic.head.weight"):
+        weights = load_file(folder / "policy.safetensors")
+        weights[name].fill_(3e38)
+        save_file(weights, folder / "policy.safetensors")
+    assert "its weights are so large that its outputs are not finite numbers" in refusal(folder)
+
+
+def test_a_weight_that_was_changed(folder):
+    set_weight(folder, "critic.head.bias", 0.5)
+    assert "the checksum of policy.safetensors is another" in refusal(folder)
+
+
+def network(**changes):
+    return lambda description: description["network"].update(changes)
+
+
+@pytest.mark.parametrize(
+    ("work", "message"),
+    [
+        (network(allowed_modes="12"), "allowed_modes is '12'"),
+        (network(allowed_modes=[1.5]), "allowed_modes[0] is 1.5"),
+        (network(allowed_modes=[True]), "allowed_modes[0] is True"),
+        (network(allowed_modes=[7]), "allowed_modes is [7]"),
+        (network(hidden=[30_000] * 3), "actor.trunk.4.bias is missing"),
+        (network(hidden=[30_000] * 2), "actor.trunk.0.weight is F32 [8, 13], where policy.json says F32 [30000, 13]"),
+        (network(hidden=[2**63]), f"hidden is [{2**63}]; at most 32 layers of at most 65,536 are read"),
+        (network(hidden=[1] * 1_000), "at most 32 layers"),
+        (network(hidden="88"), "hidden is '88'"),
+        (network(hidden=[8, None]), "hidden[1] is None"),
+        (network(hidden=[-8]), "hidden is [-8]"),
+        (network(discrete="no"), "discrete is 'no'"),
+        (network(observation_size=2**63), "observes the 13 columns"),
+        (network(observation_size=10**400), "observes the 13 columns"),
+        (network(parameter_slots=[[0, 2**40]]), "policy.json cannot be read"),
+        (network(parameter_slots=[[0, 0], [0, 1], [0, 1]]), "parameter_slots is"),
+        (network(parameter_slots=[[0, 1]] * 10_000), "parameter_slots is"),
+        (network(mask_columns=[[2, 99]]), "mask_columns is [[2, 99]]"),
+        (network(activation="tanh"), "activation is 'tanh'"),
+        (network(bounds=None), "bounds is None"),
+        (lambda d: d.update(network=[1]), "network is [1]"),
+        (lambda d: d.update(scenario={"num_devices": -3}), "num_devices"),
+        (lambda d: d.update(scenario=7), "policy.json cannot be read"),
+        (lambda d: d.update(observation_columns=["x" * 10_000]), "observes the 1 columns xxx"),
+        (lambda d: d.update(observation_columns=None), "policy.json cannot be read"),
+        (lambda d: d.update(format=2), "has format 2; this version reads format 1"),
+        (lambda d: d.update(format="x" * 10_000), "has format xxx"),
+        (lambda d: d.update(sha257={}), "'sha257' is unknown"),
+        (lambda d: d.update(sha256=3), "the checksum of policy.safetensors is another"),
+        (lambda d: json.dumps(d).replace("false", "Infinity"), "Infinity is no number"),
+        (lambda d: json.dumps(d).replace("false", "NaN"), "NaN is no number"),
+        (lambda d: json.dumps(d).replace("false", "9" * 5_000), "policy.json cannot be read"),
+        (lambda d: "[" * 100_000, "it is nested too deeply"),
+        (lambda d: json.dumps(d).replace("false", "[" * 100_000), "it is nested too deeply"),
+        (lambda d: "[]", "policy.json cannot be read"),
+        (lambda d: "7", "policy.json cannot be read"),
+        (lambda d: "", "policy.json cannot be read"),
+        (lambda d: "\x1b[2J", "policy.json cannot be read"),
+        (lambda d: " " * 2**21, "policy.json has 2,097,152 bytes; at most 1,048,576 are read"),
+    ],
+)
+def test_a_description_that_describes_no_policy(folder, work, message):
+    edit(folder, work)
+    assert message in refusal(folder)
+
+
+def test_a_description_that_was_changed(folder):
+    edit(folder, network(allowed_modes=[1]), checksum=True)
+    assert "the checksum of policy.json is another" in refusal(folder)
+
+
+def test_the_size_is_decided_before_memory_is_taken(folder):
+    """A declared network of 30,000 x 2 is 7 GB; the limit here is 1 GiB of addresses."""
+    edit(folder, network(hidden=[30_000] * 2))
+    code = (
+        "import resource, sys\nfrom meqc_marl.errors import InputError\n"
+        "from meqc_marl.policies.learned import load_policy\n"
+        "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (used + 2**30,) * 2)\n"
+        "try: load_policy(sys.argv[1])\nexcept InputError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, timeout=60)
+    assert "where policy.json says F32 [30000, 13]" in done.stdout, done.stderr
+
+
+def test_weights_of_another_type_or_too_many(folder):
+    without_checksum(folder)
+    weights = load_file(folder / "policy.safetensors")
+    save_file(weights | {"extra": torch.zeros(1)}, folder / "policy.safetensors")
+    assert "extra is unknown" in refusal(folder)
+    half = {name: value.half() for name, value in weights.items()}
+    save_file(half, folder / "policy.safetensors")
+    assert "is F16 [" in refusal(folder)
+    (folder / "policy.safetensors").write_bytes(struct.pack("<Q", 2**62) + b"{}")
+    assert "policy.safetensors cannot be read" in refusal(folder)
+
+
+def test_folders_that_are_none(tmp_path, folder):
+    assert "does not exist" in refusal(tmp_path / "x")
+    assert "cannot be read" in refusal(tmp_path / ("x" * 300))
+    assert "does not exist" in refusal("a\0b")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    assert "checkpoint" in refusal(tmp_path / "loop")
+    (folder / "policy.safetensors").unlink()
+    (folder / "policy.safetensors").mkdir()
+    assert "policy.safetensors cannot be read" in refusal(folder)
+
+
+@pytest.fixture
+def bucket(request, tmp_path):
+    """URI of a run in a bucket with two checkpoints, and a client."""
+    address, client = request.getfixturevalue("server")
+    key = f"{tmp_path.name}/run"
+    for number, seed in ((9, 1), (10, 0)):
+        for path in _saved(make_policy(seed), tmp_path / str(number)):
+            client.upload_file(str(path), BUCKET, f"{key}/checkpoint_{number:06d}/policy/{path.name}")
+    return uri(address, BUCKET).replace("/sweep?", f"/{key}?"), client, key
+
+
+def _saved(policy, folder):
+    folder.mkdir()
+    policy.save(folder)
+    return sorted(folder.iterdir())
+
+
+def inside(where, name):
+    return where.replace("?", f"/{name}?")
+
+
+@pytest.mark.timeout(120)
+def test_a_policy_in_a_bucket(bucket, tmp_path, capsys):
+    where, client, key = bucket
+    newest = make_policy(0).decide(OBSERVATION)
+    for place in (
+        where,
+        inside(where, "checkpoint_000010"),
+        inside(where, "checkpoint_000010/policy"),
+        inside(where, ""),
+    ):
+        for mine, theirs in zip(newest, load_policy(place).decide(OBSERVATION), strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+    older = load_policy(inside(where, "checkpoint_000009")).decide(OBSERVATION)
+    assert not np.array_equal(older[1], newest[1])
+    assert main(["evaluate", where, "--num-traces", "1"]) == 0
+    words = ["--scenario", "small", "--set", "horizon=5", "--num-traces", "1", "--policies", "oracle", "--checkpoints"]
+    assert main(["compare", *words, where, inside(where, "checkpoint_000009")]) == 0
+    told = capsys.readouterr().out
+    assert "checkpoint_000009" in told
+    assert "endpoint_override" not in told
+    assert main(["export", where, "--file", str(tmp_path / "policy.onnx")]) == 0
+    # Damage and absence are told as of a folder.
+    assert "/missing' does not exist" in refusal(inside(where, "missing"))
+    client.delete_object(Bucket=BUCKET, Key=f"{key}/checkpoint_000010/policy/policy.json")
+    assert "/checkpoint_000010' has no policy in it" in refusal(where)
+    client.put_object(Bucket=BUCKET, Key=f"{key}/checkpoint_000010/policy/policy.json", Body=b" " * 2**21)
+    assert "has 2,097,152 bytes" in refusal(where)
+
+
+def test_buckets_that_are_none(request):
+    address, _ = request.getfixturevalue("server")
+    assert "does not exist" in refusal(uri(address, "missing"))
+    assert "holds a secret" in refusal("s3://me:secret@bucket/run")
+    assert "begins with 'ftp://'" in refusal("ftp://bucket/run")
+
+
+def test_needs_no_ray(bucket):
+    code = (
+        "import sys; sys.modules['ray'] = None; from meqc_marl import load_policy; print(load_policy(sys.argv[1]).name)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, bucket[0]], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "learned\n", done.stderr
