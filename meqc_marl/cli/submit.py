@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from meqc_marl.cli.options import InputFile, read_mapping
-from meqc_marl.cli.sweep import REPORT_TOLD, SweepOptions
+from meqc_marl.cli.sweep import REPORT, REPORT_TOLD, SweepOptions
 from meqc_marl.errors import InputError
 from meqc_marl.report.progress import show_trials
 from meqc_marl.uris import check_address, check_place
@@ -96,7 +96,7 @@ class SubmitCommand(SweepOptions):
                 flush=True,
             )
             raise
-        for path in save(unpack(client.log(fetch)), self.out):
+        for path in save(unpack(client.log(fetch), REPORT), self.out):
             console.print(f"fetched: {path}", highlight=False, soft_wrap=True)
         if failure is not None:
             raise failure

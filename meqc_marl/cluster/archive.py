@@ -6,16 +6,18 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import json
 import sys
 import zlib
+from collections.abc import Collection
 from pathlib import Path
 
 from meqc_marl.errors import InputError
 from meqc_marl.files import make_folder, replacing
 
+LARGEST = 2**26
+"""Bytes of a report that are unpacked at most."""
 _BEGIN, _END = "-----BEGIN REPORT", "-----END REPORT-----"
 
 
@@ -26,11 +28,15 @@ def pack(files: dict[str, bytes]) -> str:
     return f"{_BEGIN} {hashlib.sha256(content).hexdigest()}-----\n{body}{_END}"
 
 
-def unpack(log: str) -> dict[str, bytes]:
-    """The files in a log that holds such a text.
+def unpack(log: str, names: Collection[str]) -> dict[str, bytes]:
+    """The files in a log that holds such a text; a log may say anything, so it is read like a stranger's.
+
+    Args:
+        log: What the job has printed.
+        names: The only files that a report of this kind has.
 
     Raises:
-        InputError: If there is none, or it is damaged.
+        InputError: If there is none, it is damaged, holds other files, or is larger than :data:`LARGEST`.
     """
     _, begin, rest = log.partition(_BEGIN)
     head, _, tail = rest.partition("\n")
@@ -38,15 +44,25 @@ def unpack(log: str) -> dict[str, bytes]:
     if not begin or not end:
         raise InputError("the log of the job holds no report.")
     try:
-        content = zlib.decompress(base64.b64decode(body))
-    except (zlib.error, binascii.Error) as error:
+        content = _inflated(base64.b64decode(body))
+        if hashlib.sha256(content).hexdigest() != head.strip().strip("-"):
+            raise ValueError("its checksum is another")
+        files = json.loads(content)
+        if not isinstance(files, dict):
+            raise ValueError("it holds no files")
+        if other := sorted(files.keys() - set(names)):
+            raise ValueError(f"it holds {other[0][:40]!r}, which is not of {', '.join(sorted(names))}")
+        return {name: base64.b64decode(data, validate=True) for name, data in files.items()}
+    except (zlib.error, ValueError, TypeError, RecursionError) as error:  # base64's is a ValueError
         raise InputError(f"the report in the log of the job is damaged: {error}.") from error
-    if hashlib.sha256(content).hexdigest() != head.strip().strip("-"):
-        raise InputError("the report in the log of the job is damaged: its checksum is another.")
-    files = {name: base64.b64decode(data) for name, data in json.loads(content).items()}
-    if any(Path(name).name != name for name in files):
-        raise InputError("the report in the log of the job names files outside its folder.")
-    return files
+
+
+def _inflated(data: bytes) -> bytes:
+    stream = zlib.decompressobj()
+    content = stream.decompress(data, LARGEST)
+    if stream.unconsumed_tail or not stream.eof:
+        raise ValueError(f"it is cut, or holds more than {LARGEST:,} bytes")
+    return content
 
 
 def save(files: dict[str, bytes], folder: Path) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import ray
 import requests
 from ray._private.authentication.http_token_authentication import get_auth_headers_if_auth_enabled
 from ray.exceptions import AuthenticationError, RayError
+from urllib3.exceptions import HTTPError
 
 from meqc_marl.errors import InputError
 from meqc_marl.uris import check_address
@@ -18,6 +20,7 @@ from meqc_marl.uris import check_address
 _TIMEOUT_S = 10.0
 _LOST_S = 120.0
 _POLL_S = 1.0
+_LARGEST = 2**28
 WAITING = "waiting: "
 """Begins a line that is not the job's but Ray's reason why it has not begun."""
 ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
@@ -151,19 +154,23 @@ class JobClient:
         except (AuthenticationError, RuntimeError) as error:
             raise InputError(f"there is no token to show to {self.address}; {_TOKEN_HINT}.") from error
         try:
-            answer = requests.get(self.address.rstrip("/") + path, headers=headers, timeout=_TIMEOUT_S)
-        except requests.RequestException as error:
+            url = self.address.rstrip("/") + path
+            with requests.get(url, headers=headers, timeout=_TIMEOUT_S, stream=True) as answer:
+                body = answer.raw.read(_LARGEST + 1, decode_content=True)
+        except (requests.RequestException, HTTPError) as error:
             why = "no answer in time" if isinstance(error, requests.Timeout) else "no connection"
             raise InputError(
                 f"address '{self.address}' cannot be reached ({why}); the head must be up and its port 8265 forwarded."
             ) from error
+        if len(body) > _LARGEST:
+            raise InputError(f"the cluster at {self.address} answers more than {_LARGEST:,} bytes to {path}.")
         if answer.status_code in (401, 403):
             what = "refuses the token" if headers else "asks for a token"
             raise InputError(f"the cluster at {self.address} {what}; {_TOKEN_HINT}.")
         if answer.status_code >= 400:
-            reason = " ".join(answer.text.split())[:200].rstrip(".")
+            reason = " ".join(body[:1_000].decode(errors="replace").split())[:200].rstrip(".")
             raise InputError(f"the cluster at {self.address} answers {answer.status_code} to {path}: {reason}.")
         try:
-            return answer.json()
-        except ValueError as error:
+            return json.loads(body)
+        except (ValueError, RecursionError) as error:
             raise InputError(f"address '{self.address}' answers, but not as a Ray dashboard.") from error
