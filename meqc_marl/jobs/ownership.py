@@ -121,7 +121,7 @@ def check_held() -> None:
 
 @contextmanager
 def owned(
-    storage: Storage, what: str, tell: Callable[[str], None] | None = None, beat_s: float = BEAT_S
+    storage: Storage, what: str, tell: Callable[[str], None] | None = None, beat_s: float | None = None
 ) -> Iterator[Lease]:
     """Own a place while the block runs.
 
@@ -129,13 +129,13 @@ def owned(
         storage: The place.
         what: What is kept there, such as ``run``, for the sentence.
         tell: Told why nothing happens while another host's owner is watched; by default printed on stderr.
-        beat_s: Seconds between renewals.
+        beat_s: Seconds between renewals; by default :data:`BEAT_S`.
 
     Raises:
         InputError: If another process owns it and is alive, or the storage cannot be written.
     """
     tell = tell or (lambda text: print(text, file=sys.stderr, flush=True))
-    lease = _acquire(storage, what, tell, min(beat_s, _LONGEST_BEAT_S))
+    lease = _acquire(storage, what, tell, min(BEAT_S if beat_s is None else beat_s, _LONGEST_BEAT_S))
     lease._begin()
     try:
         yield lease
