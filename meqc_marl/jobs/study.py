@@ -136,7 +136,7 @@ def _run(
     if any(name not in results or not _is_over(results[name]) for name in left):
         raise _interrupted(storage, study)
     ended = how_far(storage, left)
-    return [_record(name, run, results.get(name), ended.get(name, there[name])) for name, run in study.items()]
+    return [_record(name, run, results.get(name), ended.get(name, there[name]), storage) for name, run in study.items()]
 
 
 def run_config(storage: Storage, job: str, placement: Placement, checkpoint_every: int) -> tune.RunConfig:
@@ -163,15 +163,19 @@ def how_far(storage: Storage, study: Study) -> dict[str, Sealed | None]:
     """The whole checkpoint of each trial that got farthest; None where there is none.
 
     Raises:
-        InputError: If the storage cannot be read.
+        InputError: If the storage cannot be read, or holds a checkpoint of another run under a trial's name.
     """
     folder = f"{storage.root}/{TRIALS_FOLDER}"
     try:
         with ThreadPoolExecutor(_READERS) as pool:
             found = pool.map(lambda name: farthest(storage.filesystem, f"{folder}/{name}"), study)
-            return dict(zip(study, found, strict=True))
+            ended = dict(zip(study, found, strict=True))
     except (OSError, pyarrow.ArrowException) as error:
         raise unreadable(storage.uri, error) from error
+    for name, run in study.items():
+        if (last := ended[name]) is not None:
+            last.check_belongs_to(run.identity())
+    return ended
 
 
 def _has_finished(found: Sealed | None, run: Run) -> bool:
@@ -197,7 +201,7 @@ def _interrupted(storage: Storage, study: Study) -> Interrupted:
     )
 
 
-def _record(name: str, run: Run, result: Any, last: Sealed | None) -> TrialRecord:
+def _record(name: str, run: Run, result: Any, last: Sealed | None, storage: Storage) -> TrialRecord:
     metrics = (result.metrics or {}) if result is not None else {}
     if result is None and last is not None and last.curve:  # it had finished before
         steps, evaluation = last.curve[-1]

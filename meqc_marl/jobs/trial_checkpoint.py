@@ -54,6 +54,16 @@ class Sealed:
         """Environment steps trained by then."""
         return int(self.metrics[TIMESTEPS_TOTAL])
 
+    def check_belongs_to(self, identity: Mapping[str, Any]) -> None:
+        """See that it is of this trial.
+
+        Raises:
+            InputError: If it is of another.
+        """
+        other = first_difference(self.belongs_to, plain(identity))
+        if other is not None:
+            raise InputError(f"checkpoint '{self.checkpoint.path}' is of another trial ({other}).")
+
 
 def seal(folder: Path, metrics: dict[str, Any], curve: Curve, belongs_to: Mapping[str, Any] | None = None) -> None:
     """Write down what a checkpoint consists of, whose it is, how far the trial is, and its evaluations."""
@@ -86,9 +96,7 @@ def farthest_sound(
                 "%s is damaged (%s has another checksum); it is passed over", found.checkpoint.path, changed
             )
             continue
-        other = first_difference(found.belongs_to, plain(belongs_to or {}))
-        if other is not None:
-            raise InputError(f"checkpoint '{found.checkpoint.path}' is of another trial ({other}).")
+        found.check_belongs_to(belongs_to or {})
         return found
     return None
 

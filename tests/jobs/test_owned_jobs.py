@@ -14,7 +14,8 @@ from meqc_marl.cli import main
 from meqc_marl.config import load_scenario
 from meqc_marl.errors import InputError
 from meqc_marl.jobs.owner import Owner
-from meqc_marl.jobs.run_folder import TrainingRun, begin_run
+from meqc_marl.jobs.run import Placement, Run
+from meqc_marl.jobs.run_folder import begin_run
 from meqc_marl.jobs.search import Search, run_search
 from meqc_marl.jobs.study import run_study
 from meqc_marl.jobs.training import train
@@ -32,7 +33,7 @@ def files_of(folder):
 
 
 def test_a_second_of_each_kind_is_refused_and_writes_nothing(ray_session, tmp_path, capsys):
-    begin_run(tmp_path, SMALL, TrainingRun(env_steps=1_000))
+    begin_run(tmp_path, Run(scenario=SMALL, env_steps=1_000))
     words = ["--out", str(tmp_path), "--scenario", "small", "--env-steps", "400"]
     with holder(Storage.open(tmp_path)) as process:
         before = files_of(tmp_path)
@@ -56,7 +57,7 @@ def taken_over(folder):
 
 @pytest.mark.timeout(120)
 def test_a_run_that_was_taken_over_stops_before_its_next_checkpoint(ray_session, tmp_path):
-    run = TrainingRun(env_steps=100_000, checkpoint_every_s=0.0, learner={"hidden": [8]})
+    run = Run(scenario=SMALL, env_steps=100_000, learner={"hidden": [8]})
     seen = []
 
     def report(progress):
@@ -65,7 +66,7 @@ def test_a_run_that_was_taken_over_stops_before_its_next_checkpoint(ray_session,
             taken_over(tmp_path / "run")
 
     with pytest.raises(InputError, match=r"was taken over by process 77 on host 'other' .*; it writes nothing more"):
-        train(SMALL, run, tmp_path / "run", report)
+        train(run, tmp_path / "run", report, placement=Placement(checkpoint_every_s=0.0))
     assert len(seen) == 3
     assert [path.name for path in list_checkpoints(tmp_path / "run")] == seen[-1]
     assert not list((tmp_path / "run").glob(".incomplete-*"))
