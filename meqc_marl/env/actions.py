@@ -32,10 +32,10 @@ def _read_plain(agents: Sequence[str], actions: Actions) -> tuple[np.ndarray, np
     try:
         chosen = [actions[agent] for agent in agents]
         modes, fractions = [action["mode"] for action in chosen], [action["fraction"] for action in chosen]
-        values = modes + fractions
-        if not {*map(type, values)} <= _PLAIN or any(
-            value.dtype.type not in _PLAIN for value in values if type(value) is np.ndarray
-        ):
+        kinds = {*map(type, modes), *map(type, fractions)}
+        if np.ndarray in kinds:
+            kinds |= {value.dtype.type for value in modes + fractions if type(value) is np.ndarray}
+        if not kinds <= _PLAIN:
             return None
         mode = np.array(modes)
         fraction = np.array(fractions, np.float64).reshape(len(agents))
