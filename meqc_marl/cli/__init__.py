@@ -7,9 +7,11 @@ imports what is heavy (ray, torch) inside ``run``, so that every other command s
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Annotated, Any, Union
 
 import tyro
@@ -39,6 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     0: done, or help. 2: bad input, told in one sentence on stderr. 130: interrupted.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name of bytes that are no text, or a terminal without Unicode
+            stream.reconfigure(errors="backslashreplace")
     words = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     if words == ["--version"]:
         print(f"meqc-marl {__version__}")
@@ -55,9 +60,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         # The reader (head, less) went away: no fault of ours. Python would complain again at exit: give it a sink.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 141
+    except OSError as error:
+        # What a command reads and writes has sentences of its own; this is its output, or a disk that fails meanwhile.
+        where = "standard output" if error.filename is None else f"'{error.filename}'"
+        print(InputError(f"error: {where} cannot be used: {error.strerror or error}."), file=sys.stderr)
+        _drop_output()
+        return 2
+    except MemoryError:
+        print("error: there is not enough memory; take fewer devices, slots or traces.", file=sys.stderr)
+        return 2
     return 0
+
+
+def _drop_output() -> None:
+    """Python writes what is left of the output at exit, and would complain again."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _command_type() -> Any:

@@ -8,6 +8,8 @@ from pathlib import Path, PurePosixPath
 from rich.console import Console
 
 from meqc_marl.cli.options import (
+    MAX_SLOTS,
+    MAX_TRACES,
     Checkpoints,
     InputFile,
     OptionalInt,
@@ -15,13 +17,13 @@ from meqc_marl.cli.options import (
     Overrides,
     PolicyNames,
     ScenarioSource,
-    at_least,
+    within,
 )
-from meqc_marl.config import Scenario, load_scenario
+from meqc_marl.config import PRESETS, Scenario, load_scenario
 from meqc_marl.errors import InputError
-from meqc_marl.evaluation.comparison import compare
-from meqc_marl.files import check_output
-from meqc_marl.nature.trace import Trace, generate_trace
+from meqc_marl.evaluation.blocks import compare_seeds, compare_trace
+from meqc_marl.files import check_outputs
+from meqc_marl.nature.trace import MAX_SEED, check_size
 from meqc_marl.nature.trace_file import load_trace
 from meqc_marl.policies import DEFAULT_POLICIES, POLICIES, Policy, make_policy
 from meqc_marl.report.bars import check_plot_path, save_comparison_plot
@@ -63,26 +65,24 @@ class Compare:
 
     def run_on(self, scenario: Scenario) -> None:
         """The same on a scenario that is loaded already; ``scenario`` and ``overrides`` do not count."""
-        for path in (self.json, self.plot):
-            if path is not None:
-                check_output(path)
+        given = None if self.scenario in PRESETS else self.scenario
+        check_outputs({"json": self.json, "plot": self.plot}, {"trace": self.trace, "scenario": given})
         if self.plot is not None:
             check_plot_path(self.plot)
+        within("policy-seed", self.policy_seed, 0, MAX_SEED)
         policies = [make_policy(name, scenario) for name in self.policies]
-        trace, seeds = self._trace(scenario)
+        if self.trace is None:
+            seeds = self._seeds(scenario)
+        else:
+            trace = load_trace(self.trace, scenario)
         policies += load_checkpoints(self.checkpoints)
         if not policies:
             raise InputError(f"policies: none is given; known are {', '.join(POLICIES)}.")
         with show_progress() as progress:
-            result = compare(
-                policies,
-                scenario,
-                trace,
-                seeds,
-                self.policy_seed,
-                None if self.trace is None else str(self.trace),
-                progress,
-            )
+            if self.trace is None:
+                result = compare_seeds(policies, scenario, seeds, self.num_slots, self.policy_seed, progress)
+            else:
+                result = compare_trace(policies, scenario, trace, self.policy_seed, str(self.trace), progress)
         if self.json is not None:
             save_json(comparison_json(result), self.json)
         if self.plot is not None:
@@ -93,15 +93,13 @@ class Compare:
         for note in comparison_notes(result):
             console.print(note, highlight=False)
 
-    def _trace(self, scenario: Scenario) -> tuple[Trace, list[int]]:
-        if self.trace is not None:
-            return load_trace(self.trace, scenario), []
-        at_least("num-traces", self.num_traces, 1)
-        at_least("trace-seed", self.trace_seed, 0)
+    def _seeds(self, scenario: Scenario) -> range:
+        within("num-traces", self.num_traces, 1, MAX_TRACES)
+        within("trace-seed", self.trace_seed, 0, MAX_SEED - self.num_traces)
         if self.num_slots is not None:
-            at_least("num-slots", self.num_slots, 1)
-        seeds = [self.trace_seed + row for row in range(self.num_traces)]
-        return generate_trace(scenario, seeds, num_slots=self.num_slots), seeds
+            within("num-slots", self.num_slots, 1, MAX_SLOTS)
+        check_size(self.num_slots or scenario.horizon, 1, scenario.num_devices)
+        return range(self.trace_seed, self.trace_seed + self.num_traces)
 
 
 def load_checkpoints(paths: tuple[str, ...]) -> list[Policy]:

@@ -11,7 +11,7 @@ import tyro
 from meqc_marl.config import PRESETS
 from meqc_marl.config.io import parse_assignment, read_yaml
 from meqc_marl.dqn_ddpg.options import settable
-from meqc_marl.errors import InputError
+from meqc_marl.errors import InputError, shown
 from meqc_marl.policies import POLICIES
 
 Overrides = Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(name="set", metavar="FIELD=VALUE")]
@@ -71,8 +71,24 @@ def read_mapping(option: str, path: Path) -> dict[str, Any]:
     return content
 
 
+MAX_TRACES = 10_000
+"""Traces of a comparison: intervals no longer shrink visibly, and each metric is resampled ten thousand times."""
+MAX_SLOTS = 10_000_000
+"""As many as an episode may have."""
+MAX_TRAINING_SEED = 2**32 - 1
+"""RLlib seeds numpy's global generator, which takes 32 bits."""
+
+
 def at_least(option: str, value: int, least: int) -> int:
     """Check a number from the command line."""
     if value < least:
-        raise InputError(f"{option}: {value} is not allowed; it must be at least {least}.")
+        raise InputError(f"{option}: {shown(value)} is not allowed; it must be at least {least}.")
+    return value
+
+
+def within(option: str, value: int, least: int, most: int) -> int:
+    """Check a number from the command line that must not be too large either, before memory is taken for it."""
+    at_least(option, value, least)
+    if value > most:
+        raise InputError(f"{option}: {shown(value)} is not allowed; it must be at most {most:,}.")
     return value

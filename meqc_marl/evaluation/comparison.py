@@ -54,8 +54,22 @@ def compare(
     policy_seed: int = 0,
     trace_file: str | None = None,
     progress: Progress | None = None,
+    draws: Callable[[int], np.random.Generator] = np.random.default_rng,
 ) -> Comparison:
-    """Roll every policy over ``trace`` and measure it against the oracle and C_opt."""
+    """Roll every policy over ``trace`` and measure it against the oracle and C_opt.
+
+    More traces than fit in memory are for :mod:`meqc_marl.evaluation.blocks`.
+
+    Args:
+        policies: Who is compared.
+        scenario: The system.
+        trace: Nature [T, E, M].
+        seeds: That it was drawn from, for the record.
+        policy_seed: Seed of the policies' own randomness.
+        trace_file: Where the trace was read, for the record.
+        progress: Shows how far it is.
+        draws: Makes a policy's generator of the seed.
+    """
     names = [policy.name for policy in policies]
     if len(set(names)) < len(names):
         raise InputError(f"policies: each may be given once, and {', '.join(names)} holds one twice.")
@@ -66,12 +80,12 @@ def compare(
     optimum = constrained_optimum(scenario, trace, on_step=step("C_opt", expected_passes(trace), "passes"))
     # The oracle is the reference of every gap; it comes first, and does not depend on who else is compared.
     oracle = next((policy for policy in policies if policy.name == "oracle"), make_policy("oracle", scenario))
-    record = rollout(oracle, scenario, trace, policy_seed, step("oracle", trace.num_slots), oracle)
+    record = rollout(oracle, scenario, trace, draws(policy_seed), step("oracle", trace.num_slots), oracle)
     reference = OracleReference.of(record)
     metrics = {"oracle": measure(record, scenario, optimum, reference)}
     for policy in policies:
         if policy.name != "oracle":
-            record = rollout(policy, scenario, trace, policy_seed, step(policy.name, trace.num_slots), oracle)
+            record = rollout(policy, scenario, trace, draws(policy_seed), step(policy.name, trace.num_slots), oracle)
             metrics[policy.name] = measure(record, scenario, optimum, reference)
     return Comparison(
         scenario=scenario,

@@ -37,7 +37,7 @@ def rollout(
     policy: Policy,
     scenario: Scenario,
     trace: Trace,
-    seed: int = 0,
+    seed: int | np.random.Generator = 0,
     on_slot: Callable[[], object] | None = None,
     reference: Policy | None = None,
 ) -> Rollout:
@@ -47,7 +47,7 @@ def rollout(
         policy: Who decides.
         scenario: The scenario that the trace was made for.
         trace: Nature [T, E, M]; T may differ from the scenario's horizon.
-        seed: Of the policy's own randomness.
+        seed: Of the policy's own randomness, or its generator.
         on_slot: Called after every slot, to show progress.
         reference: Is asked for its action in every state that ``policy`` visits; the oracle, to measure regret.
     """

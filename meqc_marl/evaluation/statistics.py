@@ -13,6 +13,8 @@ import numpy as np
 
 CONFIDENCE = 0.95
 NUM_RESAMPLES = 10_000
+_DRAWN_AT_ONCE = 4_000_000
+"""Values of the resamples that are drawn together."""
 
 
 class Estimate(NamedTuple):
@@ -100,8 +102,11 @@ def _estimate(values: np.ndarray, statistic: Callable[..., Any], seed: int) -> E
         return Estimate(value, np.nan, np.nan)
     if np.ptp(values) == 0.0:
         return Estimate(value, value, value)
-    resamples = np.random.default_rng(seed).integers(0, len(values), (NUM_RESAMPLES, len(values)))
-    return _with_interval(value, statistic(values[resamples], axis=-1))
+    rng, rows = np.random.default_rng(seed), max(1, _DRAWN_AT_ONCE // len(values))
+    # In parts, which are the same draws as all at once: ten thousand traces would take gigabytes.
+    parts = [min(rows, NUM_RESAMPLES - start) for start in range(0, NUM_RESAMPLES, rows)]
+    drawn = (values[rng.integers(0, len(values), (part, len(values)))] for part in parts)
+    return _with_interval(value, np.concatenate([statistic(resamples, axis=-1) for resamples in drawn]))
 
 
 def _with_interval(value: float, resampled: np.ndarray) -> Estimate:
