@@ -6,7 +6,7 @@ import difflib
 import reprlib
 from collections.abc import Iterable
 
-MAX_SENTENCE = 800
+MAX_SENTENCE = 600
 """Characters of a sentence; what is longer loses its middle."""
 _MAX_SHOWN = 80
 

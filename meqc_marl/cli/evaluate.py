@@ -54,6 +54,7 @@ class Evaluate:
             shown = redacted(self.checkpoint)
             raise InputError(f"checkpoint '{shown}' does not name its scenario; give one with --scenario.")
         Compare(
+            scenario=self.scenario or "paper",
             policies=("oracle",),
             checkpoints=(self.checkpoint,),
             num_traces=self.num_traces,

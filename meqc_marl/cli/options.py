@@ -75,20 +75,24 @@ MAX_TRACES = 10_000
 """Traces of a comparison: intervals no longer shrink visibly, and each metric is resampled ten thousand times."""
 MAX_SLOTS = 10_000_000
 """As many as an episode may have."""
+MAX_ENV_STEPS = 10**12
+"""Thirty years at a thousand a second."""
+MAX_SEEDS = MAX_ENV_RUNNERS = 10_000
+"""Of a sweep; of a trial: larger than any cluster."""
+MAX_SECONDS = 10**10
+"""Three centuries."""
 MAX_TRAINING_SEED = 2**32 - 1
 """RLlib seeds numpy's global generator, which takes 32 bits."""
 
 
-def at_least(option: str, value: int, least: int) -> int:
+def at_least(option: str, value: float, least: int) -> None:
     """Check a number from the command line."""
-    if value < least:
+    if not value >= least:  # NaN is not
         raise InputError(f"{option}: {shown(value)} is not allowed; it must be at least {least}.")
-    return value
 
 
-def within(option: str, value: int, least: int, most: int) -> int:
+def within(option: str, value: float, least: int, most: int) -> None:
     """Check a number from the command line that must not be too large either, before memory is taken for it."""
     at_least(option, value, least)
     if value > most:
         raise InputError(f"{option}: {shown(value)} is not allowed; it must be at most {most:,}.")
-    return value

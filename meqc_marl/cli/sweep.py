@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from meqc_marl.cli.options import LearnerParameters, Overrides, ScenarioSource, at_least, parse_assignments
+from meqc_marl.cli.options import (
+    MAX_ENV_RUNNERS,
+    MAX_ENV_STEPS,
+    MAX_SEEDS,
+    LearnerParameters,
+    Overrides,
+    ScenarioSource,
+    at_least,
+    parse_assignments,
+    within,
+)
 from meqc_marl.config import PRESETS, changes, load_scenario
 from meqc_marl.errors import InputError
 from meqc_marl.jobs.run import RAYS_OWN, Placement, Run
@@ -60,11 +70,11 @@ class SweepOptions:
         Raises:
             InputError: If an option is not allowed.
         """
-        at_least("num-seeds", self.num_seeds, 1)
-        at_least("num-env-runners", self.num_env_runners, 0)
+        within("num-seeds", self.num_seeds, 1, MAX_SEEDS)
+        within("num-env-runners", self.num_env_runners, 0, MAX_ENV_RUNNERS)
         at_least("max-failures", self.max_failures, -1)
         if self.env_steps is not None:
-            at_least("env-steps", self.env_steps, 1)
+            within("env-steps", self.env_steps, 1, MAX_ENV_STEPS)
         if self.learner_resource in RAYS_OWN:
             raise InputError(
                 f"learner-resource is '{self.learner_resource}'; it must be the name of a custom resource, not one of "

@@ -11,13 +11,18 @@ from rich.console import Console
 
 from meqc_marl.cli.compare import Compare
 from meqc_marl.cli.options import (
+    MAX_ENV_RUNNERS,
+    MAX_ENV_STEPS,
+    MAX_SECONDS,
+    MAX_TRACES,
+    MAX_TRAINING_SEED,
     InputFile,
     LearnerParameters,
     Overrides,
     ScenarioSource,
-    at_least,
     parse_assignments,
     read_mapping,
+    within,
 )
 from meqc_marl.config import Scenario, load_scenario
 from meqc_marl.errors import InputError
@@ -103,11 +108,12 @@ class Train:
             console.print(f"{what}: {where}", highlight=False, soft_wrap=True)
 
     def _check_numbers(self) -> None:
-        at_least("seed", self.seed, 0)
-        at_least("num-env-runners", self.num_env_runners, 0)
-        at_least("num-traces", self.num_traces, 1)
+        within("seed", self.seed, 0, MAX_TRAINING_SEED)
+        within("num-env-runners", self.num_env_runners, 0, MAX_ENV_RUNNERS)
+        within("num-traces", self.num_traces, 1, MAX_TRACES)
+        within("checkpoint-every-s", self.checkpoint_every_s, 0, MAX_SECONDS)
         if self.env_steps is not None:
-            at_least("env-steps", self.env_steps, 1)
+            within("env-steps", self.env_steps, 1, MAX_ENV_STEPS)
 
     def _learner(self) -> dict[str, Any]:
         given = {} if self.learner_file is None else read_mapping("learner-file", self.learner_file)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from meqc_marl.config import Scenario
-from meqc_marl.errors import InputError, did_you_mean
+from meqc_marl.errors import InputError, did_you_mean, shown
 from meqc_marl.policies.base import Policy, Situation
 from meqc_marl.policies.greedy import greedy
 from meqc_marl.policies.local_only import LocalOnly
@@ -51,5 +51,5 @@ __all__ = ["DEFAULT_POLICIES", "POLICIES", "OraclePolicy", "Policy", "Situation"
 def make_policy(name: str, scenario: Scenario) -> Policy:
     """Make a policy by name."""
     if name not in POLICIES:
-        raise InputError(f"policy '{name}' is not known{did_you_mean(name, POLICIES)}")
+        raise InputError(f"policy {shown(name)} is not known{did_you_mean(name, POLICIES)}")
     return POLICIES[name](scenario)
