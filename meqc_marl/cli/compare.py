@@ -8,8 +8,6 @@ from pathlib import Path, PurePosixPath
 from rich.console import Console
 
 from meqc_marl.cli.options import (
-    MAX_SLOTS,
-    MAX_TRACES,
     Checkpoints,
     InputFile,
     OptionalInt,
@@ -17,6 +15,7 @@ from meqc_marl.cli.options import (
     Overrides,
     PolicyNames,
     ScenarioSource,
+    check_draws,
     within,
 )
 from meqc_marl.config import PRESETS, Scenario, load_scenario
@@ -94,10 +93,7 @@ class Compare:
             console.print(note, highlight=False)
 
     def _seeds(self, scenario: Scenario) -> range:
-        within("num-traces", self.num_traces, 1, MAX_TRACES)
-        within("trace-seed", self.trace_seed, 0, MAX_SEED - self.num_traces)
-        if self.num_slots is not None:
-            within("num-slots", self.num_slots, 1, MAX_SLOTS)
+        check_draws(self.num_traces, self.num_slots, self.trace_seed)
         check_size(self.num_slots or scenario.horizon, 1, scenario.num_devices)
         return range(self.trace_seed, self.trace_seed + self.num_traces)
 

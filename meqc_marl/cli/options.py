@@ -12,6 +12,7 @@ from meqc_marl.config import PRESETS
 from meqc_marl.config.io import parse_assignment, read_yaml
 from meqc_marl.dqn_ddpg.options import settable
 from meqc_marl.errors import InputError, shown
+from meqc_marl.nature.trace import MAX_SEED
 from meqc_marl.policies import POLICIES
 
 Overrides = Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(name="set", metavar="FIELD=VALUE")]
@@ -96,3 +97,12 @@ def within(option: str, value: float, least: int, most: int) -> None:
     at_least(option, value, least)
     if value > most:
         raise InputError(f"{option}: {shown(value)} is not allowed; it must be at most {most:,}.")
+
+
+def check_draws(num_traces: int, num_slots: int | None, trace_seed: int, policy_seed: int = 0) -> None:
+    """Check the options by which traces are drawn."""
+    within("num-traces", num_traces, 1, MAX_TRACES)
+    within("trace-seed", trace_seed, 0, MAX_SEED - num_traces)
+    within("policy-seed", policy_seed, 0, MAX_SEED)
+    if num_slots is not None:
+        within("num-slots", num_slots, 1, MAX_SLOTS)

@@ -16,9 +16,9 @@ from meqc_marl.cli.options import (
     Overrides,
     PolicyNames,
     ScenarioSource,
-    at_least,
+    check_draws,
 )
-from meqc_marl.config import Scenario, load_scenario
+from meqc_marl.config import PRESETS, Scenario, load_scenario
 from meqc_marl.errors import InputError, did_you_mean
 from meqc_marl.evaluation.metrics import METRICS
 from meqc_marl.evaluation.variation import read_axis, vary
@@ -78,16 +78,13 @@ class Vary:
 
     def run(self) -> None:
         """Work out every point and print the table."""
-        at_least("num-traces", self.num_traces, 1)
-        at_least("trace-seed", self.trace_seed, 0)
-        at_least("policy-seed", self.policy_seed, 0)
-        if self.num_slots is not None:
-            at_least("num-slots", self.num_slots, 1)
+        check_draws(self.num_traces, self.num_slots, self.trace_seed, self.policy_seed)
         if self.metric not in METRICS:
             raise InputError(f"metric '{self.metric}' is not known{did_you_mean(self.metric, METRICS)}")
         if self.plot is not None:
             check_plot_path(self.plot)
-        check_outputs({"csv": self.csv, "json": self.json, "plot": self.plot}, {})
+        given = None if self.scenario in PRESETS else self.scenario
+        check_outputs({"csv": self.csv, "json": self.json, "plot": self.plot}, {"scenario": given})
         scenario = load_scenario(self.scenario, self.overrides)
         axes = [read_axis(text, scenario) for text in (self.axis, *self.and_axis)]
         learned = load_checkpoints(self.checkpoints)
