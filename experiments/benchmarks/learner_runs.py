@@ -43,8 +43,8 @@ def perform(run: Run, devices: Sequence[int] = ()) -> dict[str, Any]:
     curve: list[list[float]] = []
 
     def watch(progress: Progress) -> None:
-        if "evaluation/objective_regret" in progress.scalars:
-            curve.append([progress.env_steps, progress.scalars["evaluation/objective_regret"]])
+        if "evaluation/regret" in progress.scalars:
+            curve.append([progress.env_steps, progress.scalars["evaluation/regret"]])
 
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder) / "run"
@@ -56,7 +56,7 @@ def perform(run: Run, devices: Sequence[int] = ()) -> dict[str, Any]:
             "cores": os.cpu_count(),
             "machine": platform.machine(),
             "date": time.strftime("%Y-%m-%d"),
-            "curve_objective_regret": curve,
+            "curve_regret": curve,
             "held_out": evaluate(work, run),
             "held_out_devices": {count: evaluate(work, run, count) for count in devices},
         }

@@ -89,11 +89,20 @@ class Cost(Part):
     )
     latency_ref_s: float = quantity(1.0, "s", "unit of (11)", "latency that costs lambda_t", _REFERENCE)
     energy_ref_j: float = quantity(1.0, "J", "unit of (11)", "energy that costs lambda_e", _REFERENCE)
+    deadline: Literal["kept", "penalty"] = choice(
+        "kept", "(12b)", "no action misses a deadline that some action meets; or any may, at a penalty"
+    )
     deadline_penalty: float = quantity(
         20.0,
-        *("cost", "(12b)", "cost of a deadline miss, in the reward only"),
+        *("cost", "(12b)", "cost of a miss in the reward, with deadline = penalty"),
         (0.0, 1e9, "far above any cost of a slot nothing else counts"),
     )
+
+    @property
+    def miss_penalty(self) -> float:
+        """What a missed deadline costs in the reward: nothing with deadlines kept, where only those are missed that
+        no action meets."""
+        return self.deadline_penalty if self.deadline == "penalty" else 0.0
 
 
 class Lyapunov(Part):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ BACKLOG_LIMIT = 100.0
 MAX_AGENTS = 20_000
 """Each has spaces and dictionaries of its own, a kilobyte or more."""
 
-_OUTCOME = ("mode", "fraction", "latency_s", "energy_j", "cost", "deadline_missed", "deadline_feasible", "qpu_rejected")
+_OUTCOME = tuple(field.name for field in fields(Outcome))
 
 
 def observation_space() -> spaces.Box:
@@ -60,7 +61,14 @@ class OffloadingParallelEnv(ParallelEnv):
     |------|-------|-----------------------------------------------|
     | 0    | LOCAL | nothing is sent away, ``fraction`` has no effect |
     | 1    | CPU   | on the server CPU; at least ``cost.min_fraction`` is sent |
-    | 2    | QPU   | on the QPU if it admits the task (``action_mask``), else on the server CPU |
+    | 2    | QPU   | on the QPU if it admits the task, else on the server CPU |
+
+    Deadlines (``cost.deadline``): with ``kept``, the default, no deadline is missed that some action meets. The infos
+    tell for each mode whether it can (``action_mask``) and with which shares (``fraction_low`` to ``fraction_high``).
+    An action outside of them is no error: the nearest share is carried out, or the first of CPU, QPU and LOCAL that
+    meets the deadline, and the infos say so (``overruled``). Where no action meets it, the fastest one is carried out
+    and the deadline is missed. With ``penalty`` everything is carried out as asked for; the Lyapunov wrapper's reward
+    falls by V times ``cost.deadline_penalty`` for a miss.
 
     ## Observation Space
     ``Box`` of float32. A column "log" is ln(value / zero) / ln(factor), within [-10, 10].
@@ -85,9 +93,10 @@ class OffloadingParallelEnv(ParallelEnv):
     Minus the cost of the device in the slot, -(lambda_t t + lambda_e e). A missed deadline is told in the infos.
 
     ## Infos
-    ``action_mask`` (int8 [3]) of the coming slot, also from ``reset``. Of the slot just carried out: ``cost``,
-    ``latency_s``, ``energy_j``, executed ``fraction`` and ``mode``, ``deadline_missed``, ``deadline_feasible`` (some
-    action would have met it), ``qpu_rejected``.
+    Of the coming slot, also from ``reset``: ``action_mask`` (int8 [3]), ``fraction_low`` and ``fraction_high`` (float64
+    [3], by mode). Of the slot just carried out: ``cost``, ``latency_s``, ``energy_j``, executed ``fraction`` and
+    ``mode``, ``deadline_missed``, ``deadline_feasible`` (some action would have met it), ``qpu_rejected``,
+    ``overruled``, ``local_cost`` (had the whole task stayed on the device).
 
     ## Starting State
     Equipment, places and tasks are drawn from the seed. ``reset()`` without a seed goes on with the next episode of the
@@ -128,7 +137,6 @@ class OffloadingParallelEnv(ParallelEnv):
         self.observation_spaces = {agent: observation_space() for agent in self.possible_agents}
         self.action_spaces = {agent: action_space() for agent in self.possible_agents}
         self._outcome: Outcome | None = None
-        self._masks = (np.array([1, 1, 0], np.int8), np.array([1, 1, 1], np.int8))
         self._never = dict.fromkeys(self.possible_agents, False)
 
     def observation_space(self, agent: str) -> spaces.Box:
@@ -146,7 +154,7 @@ class OffloadingParallelEnv(ParallelEnv):
         self.simulator.reset(seed)
         self.agents = list(self.possible_agents)
         self._outcome = None
-        return self._observations(), {agent: {"action_mask": mask} for agent, mask in self._action_masks()}
+        return self._observations(), dict(zip(self.possible_agents, self._coming(), strict=True))
 
     def step(
         self, actions: Mapping[str, Mapping[str, Any]]
@@ -157,9 +165,8 @@ class OffloadingParallelEnv(ParallelEnv):
         ended = self.simulator.truncated
         columns = [getattr(outcome, name)[0].tolist() for name in _OUTCOME]
         infos = {}
-        for (agent, mask), *values in zip(self._action_masks(), *columns, strict=True):
-            infos[agent] = info = dict(zip(_OUTCOME, values, strict=True))
-            info["action_mask"] = mask
+        for agent, coming, *values in zip(self.possible_agents, self._coming(), *columns, strict=True):
+            infos[agent] = dict(zip(_OUTCOME, values, strict=True)) | coming
         rewards = dict(zip(self.possible_agents, (-outcome.cost[0]).tolist(), strict=True))
         if ended:
             self.agents = []
@@ -182,9 +189,12 @@ class OffloadingParallelEnv(ParallelEnv):
     def _observations(self) -> dict[str, np.ndarray]:
         return dict(zip(self.possible_agents, self.simulator.observation[0], strict=True))
 
-    def _action_masks(self) -> list[tuple[str, np.ndarray]]:
-        admitted = self.simulator.places.qpu_admitted[0].tolist()
-        return [(agent, self._masks[qpu].copy()) for agent, qpu in zip(self.possible_agents, admitted, strict=True)]
+    def _coming(self) -> list[dict[str, np.ndarray]]:
+        """What each device may choose in the coming slot."""
+        choices = self.simulator.places.choices_under(self.scenario.cost)
+        parts = (choices.allowed.astype(np.int8), choices.low, choices.high)
+        by_device = zip(*(np.ascontiguousarray(part[:, 0].T) for part in parts), strict=True)
+        return [dict(zip(("action_mask", "fraction_low", "fraction_high"), each, strict=True)) for each in by_device]
 
 
 def parallel_env(

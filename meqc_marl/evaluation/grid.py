@@ -88,7 +88,7 @@ def grid_points(
         seeds = [metrics for at_v, at_delta, metrics in records if (at_v, at_delta) == (v, delta) and metrics]
         names = seeds[0] if seeds else ()
         learned = {name: interquartile_mean(np.array([metrics[name] for metrics in seeds])) for name in names}
-        regret = v * learned["cost"].value * max(0.0, learned["objective_regret"].value) if learned else 0.0
+        regret = v * learned["cost"].value * max(0.0, learned["regret"].value) if learned else 0.0
         allowance = drift_bound(here.lyapunov) + regret
         optimum = float(optima[delta].cost.mean())
         reachable = bool(optima[delta].feasible.all())

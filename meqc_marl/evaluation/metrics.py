@@ -34,6 +34,9 @@ METRICS: dict[str, Metric] = {
     "deadline_missed_feasible": Metric(
         "share", "deadlines missed among the device-slots in which some action meets them"
     ),
+    "overruled": Metric(
+        "share", "actions that would have missed the deadline and were changed, among the same device-slots"
+    ),
     "qpu_rejected": Metric("share", "device-slots that asked for a QPU which did not admit the task (12c)-(12d)"),
     "mode_local": Metric("share", "device-slots computed on the device, where the deadline can be met"),
     "mode_cpu": Metric("share", "whole task on the server's CPU, where the deadline can be met"),
@@ -43,11 +46,10 @@ METRICS: dict[str, Metric] = {
     "deadline_infeasible": Metric("share", "device-slots in which no action meets the deadline"),
     "objective": Metric("", "drift-plus-penalty (18) of a device in a slot, mean"),
     "reward": Metric("", "shaped reward of a device in a slot, mean"),
-    "objective_regret": Metric("relative", "objective above the oracle's in the states visited, of V times cost"),
-    "reward_regret": Metric(
-        "relative", "reward below the oracle's in the states visited, missed deadlines included, of V times cost"
+    "regret": Metric(
+        "relative", "reward below the exact oracle's in the states visited, of V times cost; never negative"
     ),
-    "gap_to_optimum": Metric("relative", "cost above C_opt(Delta)"),
+    "gap_to_optimum": Metric("relative", "cost, with the penalty of misses if there is one, above C_opt(Delta)"),
     "gap_to_oracle": Metric("relative", "cost above the oracle's on the same trace"),
     "shortfall": Metric("", "largest Delta - mean fraction among the devices whose oracle reaches Delta, at least 0"),
 }
@@ -103,6 +105,7 @@ def measure(
         "shortfall_bound": record.backlog[-1].max(-1) / len(record.cost),
         "deadline_missed": average(record.deadline_missed),
         "deadline_missed_feasible": share(record.deadline_missed) / np.maximum(feasible_share, 1e-300),
+        "overruled": share(record.overruled) / np.maximum(feasible_share, 1e-300),
         "qpu_rejected": average(record.qpu_rejected),
         "mode_local": share(record.mode == Mode.LOCAL),
         "mode_cpu": share(cpu & whole),
@@ -113,11 +116,11 @@ def measure(
         "objective": average(record.objective),
         "reward": average(record.reward),
     }
-    for name in ("objective_regret", "reward_regret"):
-        if (regret := getattr(record, name)) is not None:
-            metrics[name] = average(regret) / (scenario.lyapunov.v * cost)
+    if record.regret is not None:
+        metrics["regret"] = average(record.regret) / (scenario.lyapunov.v * cost)
     if optimum is not None:
-        metrics["gap_to_optimum"] = cost / optimum.cost.mean(-1) - 1.0
+        charged = cost + scenario.cost.miss_penalty * metrics["deadline_missed"]
+        metrics["gap_to_optimum"] = charged / optimum.cost.mean(-1) - 1.0
     if oracle is not None:
         metrics["gap_to_oracle"] = cost / oracle.cost - 1.0
         delta = scenario.lyapunov.delta

@@ -4,7 +4,9 @@ Over a given trace the problem separates per device: minimise the mean cost over
 of at least Delta. Its Lagrangian dual is solved by bisection over one multiplier per device; for a given multiplier the
 slots separate too, and the oracle solves them with the multiplier in the place of the backlog, at V = 1. At the
 critical multiplier the mean fraction may jump past Delta; sharing time between the solutions on its two sides closes
-the gap, so the value is exact for policies that may randomise, and a bound for all that meet every deadline they can.
+the gap, so the value is exact for policies that may randomise, and no policy at all does better: with deadlines kept
+the environment carries out nothing else, and where no action meets a deadline it carries out the fastest, whoever
+decides. Where a miss costs a penalty, the penalty is part of the cost that is minimised.
 """
 
 from __future__ import annotations
@@ -35,11 +37,12 @@ class Optimum:
     """The constrained optimum of each device of each row, arrays [E, M].
 
     Attributes:
-        cost: Least mean cost; for an infeasible device, the least cost at its largest reachable fraction.
+        cost: Least mean cost, the penalty of misses included where there is one; for an infeasible device, the least
+            cost at its largest reachable fraction.
         fraction: Mean fraction there.
         multiplier: Price of the constraint, in cost per unit of mean fraction; infinite for an infeasible device.
         feasible: Bool, Delta can be reached.
-        reachable: Largest mean fraction that the device can reach while meeting the deadlines.
+        reachable: Largest mean fraction that the device can reach.
         delta: The constraint.
     """
 
@@ -154,7 +157,7 @@ class _Relaxed:
         for places in self._places:
             action = drift_plus_penalty(places, multiplier, self._cost, self._lyapunov, self._modes, self._discrete)
             outcome = settle(self._cost, places, *action)
-            cost += outcome.cost.sum(0)
+            cost += (outcome.cost + self._cost.miss_penalty * outcome.deadline_missed).sum(0)
             fraction += outcome.fraction.sum(0)
         if self._on_step is not None:
             self._on_step()

@@ -9,10 +9,13 @@ import numpy as np
 
 from meqc_marl.config import Scenario
 from meqc_marl.env.simulator import OffloadingSimulator
-from meqc_marl.lyapunov import BACKLOG_COLUMN, VirtualQueues, growth, objective, reward, scaled_backlog
+from meqc_marl.lyapunov import BACKLOG_COLUMN, VirtualQueues, growth, reward, scaled_backlog
 from meqc_marl.nature.trace import Trace
 from meqc_marl.physics.cost import Outcome, settle
-from meqc_marl.policies import Policy, Situation
+from meqc_marl.policies import OraclePolicy, Policy, Situation
+
+ROUNDING = 1e-9
+"""Relative error of a reward: regret may lie so far below zero."""
 
 
 @dataclass(frozen=True)
@@ -22,15 +25,14 @@ class Rollout(Outcome):
     Attributes:
         objective, reward: Drift-plus-penalty (18) and shaped reward [T, E, M].
         backlog: Virtual queues z [T + 1, E, M], from the empty ones before the first slot to those after the last.
-        objective_regret, reward_regret: How much worse than the reference policy's action in the same state the action
-            was [T, E, M]; None without a reference.
+        regret: How much less reward the action brought than the reference policy's in the same state [T, E, M]; None
+            without a reference.
     """
 
     objective: np.ndarray
     reward: np.ndarray
     backlog: np.ndarray
-    objective_regret: np.ndarray | None = None
-    reward_regret: np.ndarray | None = None
+    regret: np.ndarray | None = None
 
 
 def rollout(
@@ -50,10 +52,13 @@ def rollout(
         seed: Of the policy's own randomness, or its generator.
         on_slot: Called after every slot, to show progress.
         reference: Is asked for its action in every state that ``policy`` visits; the oracle, to measure regret.
+
+    Raises:
+        RuntimeError: If an action is better than the oracle's by more than rounding: they do not minimise the same.
     """
     slots, rows, devices = trace.num_slots, trace.num_envs, trace.num_devices
     simulator = OffloadingSimulator(scenario, rows, trace)
-    queues = VirtualQueues(scenario.lyapunov, scenario.cost.deadline_penalty, rows, devices)
+    queues = VirtualQueues(scenario.lyapunov, scenario.cost.miss_penalty, rows, devices)
     rng = np.random.default_rng(seed)
     record: dict[str, np.ndarray] = {}
     backlog = np.zeros((slots + 1, rows, devices))
@@ -64,12 +69,14 @@ def rollout(
         observation[..., BACKLOG_COLUMN] = scaled_backlog(scenario.lyapunov, queues.backlog)
         situation = Situation(observation, simulator.places, queues.backlog, rng)
         mode, fraction = policy.act(situation)
-        best = None if reference is None else _values(reference, situation, scenario)
+        best = None if reference is None else _reward_of(reference, situation, scenario)
         outcome = simulator.step(mode, fraction)
         step = queues.advance(outcome.cost, outcome.fraction, outcome.deadline_missed)
         happened = vars(outcome) | {"objective": step.objective, "reward": step.reward}
         if best is not None:
-            happened |= {"objective_regret": step.objective - best[0], "reward_regret": best[1] - step.reward}
+            happened["regret"] = best - step.reward
+            if isinstance(reference, OraclePolicy) and reference.unrestricted:
+                _check_never_negative(happened["regret"], best)
         if slot == 0:
             record = {name: np.empty((slots, *values.shape), values.dtype) for name, values in happened.items()}
         for name, values in happened.items():
@@ -80,9 +87,18 @@ def rollout(
     return Rollout(**record, backlog=backlog)
 
 
-def _values(policy: Policy, situation: Situation, scenario: Scenario) -> tuple[np.ndarray, np.ndarray]:
-    """Objective and reward [E, M] of what ``policy`` would do."""
+def _reward_of(policy: Policy, situation: Situation, scenario: Scenario) -> np.ndarray:
+    """Reward [E, M] of what ``policy`` would do."""
     outcome = settle(scenario.cost, situation.places, *policy.act(situation))
     config, backlog = scenario.lyapunov, situation.backlog
-    slot = (config, outcome.cost, backlog, growth(config, outcome.fraction))
-    return objective(*slot), reward(*slot, outcome.deadline_missed, scenario.cost.deadline_penalty)
+    queue_growth = growth(config, outcome.fraction)
+    return reward(config, outcome.cost, backlog, queue_growth, outcome.deadline_missed, scenario.cost.miss_penalty)
+
+
+def _check_never_negative(regret: np.ndarray, best: np.ndarray) -> None:
+    """Nothing is better than the exact minimiser."""
+    below = regret < -ROUNDING * (1.0 + np.abs(best))
+    if below.any():
+        raise RuntimeError(
+            f"an action is better than the exact oracle's by {-regret[below].min():.3g}: they do not minimise the same."
+        )

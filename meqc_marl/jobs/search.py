@@ -109,7 +109,7 @@ class SearchTrial(DQNDDPG):
     def log_result(self, result: dict[str, Any]) -> None:
         super().log_result(result)  # evaluates
         if EVALUATION in result:
-            self._score = float(result[EVALUATION]["reward_regret"])
+            self._score = float(result[EVALUATION]["regret"])
         # Schedulers want a score in every result; before the first evaluation any is beaten.
         result[SCORE] = self._score if math.isfinite(self._score) else _NO_SCORE
         keep_what_is_shown(result, (SCORE, EVALUATION))

@@ -25,7 +25,7 @@ class LyapunovParallelEnv(BaseParallelWrapper):
             raise InputError(f"env is {shown(env)}; it must be an OffloadingParallelEnv.")
         super().__init__(env)
         scenario = env.scenario
-        self.queues = VirtualQueues(scenario.lyapunov, scenario.cost.deadline_penalty, 1, scenario.num_devices)
+        self.queues = VirtualQueues(scenario.lyapunov, scenario.cost.miss_penalty, 1, scenario.num_devices)
 
     def reset(
         self, seed: int | None = None, options: dict[str, Any] | None = None

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from enum import IntEnum
+from typing import Any
 
 import numpy as np
 
 from meqc_marl.config.scenario import Cost
+from meqc_marl.physics.choices import Choices, carry_out, find_choices
 from meqc_marl.physics.feasible import deadline_missed, feasible_fraction
+from meqc_marl.physics.modes import Mode
 
-
-class Mode(IntEnum):
-    """Where the share that is sent away runs."""
-
-    LOCAL = 0
-    CPU = 1
-    QPU = 2
+__all__ = ["Mode", "Outcome", "PlaceCosts", "blend_energy", "blend_latency", "settle"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +27,7 @@ class PlaceCosts:
         qpu_admitted: Whether the QPU takes the task, bool [..., M].
         latency_weight: Cost of a second, lambda_t / latency_ref_s [..., M].
         energy_weight: Cost of a joule, lambda_e / energy_ref_j [..., M].
-        deadline_feasible: Whether some action meets the deadline, bool [..., M]; None if not worked out yet.
+        choices: What each device may choose; None if not worked out yet.
     """
 
     latency_s: np.ndarray
@@ -42,7 +38,7 @@ class PlaceCosts:
     qpu_admitted: np.ndarray
     latency_weight: np.ndarray
     energy_weight: np.ndarray
-    deadline_feasible: np.ndarray | None = None
+    choices: Choices | None = None
 
     def slot(self, t: int) -> PlaceCosts:
         """Slot ``t`` [E, M] of the costs of several slots [T, E, M]."""
@@ -55,18 +51,22 @@ class PlaceCosts:
             self.qpu_admitted[t],
             self.latency_weight[t],
             self.energy_weight[t],
-            None if self.deadline_feasible is None else self.deadline_feasible[t],
+            None if self.choices is None else self.choices.at(t),
         )
 
     def select(self, chosen: np.ndarray) -> PlaceCosts:
         """The elements of a bool mask [..., M], flattened; arrays by ``Mode`` keep their first axis."""
-        picked = {}
+        picked: dict[str, Any] = {}
         for field in fields(self):
-            values = getattr(self, field.name)
-            if values is not None:
+            if field.name != "choices":
                 leading = (len(Mode),) if field.name in ("latency_s", "energy_j") else ()
-                picked[field.name] = np.broadcast_to(values, (*leading, *chosen.shape))[..., chosen]
-        return replace(self, **picked)
+                values = np.broadcast_to(getattr(self, field.name), (*leading, *chosen.shape))
+                picked[field.name] = values[..., chosen]
+        return replace(self, **picked, choices=None if self.choices is None else self.choices.at(chosen))
+
+    def choices_under(self, cost: Cost) -> Choices:
+        """What each device may choose, worked out now unless it is known."""
+        return find_choices(cost, self) if self.choices is None else self.choices
 
     def latency_of(self, form: str, mode: Mode, fraction: np.ndarray) -> np.ndarray:
         """Latency t in s [..., M] of sending a share to one remote place, in the latency form."""
@@ -105,6 +105,11 @@ class PlaceCosts:
         local, remote = self.latency_s[Mode.LOCAL], self.latency_s[mode]
         return np.asarray((local - self.ack_latency_s) / (local + remote))
 
+    def quickest_squared(self, mode: Mode) -> np.ndarray:
+        """Share with the least latency where shares are squared, as printed; unclipped [..., M]."""
+        local, remote = self.latency_s[Mode.LOCAL], self.latency_s[mode]
+        return np.asarray((2.0 * local - self.ack_latency_s) / (2.0 * (local + remote)))
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -116,9 +121,12 @@ class Outcome:
         latency_s: t.
         energy_j: e.
         cost: C = lambda_t t + lambda_e e, in their reference units, without any deadline penalty.
+        local_cost: C had the whole task stayed on the device: what the slot's choice is measured from.
         deadline_missed: t exceeds t_max.
         deadline_feasible: Some action would have met t_max.
         qpu_rejected: The QPU was asked for but did not take the task, which ran on the server CPU.
+        overruled: What was asked for would not have met the deadline (or was not the fastest, where nothing meets it),
+            and was changed.
     """
 
     mode: np.ndarray
@@ -126,9 +134,11 @@ class Outcome:
     latency_s: np.ndarray
     energy_j: np.ndarray
     cost: np.ndarray
+    local_cost: np.ndarray
     deadline_missed: np.ndarray
     deadline_feasible: np.ndarray
     qpu_rejected: np.ndarray
+    overruled: np.ndarray
 
 
 def blend_latency(
@@ -157,36 +167,19 @@ def blend_energy(form: str, fraction: np.ndarray, local: np.ndarray, remote: np.
     return blend_latency("sequential" if form == "parallel" else form, fraction, local, remote, ack)
 
 
-def deadline_feasible(cost: Cost, places: PlaceCosts) -> np.ndarray:
-    """Whether some action meets the deadline: local, or some share on the CPU or on an admitting QPU; [..., M]."""
-    local = places.latency_s[Mode.LOCAL]
-    feasible: np.ndarray = local <= places.deadline_s
-    for mode in (Mode.CPU, Mode.QPU):
-        lo, hi = places.feasible(cost, mode)
-        feasible |= (lo <= hi) & places.admits(mode)
-    return feasible
-
-
 def settle(cost: Cost, places: PlaceCosts, mode: np.ndarray, fraction: np.ndarray) -> Outcome:
-    """Carry out the actions of a slot.
-
-    A task sent to a QPU that does not take it runs on the server CPU. Local means a share of 0; the share of a remote
-    mode is clipped to [min_fraction, 1].
+    """Carry out the actions of a slot, as far as the deadlines allow: see :func:`~meqc_marl.physics.choices.carry_out`.
 
     Args:
-        cost: Form and units of the cost.
+        cost: Form and units of the cost, and whether deadlines are kept.
         places: Of the slot [..., M].
         mode: ``Mode`` asked for, integers [..., M].
         fraction: Share asked for in [0, 1] [..., M].
     """
-    asked_qpu = mode == Mode.QPU
-    on_qpu = asked_qpu & places.qpu_admitted
-    rejected = asked_qpu ^ on_qpu
-    executed = np.subtract(mode, rejected, dtype=np.int8, casting="unsafe")  # Mode.QPU - 1 is Mode.CPU
-    phi = np.clip(fraction, cost.min_fraction, 1.0, dtype=np.float64)
-    phi *= executed != Mode.LOCAL
-
+    choices = places.choices_under(cost)
+    executed, phi, rejected, overruled = carry_out(cost, choices, places.qpu_admitted, mode, fraction)
     latency, energy = places.latency_s, places.energy_j
+    on_qpu = executed == Mode.QPU
     remote_s = np.where(on_qpu, latency[Mode.QPU], latency[Mode.CPU])
     remote_j = np.where(on_qpu, energy[Mode.QPU], energy[Mode.CPU])
     latency_s = blend_latency(cost.latency, phi, latency[Mode.LOCAL], remote_s, places.ack_latency_s)
@@ -197,9 +190,9 @@ def settle(cost: Cost, places: PlaceCosts, mode: np.ndarray, fraction: np.ndarra
         latency_s=latency_s,
         energy_j=energy_j,
         cost=places.weighted(latency_s, energy_j),
+        local_cost=places.whole_cost(Mode.LOCAL),
         deadline_missed=deadline_missed(latency_s, places.deadline_s),
-        deadline_feasible=(
-            deadline_feasible(cost, places) if places.deadline_feasible is None else places.deadline_feasible
-        ),
+        deadline_feasible=choices.deadline_feasible,
         qpu_rejected=rejected,
+        overruled=overruled,
     )

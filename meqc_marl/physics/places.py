@@ -13,7 +13,8 @@ from meqc_marl.config.scenario import Scenario
 from meqc_marl.nature.slot import Slot
 from meqc_marl.physics.allocation import Allocation, allocate
 from meqc_marl.physics.channel import achievable_rate, acknowledgement
-from meqc_marl.physics.cost import Mode, PlaceCosts, deadline_feasible
+from meqc_marl.physics.choices import find_choices
+from meqc_marl.physics.cost import Mode, PlaceCosts
 from meqc_marl.physics.local import local_latency, local_power
 from meqc_marl.physics.quantum import quantum_energy, quantum_latency
 from meqc_marl.physics.server import server_latency, server_power
@@ -70,4 +71,4 @@ def place_costs(scenario: Scenario, slot: Slot, allocation: Allocation) -> Place
         latency_weight=np.broadcast_to(equipment.lambda_t / scenario.cost.latency_ref_s, shape),
         energy_weight=np.broadcast_to(equipment.lambda_e / scenario.cost.energy_ref_j, shape),
     )
-    return replace(places, deadline_feasible=deadline_feasible(scenario.cost, places))
+    return replace(places, choices=find_choices(scenario.cost, places))

@@ -1,9 +1,10 @@
-"""The exact minimiser of the drift-plus-penalty objective (18), and the policies that are this minimiser restricted.
+"""The exact minimiser of what the learner is given, and the policies that are this minimiser restricted.
 
 With leased resources a device's cost does not depend on the others, so the problem of a slot separates per device:
-LOCAL, and for each remote place a problem in one variable, the offloading fraction, on the interval that meets the
-deadline. There the cost is piecewise linear (``parallel``, ``sequential``) or quadratic (``literal``), and the growth
-of the queue is linear in both its forms. So the minimum is at an end, at the kink or at the stationary point.
+LOCAL, and for each remote place a problem in one variable, the offloading fraction. Between the ends of the shares that
+meet the deadline the cost is piecewise linear (``parallel``, ``sequential``) or quadratic (``literal``), and the growth
+of the queue is linear in both its forms. So the minimum is at an end, at the kink or at the stationary point. Where a
+miss costs a penalty instead of being barred, the same holds on either side of the step.
 """
 
 from __future__ import annotations
@@ -14,20 +15,23 @@ import numpy as np
 
 from meqc_marl.config.scenario import Cost, Lyapunov, Scenario
 from meqc_marl.lyapunov import growth, objective
-from meqc_marl.physics.cost import Mode, PlaceCosts
+from meqc_marl.physics.choices import carry_out
+from meqc_marl.physics.cost import PlaceCosts
+from meqc_marl.physics.feasible import deadline_missed
+from meqc_marl.physics.modes import REMOTE, Mode
 from meqc_marl.policies.base import Policy, Situation
 
 ALL_MODES: tuple[Mode, ...] = tuple(Mode)
 
 
 class OraclePolicy(Policy):
-    """Minimises V C + z growth exactly in every slot.
+    """Minimises V C + z growth, and the penalty of misses where there is one, exactly in every slot.
 
     Args:
         scenario: Cost and Lyapunov sections are used.
         name: For reports.
         modes: Allowed modes.
-        discrete: Only whole tasks.
+        discrete: Only whole tasks are asked for.
         with_queue: If not, the cost alone is minimised, as if z were 0 and whatever the sign of the objective.
     """
 
@@ -44,6 +48,11 @@ class OraclePolicy(Policy):
         self._lyapunov = scenario.lyapunov if with_queue else Lyapunov()
         self._modes, self._discrete, self._with_queue = tuple(modes), discrete, with_queue
 
+    @property
+    def unrestricted(self) -> bool:
+        """Whether it is the exact minimiser over all actions: no policy does better in any state."""
+        return set(self._modes) == set(Mode) and not self._discrete and self._with_queue
+
     def act(self, situation: Situation) -> tuple[np.ndarray, np.ndarray]:
         """Solve the slot."""
         backlog = situation.backlog if self._with_queue else np.zeros_like(situation.backlog)
@@ -58,9 +67,11 @@ def drift_plus_penalty(
     modes: Sequence[Mode] = ALL_MODES,
     discrete: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Minimise the objective (18) over the allowed actions that meet the deadline (12b).
+    """Minimise the objective (18), plus V times the penalty of a miss where misses are penalised, over what is allowed.
 
-    Where no allowed action meets it, the one with the least latency is taken.
+    With deadlines kept, what is allowed is what the environment would carry out (:mod:`meqc_marl.physics.choices`),
+    also where no action meets the deadline. A device that is restricted to some modes and can meet it in none of them
+    has to ask for LOCAL, and gets what the environment makes of it.
 
     Args:
         places: Costs at each place, [..., M]. Whole traces [T, E, M] are welcome.
@@ -68,36 +79,31 @@ def drift_plus_penalty(
         cost: The cost section of the scenario.
         lyapunov: The Lyapunov section.
         modes: Allowed modes; LOCAL must be one of them. A QPU that does not admit the task is no option.
-        discrete: Only whole tasks: LOCAL or a fraction of one.
+        discrete: Only whole tasks are asked for: LOCAL or a fraction of one, of which the environment sends as much as
+            the deadline lets go.
 
     Returns:
-        Mode (int8) and fraction (float64, zero for LOCAL), [..., M].
+        What to ask for: mode (int8) and fraction (float64, zero for LOCAL), [..., M].
     """
     if Mode.LOCAL not in modes:
         raise ValueError("LOCAL must be among the modes: a task can always stay on its device")
-    remote_modes = [mode for mode in modes if mode != Mode.LOCAL]
-    local = places.latency_s[Mode.LOCAL]
-    best = _Best(np.broadcast_shapes(local.shape, backlog.shape))
-    best.offer(_local_value(places, backlog, lyapunov), Mode.LOCAL, 0.0, local <= places.deadline_s)
-    for mode in remote_modes:
-        low, high = places.feasible(cost, mode)
-        allowed = (low <= high) & places.admits(mode)
-        low, high = np.where(allowed, low, 1.0), np.where(allowed, high, 1.0)  # the ends of nothing may be infinite
-        if discrete:
-            candidates = [(np.ones_like(high), allowed & (high >= 1.0))]
-        else:
-            candidates = [(low, allowed), (high, allowed)]
-            candidates += [
-                (np.clip(inner, low, high), allowed) for inner in _inner_points(places, mode, backlog, cost, lyapunov)
-            ]
-        for fraction, feasible in candidates:
-            value = _remote_value(places, mode, fraction, backlog, cost, lyapunov)
-            best.offer(value, mode, fraction, feasible)
-
-    hopeless = np.isinf(best.value)
-    if hopeless.any():
-        rest = _fastest(places.select(hopeless), cost, remote_modes, discrete)
-        best.mode[hopeless], best.fraction[hopeless] = rest.mode, rest.fraction
+    choices = places.choices_under(cost)
+    problem = _Problem(places, backlog, cost, lyapunov)
+    best = _Best(problem.shape)
+    none = np.zeros(places.deadline_s.shape)
+    best.offer(problem.value(Mode.LOCAL, none), Mode.LOCAL, none, choices.allowed[Mode.LOCAL])
+    for mode in modes:
+        if mode != Mode.LOCAL:
+            low, high = choices.low[mode], choices.high[mode]
+            candidates = [high] if discrete else [low, high, *problem.inner_points(mode, low, high)]
+            for fraction in candidates:
+                asked = np.ones(()) if discrete else fraction
+                best.offer(problem.value(mode, fraction), mode, asked, choices.allowed[mode])
+    if len(set(modes)) < len(Mode):
+        executed, share, _, _ = carry_out(cost, choices, places.qpu_admitted, none.astype(np.int8), none)
+        for mode in REMOTE:
+            overruled = ~choices.allowed[Mode.LOCAL] & (executed == mode)
+            best.offer(problem.value(mode, share), Mode.LOCAL, none, overruled)
     return best.mode, best.fraction
 
 
@@ -109,33 +115,53 @@ class _Best:
         self.mode = np.full(shape, Mode.LOCAL, np.int8)
         self.fraction = np.zeros(shape)
 
-    def offer(self, value: np.ndarray, mode: Mode, fraction: np.ndarray | float, allowed: np.ndarray | bool) -> None:
+    def offer(self, value: np.ndarray, mode: Mode, fraction: np.ndarray, allowed: np.ndarray) -> None:
         better = (value < self.value) & allowed
         np.copyto(self.value, value, where=better)
         np.copyto(self.mode, np.int8(mode), where=better)
         np.copyto(self.fraction, fraction, where=better)
 
 
-def _local_value(places: PlaceCosts, backlog: np.ndarray, lyapunov: Lyapunov) -> np.ndarray:
-    return objective(lyapunov, places.whole_cost(Mode.LOCAL), backlog, growth(lyapunov, np.zeros(())))
+class _Problem:
+    """What is minimised in a slot, or in all slots of a trace, as a function of mode and share."""
 
+    def __init__(self, places: PlaceCosts, backlog: np.ndarray, cost: Cost, lyapunov: Lyapunov) -> None:
+        self.places, self.backlog, self.cost, self.lyapunov = places, backlog, cost, lyapunov
+        self.shape = np.broadcast_shapes(places.deadline_s.shape, backlog.shape)
 
-def _remote_value(
-    places: PlaceCosts, mode: Mode, fraction: np.ndarray, backlog: np.ndarray, cost: Cost, lyapunov: Lyapunov
-) -> np.ndarray:
-    return objective(lyapunov, places.cost_of(cost.latency, mode, fraction), backlog, growth(lyapunov, fraction))
+    def value(self, mode: Mode, fraction: np.ndarray) -> np.ndarray:
+        """Objective, with the penalty of a miss."""
+        places, form = self.places, self.cost.latency
+        if mode == Mode.LOCAL:
+            latency_s, cost = places.latency_s[mode], places.whole_cost(mode)
+        else:
+            latency_s = places.latency_of(form, mode, fraction)
+            cost = places.weighted(latency_s, places.energy_of(form, mode, fraction))
+        value = objective(self.lyapunov, cost, self.backlog, growth(self.lyapunov, fraction))
+        if penalty := self.cost.miss_penalty:
+            value += self.lyapunov.v * penalty * deadline_missed(latency_s, places.deadline_s)
+        return value
 
+    def inner_points(self, mode: Mode, low: np.ndarray, high: np.ndarray) -> list[np.ndarray]:
+        """Where the minimum over [low, high] can be other than at an end."""
+        points = [np.clip(point, low, high) for point in self._unclipped(mode)]
+        if self.cost.miss_penalty:
+            # The two ends of the step, and the least on the side that meets the deadline.
+            first, last = self.places.feasible(self.cost, mode)
+            some = first <= last
+            first, last = np.where(some, first, high), np.where(some, last, high)
+            points += [first, last, *(np.clip(point, first, last) for point in points)]
+        return points
 
-def _inner_points(
-    places: PlaceCosts, mode: Mode, backlog: np.ndarray, cost: Cost, lyapunov: Lyapunov
-) -> list[np.ndarray]:
-    """Where the minimum can be other than at an end of the interval."""
-    if cost.latency == "parallel":
-        return [places.kink(mode)]
-    if cost.latency == "literal" and lyapunov.sign == "corrected":  # with the printed sign the function is concave
-        ack = places.weighted(places.ack_latency_s, places.ack_energy_j)
-        return [_stationary(places.whole_cost(Mode.LOCAL), places.whole_cost(mode), ack - backlog / lyapunov.v)]
-    return []
+    def _unclipped(self, mode: Mode) -> list[np.ndarray]:
+        places, lyapunov = self.places, self.lyapunov
+        if self.cost.latency == "parallel":
+            return [places.kink(mode)]
+        if self.cost.latency == "literal" and lyapunov.sign == "corrected":  # with the printed sign it is concave
+            ack = places.weighted(places.ack_latency_s, places.ack_energy_j)
+            slope = ack - self.backlog / lyapunov.v
+            return [_stationary(places.whole_cost(Mode.LOCAL), places.whole_cost(mode), slope)]
+        return []
 
 
 def _stationary(local: np.ndarray, remote: np.ndarray, slope: np.ndarray) -> np.ndarray:
@@ -147,21 +173,3 @@ def _stationary(local: np.ndarray, remote: np.ndarray, slope: np.ndarray) -> np.
     with np.errstate(divide="ignore", invalid="ignore"):
         point = (2.0 * local - slope) / (2.0 * curvature)
     return np.asarray(np.nan_to_num(point, nan=1.0, posinf=1.0, neginf=0.0))
-
-
-def _fastest(places: PlaceCosts, cost: Cost, remote_modes: Sequence[Mode], discrete: bool) -> _Best:
-    """The allowed action with the least latency."""
-    local = places.latency_s[Mode.LOCAL]
-    best = _Best(local.shape)
-    best.offer(local, Mode.LOCAL, 0.0, True)
-    for mode in remote_modes:
-        candidates = [np.ones_like(local)]
-        if not discrete:
-            # The latency is convex in the fraction: the least is at an end or at this one inner point.
-            inner = places.kink(mode)
-            if cost.latency == "literal":
-                inner = _stationary(local, places.latency_s[mode], places.ack_latency_s)
-            candidates += [np.full_like(local, cost.min_fraction), np.clip(inner, cost.min_fraction, 1.0)]
-        for fraction in candidates:
-            best.offer(places.latency_of(cost.latency, mode, fraction), mode, fraction, places.admits(mode))
-    return best

@@ -44,7 +44,7 @@ def _describe(scalars: dict[str, float]) -> list[str]:
         ("system/cost", "cost", "{:.2f}"),
         ("offloading/mean_fraction", "mean phi", "{:.2f}"),
         ("exploration/epsilon", "epsilon", "{:.2f}"),
-        ("evaluation/gap_to_oracle", "gap to oracle", "{:+.1%}"),
+        ("evaluation/regret", "regret", "{:.2%}"),
     ):
         if tag in scalars:
             parts.append(f"{label} {form.format(scalars[tag])}")

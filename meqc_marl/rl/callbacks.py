@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -64,8 +65,7 @@ class LyapunovCallback(RLlibCallback):
         """The same for RLlib's own MultiAgentEpisode: one row, agents in order of their names."""
         infos = episode.get_infos(-1)
         agents = sorted(infos, key=_device_number)
-        fields = ("mode", "fraction", "latency_s", "energy_j", "cost", "deadline_missed", "deadline_feasible")
-        values = {name: np.array([[infos[a][name] for a in agents]]) for name in (*fields, "qpu_rejected")}
+        values = {field.name: np.array([[infos[a][field.name] for a in agents]]) for field in fields(Outcome)}
         reward, backlog = self._advance(Outcome(**values), index)
         for column, agent in enumerate(agents):
             single = episode.agent_episodes[agent]
@@ -79,7 +79,7 @@ class LyapunovCallback(RLlibCallback):
         if index not in self._queues:
             rows, devices = outcome.cost.shape
             self._queues[index] = VirtualQueues(
-                self._scenario.lyapunov, self._scenario.cost.deadline_penalty, rows, devices
+                self._scenario.lyapunov, self._scenario.cost.miss_penalty, rows, devices
             )
             self._fraction_sum[index], self._slots[index] = np.zeros((rows, devices)), 0
         step = self._queues[index].advance(outcome.cost, outcome.fraction, outcome.deadline_missed)
@@ -102,6 +102,7 @@ class LyapunovCallback(RLlibCallback):
             "objective": step.objective,
             _FEASIBLE: feasible,
             "deadline_miss_share": outcome.deadline_missed & feasible,
+            "overruled_share": outcome.overruled & feasible,
             "qpu_rejected_share": outcome.qpu_rejected,
             "mode_local": (outcome.mode == Mode.LOCAL) & feasible,
             "mode_cpu": cpu & whole & feasible,
@@ -124,7 +125,9 @@ class LyapunovCallback(RLlibCallback):
         if not self._num_steps:
             return
         means = {name: total / self._num_steps for name, total in self._totals.items()}
-        means["deadline_miss_share"] /= max(means.pop(_FEASIBLE), 1e-300)
+        feasible = max(means.pop(_FEASIBLE), 1e-300)
+        for name in ("deadline_miss_share", "overruled_share"):
+            means[name] /= feasible
         for name, value in means.items():
             metrics_logger.log_value((LYAPUNOV, name), value, window=20)
         metrics_logger.log_value((LYAPUNOV, "backlog_max"), self._backlog_max, reduce="max", window=20)
@@ -145,7 +148,7 @@ class LyapunovCallback(RLlibCallback):
         self._queues = {}
         for index, saved in state["queues"].items():
             rows, devices = self._fraction_sum[index].shape
-            queues = VirtualQueues(self._scenario.lyapunov, self._scenario.cost.deadline_penalty, rows, devices)
+            queues = VirtualQueues(self._scenario.lyapunov, self._scenario.cost.miss_penalty, rows, devices)
             queues.set_state(saved)
             self._queues[index] = queues
 

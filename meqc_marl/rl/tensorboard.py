@@ -48,6 +48,7 @@ SCALARS: dict[str, tuple[str, ...]] = {
     "mode/partial_cpu": (*_LYAPUNOV, "mode_cpu_partial"),
     "mode/partial_qpu": (*_LYAPUNOV, "mode_qpu_partial"),
     "constraint/deadline_miss_share": (*_LYAPUNOV, "deadline_miss_share"),
+    "constraint/overruled_share": (*_LYAPUNOV, "overruled_share"),
     "constraint/qpu_rejected_share": (*_LYAPUNOV, "qpu_rejected_share"),
     "learner/critic_loss": (*_LEARNER, "critic_loss"),
     "learner/actor_loss": (*_LEARNER, "actor_loss"),
@@ -63,7 +64,7 @@ SCALARS: dict[str, tuple[str, ...]] = {
     "faults/updates_lost": ("faults", "updates_lost"),
     "evaluation/cost": ("evaluation", "cost"),
     "evaluation/gap_to_oracle": ("evaluation", "gap_to_oracle"),
-    "evaluation/objective_regret": ("evaluation", "objective_regret"),
+    "evaluation/regret": ("evaluation", "regret"),
     "evaluation/mean_fraction": ("evaluation", "fraction"),
     "evaluation/worst_device_fraction": ("evaluation", "fraction_worst"),
     "evaluation/deadline_miss_share": ("evaluation", "deadline_missed_feasible"),
@@ -83,7 +84,7 @@ CHARTS: dict[str, dict[str, tuple[str, ...]]] = {
     "cost": {
         "cost of a device in a slot": ("system/cost", "evaluation/cost"),
         "latency (s) and energy (J)": ("system/latency_s", "system/energy_j"),
-        "above the exact oracle": ("evaluation/gap_to_oracle", "evaluation/objective_regret"),
+        "above the exact oracle": ("evaluation/regret", "evaluation/gap_to_oracle"),
     },
     "queues": {
         "virtual queue": ("queue/backlog_mean", "queue/backlog_max"),
@@ -97,6 +98,7 @@ CHARTS: dict[str, dict[str, tuple[str, ...]]] = {
     "modes": {
         "share of device-slots": ("mode/local", "mode/cpu", "mode/qpu", "mode/partial_cpu", "mode/partial_qpu"),
         "deadlines missed that can be met": ("constraint/deadline_miss_share", "evaluation/deadline_miss_share"),
+        "actions overruled by the deadline": ("constraint/overruled_share",),
     },
     "learning": {
         "losses": ("learner/critic_loss", "learner/actor_loss"),

@@ -79,7 +79,7 @@ def test_rewards_and_backlogs_equal_simulator_and_queues_driven_by_hand(scenario
     data = sampled(runner, 2 * HORIZON)
     fraction = executed_fraction(data)
     simulator = OffloadingSimulator(scenario, ROWS)
-    queues = VirtualQueues(scenario.lyapunov, scenario.cost.deadline_penalty, ROWS, DEVICES)
+    queues = VirtualQueues(scenario.lyapunov, scenario.cost.miss_penalty, ROWS, DEVICES)
     for slot in range(2 * HORIZON):
         if slot % HORIZON == 0:
             simulator.reset(runner.env.get_state()["seeds"] if slot == 0 else None)

@@ -85,21 +85,44 @@ def test_reward_infos_and_mask(small: Scenario) -> None:
         for agent in env.possible_agents:
             mask = infos[agent]["action_mask"]
             assert mask.dtype == np.int8
-            assert mask.tolist() == [1, 1, int(seen[agent][admitted])]
-            masks.add(mask[2])
-        before = {agent: infos[agent]["action_mask"][2] for agent in env.agents}
+            assert mask.any()
+            assert mask[2] <= int(seen[agent][admitted])
+            masks.add(tuple(mask.tolist()))
+        before = {agent: infos[agent] | {"admitted": seen[agent][admitted]} for agent in env.agents}
         actions = sample(env)
         seen, rewards, _, _, infos = env.step(actions)
         for agent, action in actions.items():
             info = infos[agent]
             assert rewards[agent] == -info["cost"]
             assert info["cost"] == pytest.approx(0.5 * info["latency_s"] + 0.5 * info["energy_j"])
-            assert info["qpu_rejected"] == (action["mode"] == Mode.QPU and not before[agent])
-            assert info["mode"] == (Mode.CPU if info["qpu_rejected"] else action["mode"])
-            assert info["fraction"] == (0.0 if info["mode"] == 0 else max(0.01, float(action["fraction"][0])))
-            for name in ("deadline_missed", "deadline_feasible", "qpu_rejected"):
+            told = before[agent]
+            assert info["qpu_rejected"] == (action["mode"] == Mode.QPU and not told["admitted"])
+            mode = Mode.CPU if info["qpu_rejected"] else action["mode"]
+            share = 0.0 if mode == 0 else max(0.01, float(action["fraction"][0]))
+            low, high = told["fraction_low"][info["mode"]], told["fraction_high"][info["mode"]]
+            assert told["action_mask"][info["mode"]]
+            assert low <= info["fraction"] <= high
+            if told["action_mask"][mode]:
+                assert info["mode"] == mode
+                assert info["fraction"] == min(max(share, low), high)
+            assert info["overruled"] == (info["mode"] != mode or abs(info["fraction"] - share) > 1e-6)
+            assert not (info["deadline_missed"] and info["deadline_feasible"])
+            for name in ("deadline_missed", "deadline_feasible", "qpu_rejected", "overruled"):
                 assert isinstance(info[name], bool)
-    assert masks == {0, 1}
+    assert {mask[0] for mask in masks} == {mask[2] for mask in masks} == {0, 1}
+
+
+def test_with_a_penalty_everything_is_carried_out_as_asked_for(small: Scenario) -> None:
+    env = OffloadingParallelEnv(load_scenario(small, ["cost.deadline=penalty", "tasks.deadline_s=[2, 20]"]))
+    _, infos = env.reset(seed=0)
+    missed = 0
+    for _ in range(50):
+        masks = {agent: infos[agent]["action_mask"].tolist() for agent in env.agents}
+        assert all(mask[:2] == [1, 1] for mask in masks.values())
+        _, _, _, _, infos = env.step(all_local(env))
+        assert all(info["mode"] == Mode.LOCAL and not info["overruled"] for info in infos.values())
+        missed += sum(info["deadline_missed"] and info["deadline_feasible"] for info in infos.values())
+    assert missed > 0
 
 
 def test_what_a_caller_changes_does_not_come_back(small: Scenario) -> None:

@@ -14,8 +14,9 @@ from meqc_marl.errors import InputError
 from meqc_marl.nature.trace import generate_trace
 from meqc_marl.physics import places as places_module
 from meqc_marl.physics.allocation import Allocation, allocate
-from meqc_marl.physics.cost import Mode, Outcome, PlaceCosts, settle
+from meqc_marl.physics.cost import Mode, Outcome, settle
 from meqc_marl.physics.places import place_costs
+from tests.policies.places import assert_same_places
 from tests.sentences import is_one_sentence
 
 FIELDS = tuple(field.name for field in fields(Outcome))
@@ -225,9 +226,7 @@ def test_places_are_those_of_the_current_slot(small: Scenario) -> None:
     trace = generate_trace(small, [9, 10])
     for t in range(100):
         slot = trace.slot(t)
-        expected = place_costs(small, slot, allocate(small, slot))
-        for field in fields(PlaceCosts):
-            np.testing.assert_array_equal(getattr(simulator.places, field.name), getattr(expected, field.name))
+        assert_same_places(simulator.places, place_costs(small, slot, allocate(small, slot)))
         simulator.step(mode[t], fraction[t])
 
 

@@ -24,26 +24,25 @@ COST = {
     "greedy": 14.25,
     "hybrid-discrete": 15.65,
     "cpu-continuous": 17.1,
-    "cpu-discrete": 18.8,
     "qpu-continuous": 15.8,
     "qpu-discrete": 16.4,
-    "random": 21.5,
 }
 EXPECTATION = {
     "oracle": 15.49,
     "greedy": 14.64,
-    "hybrid-discrete": 16.32,
+    "hybrid-discrete": 15.60,
     "cpu-continuous": 17.33,
-    "cpu-discrete": 19.11,
+    "cpu-discrete": 17.66,
     "qpu-continuous": 17.31,
-    "qpu-discrete": 17.99,
-    "oracle-discrete": 17.01,
+    "qpu-discrete": 17.64,
+    "oracle-discrete": 16.19,
     "oracle-cpu": 19.25,
-    "oracle-cpu-discrete": 20.85,
-    "oracle-qpu": 19.43,
+    "oracle-cpu-discrete": 19.73,
+    "oracle-qpu": 19.03,
     "oracle-qpu-discrete": 19.51,
 }
-"""Found once over 400 traces of 1000 slots, seeds from 0.
+"""Found once over 400 traces of 1000 slots, seeds from 0; those of methods that the environment overrules, where only an
+action that they do not know meets the deadline, over 160 traces of 250 slots (oracle-qpu: 120 of 500).
 
 Random has none: 1 / gain has no mean under Rician fading, nor has the time of an upload, and single slots decide what a
 policy pays that does not look at the channel.
@@ -58,6 +57,8 @@ GREEDY_SHARES = {
 }
 SEEDS = range(1_000_000, 1_000_120)
 SCENARIO = load_scenario("paper")
+AS_ASKED = load_scenario("paper", ("cost.deadline=penalty",))
+"""Whatever is asked for is carried out: the reference values of who looks at no deadline are such."""
 TRACE = generate_trace(SCENARIO, SEEDS, num_slots=500)
 
 
@@ -67,9 +68,9 @@ def result():
 
 
 @pytest.fixture(scope="module")
-def at(result):
+def at():
     """Mean of a metric [E] at a local-only cost, and its standard error."""
-    local = result.metrics["local-only"]["cost"]
+    local = local_cost()
 
     def carry(values, local_cost):
         line = np.polyfit(local, values, 1)
@@ -80,18 +81,22 @@ def at(result):
     return carry
 
 
+def local_cost():
+    """d q (1 / f + rho f^2) / 2 of every task computed on its device, mean of each trace [E]."""
+    frequency = TRACE.equipment.cpu_hz
+    cycles = TRACE.data_bits.astype(float) * TRACE.cycles_per_bit
+    return (0.5 * cycles * (1.0 / frequency + 5e-28 * frequency**2)).mean((0, 2))
+
+
 @pytest.fixture(scope="module")
 def at_reference(at):
     return lambda values: at(values, LOCAL_COST)[0]
 
 
-def test_local_cost_is_its_closed_form(result):
-    """d q (1 / f + rho f^2) / 2 for every task; its expectation over tasks and equipment is 22.61."""
-    frequency = TRACE.equipment.cpu_hz
-    cycles = TRACE.data_bits.astype(float) * TRACE.cycles_per_bit
-    expected = 0.5 * cycles * (1.0 / frequency + 5e-28 * frequency**2)
-    local = result.metrics["local-only"]["cost"]
-    np.testing.assert_allclose(local, expected.mean((0, 2)), rtol=1e-9)
+def test_local_cost_is_its_closed_form():
+    """Its expectation over tasks and equipment is 22.61."""
+    local = rollout(make_policy("local-only", AS_ASKED), AS_ASKED, TRACE).cost.mean((0, 2))
+    np.testing.assert_allclose(local, local_cost(), rtol=1e-9)
     assert pytest.approx(22.61, abs=0.005) == EXPECTED_LOCAL_COST
     assert abs(local.mean() - EXPECTED_LOCAL_COST) < 3.0 * local.std(ddof=1) / np.sqrt(len(local))
 
@@ -100,6 +105,11 @@ def test_local_cost_is_its_closed_form(result):
 def test_cost_at_the_equipment_of_the_reference(result, at, name):
     got, error = at(result.metrics[name]["cost"], LOCAL_COST)
     assert abs(got - COST[name]) < 0.03 * COST[name] + 2.0 * error
+
+
+def test_random_at_the_equipment_of_the_reference(at):
+    got, error = at(rollout(make_policy("random", AS_ASKED), AS_ASKED, TRACE).cost.mean((0, 2)), LOCAL_COST)
+    assert abs(got - 21.5) < 0.03 * 21.5 + 2.0 * error
 
 
 @pytest.mark.parametrize("name", EXPECTATION)
@@ -120,7 +130,8 @@ def test_optimum(result, at_reference):
         ("oracle", "qpu-continuous"),
         ("cpu-continuous", "cpu-discrete"),
         ("qpu-continuous", "qpu-discrete"),
-        *((name, "random") for name in COST if name not in ("greedy", "random")),
+        *((name, "random") for name in COST if name != "greedy"),
+        ("cpu-discrete", "random"),
     ],
 )
 def test_order_is_that_of_fig_3c(result, better, worse):
@@ -139,7 +150,7 @@ def test_fractions_and_modes(result, at_reference):
 
 
 def test_greedy_is_the_least_cost_of_who_meets_the_deadlines(result):
-    for name in set(POLICIES) - {"greedy", "local-only", "random"}:
+    for name in set(POLICIES) - {"greedy"}:
         assert (result.metrics[name]["cost"] >= result.metrics["greedy"]["cost"] - 1e-9).all(), name
 
 

@@ -25,7 +25,7 @@ def test_a_run_is_trained_and_evaluated_on_other_numbers_of_devices_too(ray_sess
         assert np.isfinite(list(where.values())).all()
         assert where["cost"] > 0
     assert result["held_out"]["cost"] != result["held_out_devices"][40]["cost"]
-    assert result["curve_objective_regret"][-1][0] >= 600
+    assert result["curve_regret"][-1][0] >= 600
     json.dumps(result)
 
 
@@ -38,7 +38,7 @@ def test_every_option_of_the_ablation_is_allowed(name):
 
 def stored(runs, folder, metric):
     for run in runs:
-        values = {"gap_to_oracle": 0.0, "objective_regret": metric(run), "reward_regret": 0.5}
+        values = {"gap_to_oracle": 0.0, "regret": metric(run)}
         held_out = values | {"deadline_missed_feasible": 0.002, "shortfall": 0.01 * (run.seed % 2)}
         result = {
             "run": {"env_steps": run.env_steps},
@@ -54,9 +54,9 @@ def test_tables_show_interquartile_means_of_what_is_stored(tmp_path):
     # Of five seeds the least and the greatest do not count.
     stored(quality_runs(quality)[::6], tmp_path, lambda run: [0.9, 0.01, 0.02, 0.03, 0.0][run.seed - 100])
     (row,) = table(quality).splitlines()[2:]
-    assert row.startswith("| paper | 0.1 | 240,000 | 5 | +0.00 %")
-    assert "| +2.00 % [" in row
-    assert "| +90.00 % | 0.20 % (worst 0.20) | 0.010 |" in row
+    assert row.startswith("| paper | 0.1 | 240,000 | 5 | 2.000 % [")
+    assert "| 90.000 % | +0.00 % [" in row
+    assert "| 0.20 % (worst 0.20) | 0.010 | 2.000 % |" in row
     ablation = Ablation(out=tmp_path)
     stored(ablation_runs(ablation), tmp_path, lambda run: 0.01)
     assert [line.split("`")[1] for line in ablation_table(ablation).splitlines()[2:]] == list(OPTIONS)

@@ -28,7 +28,7 @@ def test_equals_queues_driven_by_hand_on_the_same_trace():
     trace = generate_trace(scenario, [11])
     env = LyapunovParallelEnv(parallel_env("paper", OVERRIDES, trace=trace))
     simulator = OffloadingSimulator(scenario, 1, trace)
-    queues = VirtualQueues(scenario.lyapunov, scenario.cost.deadline_penalty, 1, 4)
+    queues = VirtualQueues(scenario.lyapunov, scenario.cost.miss_penalty, 1, 4)
     rng = np.random.default_rng(0)
     for _ in range(2):  # the second episode starts with empty queues again
         observations, infos = env.reset(seed=11)

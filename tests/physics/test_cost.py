@@ -11,6 +11,7 @@ from meqc_marl.nature.slot import Equipment, Slot
 from meqc_marl.physics.allocation import allocate, depends_on_actions
 from meqc_marl.physics.cost import Mode, Outcome, PlaceCosts, blend_energy, blend_latency, settle
 from meqc_marl.physics.places import place_costs
+from tests.policies.places import assert_same_places
 
 LOCAL_S, CPU_S, QPU_S = 8.0, 7.2, 5.8858
 LOCAL_J, CPU_J, QPU_J = 32.0, 32.4, 28.81825168
@@ -148,9 +149,11 @@ def test_a_remote_mode_sends_at_least_the_least_share() -> None:
 
 
 def test_deadlines() -> None:
+    cost = Cost(deadline="penalty")
+
     def outcome(deadline_s: float, mode: int, fraction: float) -> Outcome:
-        places = worked_places(slot=replace(worked_slot(), deadline_s=one(deadline_s)))
-        return act(Cost(), places, mode, fraction)
+        slot = replace(worked_slot(), deadline_s=one(deadline_s))
+        return act(cost, worked_places(Scenario(cost=cost), slot), mode, fraction)
 
     assert not outcome(8.0, Mode.LOCAL, 0).deadline_missed
     missed = outcome(7.99, Mode.LOCAL, 0)
@@ -178,8 +181,7 @@ def test_places_over_a_trace_are_the_places_of_its_slots(paper: Scenario) -> Non
     assert together.latency_s.shape == (3, 4, 2, 15)
     for t in range(4):
         alone = place_costs(paper, trace.slot(t), allocate(paper, trace.slot(t)))
-        for field in fields(PlaceCosts):
-            np.testing.assert_array_equal(getattr(together.slot(t), field.name), getattr(alone, field.name))
+        assert_same_places(together.slot(t), alone)
 
 
 def test_blends_at_share_zero_are_local() -> None:

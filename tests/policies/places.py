@@ -1,5 +1,10 @@
 """Random situations, wider than any scenario makes them."""
 
+from dataclasses import fields
+
+import numpy as np
+
+from meqc_marl.physics.choices import Choices
 from meqc_marl.physics.cost import PlaceCosts
 
 
@@ -19,3 +24,13 @@ def random_places(rng, shape):
         latency_weight=rng.choice([0.0, 0.5, 1.0], shape),
         energy_weight=rng.choice([0.2, 0.5, 1.0], shape),
     )
+
+
+def assert_same_places(one, other):
+    """All costs, and what each device may choose, bit for bit."""
+    for field in fields(PlaceCosts):
+        if field.name != "choices":
+            np.testing.assert_array_equal(getattr(one, field.name), getattr(other, field.name), err_msg=field.name)
+    for field in fields(Choices):
+        mine, theirs = (getattr(places.choices, field.name) for places in (one, other))
+        np.testing.assert_array_equal(mine, theirs, err_msg=field.name)

@@ -12,7 +12,7 @@ from meqc_marl.env.simulator import OffloadingSimulator
 from meqc_marl.errors import InputError
 from meqc_marl.evaluation.rollout import rollout
 from meqc_marl.nature.trace import generate_trace
-from meqc_marl.physics.cost import Mode
+from meqc_marl.physics.cost import Mode, settle
 from meqc_marl.policies import DEFAULT_POLICIES, POLICIES, Situation, make_policy
 
 LATENCY = ["parallel", "sequential", "literal"]
@@ -58,6 +58,8 @@ def test_actions_are_valid(name, latency):
     assert set(np.unique(mode)) <= PERMITTED.get(name, set(Mode))
     assert ((fraction == 0) == (mode == Mode.LOCAL)).all()
     assert ((fraction == 0) | ((fraction >= scenario.cost.min_fraction) & (fraction <= 1))).all()
+    outcome = settle(scenario.cost, now.places, mode, fraction)
+    assert not (outcome.deadline_missed & outcome.deadline_feasible).any()
     if "discrete" in name:
         assert set(np.unique(fraction)) <= {0.0, 1.0}
     if name != "random":

@@ -177,7 +177,7 @@ def test_whole_tasks_and_infeasible_deadlines_are_told_apart(scenario):
     feasible = np.array([[True] * 5, [True, True, False, False, False]])
     missed = np.array([[False, True, False, False, False], [False, True, True, True, True]])
     ones = np.ones((2, 5))
-    outcome = Outcome(mode, fraction, ones, ones, ones, missed, feasible, np.zeros((2, 5), bool))
+    outcome = Outcome(mode, fraction, ones, ones, ones, ones, missed, feasible, ~missed, missed)
     env = OffloadingBatchedEnv(scenario.model_copy(update={"num_devices": 5}), 2)
     none = np.zeros(2, bool)
     step = BatchedStep(
@@ -196,8 +196,8 @@ def test_whole_tasks_and_infeasible_deadlines_are_told_apart(scenario):
     callback.on_sample_end(metrics_logger=Logger())
     expected = {"mode_local": 0.2, "mode_cpu": 0.2, "mode_cpu_partial": 0.1, "mode_qpu": 0.1, "mode_qpu_partial": 0.1}
     assert {name: logged[name] for name in expected} == pytest.approx(expected)
-    assert logged["deadline_miss_share"] == pytest.approx(2 / 7)
-    penalty = scenario.cost.deadline_penalty
+    assert logged["deadline_miss_share"] == logged["overruled_share"] == pytest.approx(2 / 7)
+    penalty = scenario.cost.miss_penalty
     np.testing.assert_allclose(step.reward, -scenario.lyapunov.v * (1.0 + penalty * missed), rtol=1e-6)
 
 

@@ -64,7 +64,7 @@ def test_evaluation_curves_are_what_the_saved_policy_scores(ray_session, tmp_pat
     for tag, metric in (
         ("evaluation/cost", "cost"),
         ("evaluation/gap_to_oracle", "gap_to_oracle"),
-        ("evaluation/objective_regret", "objective_regret"),
+        ("evaluation/regret", "regret"),
         ("evaluation/mean_fraction", "fraction"),
         ("evaluation/worst_device_fraction", "fraction_worst"),
         ("evaluation/deadline_miss_share", "deadline_missed_feasible"),
