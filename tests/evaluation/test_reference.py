@@ -41,8 +41,8 @@ EXPECTATION = {
     "oracle-qpu": 19.03,
     "oracle-qpu-discrete": 19.51,
 }
-"""Found once over 400 traces of 1000 slots, seeds from 0; those of methods that the environment overrules, where only an
-action that they do not know meets the deadline, over 160 traces of 250 slots (oracle-qpu: 120 of 500).
+"""Found once over 400 traces of 1000 slots, seeds from 0; those of methods that the environment overrules, where only
+an action that they do not know meets the deadline, over 160 traces of 250 slots (oracle-qpu: 120 of 500).
 
 Random has none: 1 / gain has no mean under Rician fading, nor has the time of an upload, and single slots decide what a
 policy pays that does not look at the channel.
