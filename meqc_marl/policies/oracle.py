@@ -15,7 +15,7 @@ import numpy as np
 
 from meqc_marl.config.scenario import Cost, Lyapunov, Scenario
 from meqc_marl.lyapunov import growth, objective
-from meqc_marl.physics.choices import carry_out
+from meqc_marl.physics.choices import Choices, carry_out
 from meqc_marl.physics.cost import PlaceCosts
 from meqc_marl.physics.feasible import deadline_missed
 from meqc_marl.physics.modes import REMOTE, Mode
@@ -71,7 +71,7 @@ def drift_plus_penalty(
 
     With deadlines kept, what is allowed is what the environment would carry out (:mod:`meqc_marl.physics.choices`),
     also where no action meets the deadline. A device that is restricted to some modes and can meet it in none of them
-    has to ask for LOCAL, and gets what the environment makes of it.
+    gets what the environment makes of what it asks for.
 
     Args:
         places: Costs at each place, [..., M]. Whole traces [T, E, M] are welcome.
@@ -100,11 +100,26 @@ def drift_plus_penalty(
                 asked = np.ones(()) if discrete else fraction
                 best.offer(problem.value(mode, fraction), mode, asked, choices.allowed[mode])
     if len(set(modes)) < len(Mode):
-        executed, share, _, _ = carry_out(cost, choices, places.qpu_admitted, none.astype(np.int8), none)
-        for mode in REMOTE:
-            overruled = ~choices.allowed[Mode.LOCAL] & (executed == mode)
-            best.offer(problem.value(mode, share), Mode.LOCAL, none, overruled)
+        _ask_where_nothing_is_allowed(problem, best, choices, modes, discrete)
     return best.mode, best.fraction
+
+
+def _ask_where_nothing_is_allowed(
+    problem: _Problem, best: _Best, choices: Choices, modes: Sequence[Mode], discrete: bool
+) -> None:
+    """Offer what a device gets that may not ask for the only mode that meets its deadline: that mode, overruled."""
+    none = np.zeros(problem.places.deadline_s.shape)
+    stuck = ~choices.allowed[list(modes)].any(0)
+    asked = none.astype(np.int8)
+    executed, share, _, _ = carry_out(problem.cost, choices, problem.places.qpu_admitted, asked, none)
+    for other in REMOTE:
+        here = stuck & (executed == other)
+        best.offer(problem.value(other, share), Mode.LOCAL, none, here)
+        for mode in [mode for mode in modes if mode != Mode.LOCAL]:
+            low, high = choices.low[other], choices.high[other]
+            for fraction in [high] if discrete else [low, high, *problem.inner_points(other, low, high)]:
+                admitted = here & problem.places.admits(mode)
+                best.offer(problem.value(other, fraction), mode, np.ones(()) if discrete else fraction, admitted)
 
 
 class _Best:

@@ -13,6 +13,7 @@ from meqc_marl.evaluation.comparison import Comparison
 from meqc_marl.evaluation.statistics import mean
 from meqc_marl.files import replacing
 from meqc_marl.policies import POLICIES
+from meqc_marl.report.tables import format_regret
 
 # Okabe and Ito's colours, safe for colour-blind readers, ordered here from light to dark within each pair.
 _COLOURS = ("#0072B2", "#56B4E9", "#009E73", "#E69F00", "#F5C710", "#CC79A7", "#E7B8D4", "#999999", "#D55E00")
@@ -50,7 +51,7 @@ def line_style(name: str, names: Sequence[str]) -> dict[str, Any]:
 
 
 def save_comparison_plot(result: Comparison, path: str | Path) -> None:
-    """Bars of cost with 95 % intervals and C_opt, and of the worst device's mean fraction against Delta."""
+    """Bars of regret, of cost with C_opt, and of the worst device's mean fraction with Delta; with 95 % intervals."""
     from matplotlib.figure import Figure  # takes half a second: only who plots pays for it
 
     check_plot_path(path)
@@ -58,15 +59,17 @@ def save_comparison_plot(result: Comparison, path: str | Path) -> None:
     unknown = [name for name in names if name not in POLICIES]
     styles = [policy_style(name, unknown.index(name) if name in unknown else 0) for name in names]
     # A bare Figure draws with Agg and touches no global state: it needs no display and nothing to close.
-    figure = Figure(figsize=(11, 0.42 * len(names) + 2.0), layout="constrained")
-    axes = figure.subplots(1, 2, sharey=True)
+    figure = Figure(figsize=(13, 0.42 * len(names) + 2.0), layout="constrained")
+    axes = figure.subplots(1, 3, sharey=True)
     references = (
-        (axes[0], "cost", "mean cost of a device in a slot (11)", float(result.optimum.cost.mean()), "C_opt"),
-        (axes[1], "fraction_worst", "mean offloading fraction of the worst device", result.optimum.delta, "Delta"),
+        (axes[0], "regret", "regret in the states visited, % of V C", None, ""),
+        (axes[1], "cost", "mean cost of a device in a slot (11)", float(result.optimum.cost.mean()), "C_opt"),
+        (axes[2], "fraction_worst", "mean offloading fraction of the worst device", result.optimum.delta, "Delta"),
     )
     for axis, metric, label, reference, reference_name in references:
         for position, (name, style) in enumerate(zip(names, styles, strict=True)):
-            estimate = mean(result.metrics[name][metric])
+            values = result.metrics[name][metric]
+            estimate = mean(100.0 * np.maximum(values, 0.0) if metric == "regret" else values)
             spread = np.nan_to_num([[estimate.value - estimate.low], [estimate.high - estimate.value]])
             axis.barh(
                 position,
@@ -78,15 +81,23 @@ def save_comparison_plot(result: Comparison, path: str | Path) -> None:
                 error_kw={"ecolor": "black", "linewidth": 1.0},
                 **style,
             )
-        axis.axvline(
-            reference, color="black", linestyle="--", linewidth=1.0, label=f"{reference_name} = {reference:.3g}"
-        )
+            if metric == "regret":  # small ones next to large ones have no length
+                axis.annotate(
+                    f" {format_regret(estimate.value / 100.0)} %",
+                    (estimate.value + max(spread[1][0], 0.0), position),
+                    va="center",
+                )
+        if reference is not None:
+            axis.axvline(
+                reference, color="black", linestyle="--", linewidth=1.0, label=f"{reference_name} = {reference:.3g}"
+            )
+            axis.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), frameon=False)
         axis.set_xlabel(label)
-        axis.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), frameon=False)
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].set_yticks(range(len(names)), names)
     axes[0].invert_yaxis()
-    axes[1].set_xlim(0.0, 1.0)
+    axes[0].margins(x=0.25)
+    axes[2].set_xlim(0.0, 1.0)
     figure.suptitle(
         f"{result.scenario.name}: {result.num_traces} trace(s) of {result.num_slots} slots, "
         f"V = {result.scenario.lyapunov.v:g} (bars: mean and 95 % interval)"

@@ -64,11 +64,9 @@ def test_no_grid_action_is_better(seed, latency, deadline, penalty, queue, sign,
     tolerance = 1e-9 * (1.0 + np.abs(value))
     for other_mode, other_fraction in grid_actions(cost, modes, discrete):
         other_value, other = evaluate(places, cost, lyapunov, backlog, other_mode, other_fraction)
-        # What its place refuses is no option of a restricted device, nor is a remote place that must miss.
-        choices = places.choices_under(cost)
-        option = choices.allowed[other_mode] | (other_mode == Mode.LOCAL)
-        if set(modes) == set(Mode):
-            option &= choices.allowed[other_mode] | (not discrete)
+        # A mode that may not be taken is no option, unless none may of those that a restricted device knows.
+        allowed = places.choices_under(cost).allowed
+        option = allowed[other_mode] | (~allowed[list(modes)].any(0) & places.admits(other_mode))
         assert not (option & (other_value < value - tolerance)).any()
         if deadline == "kept":  # nobody can get below the least latency where no deadline is met
             hopeless = ~other.deadline_feasible
