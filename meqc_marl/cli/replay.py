@@ -97,4 +97,4 @@ class Replay:
             if not Path(word).exists():
                 hint = did_you_mean(word, POLICIES).removesuffix(".")
                 raise InputError(f"'{word}' is neither a folder of a trained policy nor a policy{hint}.")
-        return dict(zip(words, load_checkpoints(tuple(Path(word) for word in words)), strict=True))
+        return dict(zip(words, load_checkpoints(tuple(words)), strict=True))
