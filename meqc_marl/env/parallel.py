@@ -16,6 +16,7 @@ from meqc_marl.env.actions import read_actions
 from meqc_marl.env.observation import LIMIT, OBSERVATION_COLUMNS
 from meqc_marl.env.render import draw_disc, slot_table
 from meqc_marl.env.simulator import OffloadingSimulator, check_parts
+from meqc_marl.env.window import Window
 from meqc_marl.errors import InputError, shown
 from meqc_marl.nature.trace import Trace
 from meqc_marl.nature.trace_file import load_trace
@@ -44,6 +45,9 @@ def action_space() -> spaces.Dict:
         mode=spaces.Discrete(len(Mode)),
         fraction=spaces.Box(0.0, 1.0, (1,), np.float32),
     )
+
+
+RENDER_MODES, RENDER_FPS = ("ansi", "rgb_array", "human"), 30
 
 
 class OffloadingParallelEnv(ParallelEnv):
@@ -108,19 +112,20 @@ class OffloadingParallelEnv(ParallelEnv):
     ## Arguments
     - ``scenario``: a :class:`~meqc_marl.config.Scenario`.
     - ``trace``: nature to replay, of one row.
-    - ``render_mode``: ``"ansi"``, a table of the last slot; ``"rgb_array"``, a map of the devices; or None.
+    - ``render_mode``: ``"ansi"``, a table of the last slot; ``"rgb_array"``, a map of the devices;
+      ``"human"``, the map in a window after every ``reset`` and ``step``, at most 30 slots a second; or None.
     """
 
     metadata = {  # noqa: RUF012 (PettingZoo's declaration)
         "name": "meqc_offloading_v0",
-        "render_modes": ["ansi", "rgb_array"],
-        "render_fps": 2,
+        "render_modes": list(RENDER_MODES),
+        "render_fps": RENDER_FPS,
         "is_parallelizable": True,
     }
 
     def __init__(self, scenario: Scenario, trace: Trace | None = None, render_mode: str | None = None) -> None:
-        if render_mode is not None and (not isinstance(render_mode, str) or render_mode not in ("ansi", "rgb_array")):
-            raise InputError(f"render_mode is {shown(render_mode)}; it must be 'ansi', 'rgb_array' or None.")
+        if render_mode is not None and (not isinstance(render_mode, str) or render_mode not in RENDER_MODES):
+            raise InputError(f"render_mode is {shown(render_mode)}; it must be 'ansi', 'rgb_array', 'human' or None.")
         check_parts(scenario, trace)
         if scenario.num_devices > MAX_AGENTS:
             raise InputError(
@@ -131,6 +136,10 @@ class OffloadingParallelEnv(ParallelEnv):
             raise InputError(f"the trace has {trace.num_envs} rows; it must have 1, take one with trace.row(i).")
         self.scenario = scenario
         self.render_mode = render_mode
+        fps = int(self.metadata["render_fps"])  # type: ignore[call-overload]
+        self._window = (
+            Window(f"{scenario.name}: devices and where they compute", fps) if render_mode == "human" else None
+        )
         self.simulator = OffloadingSimulator(scenario, 1, trace)
         self.possible_agents = [f"device_{m}" for m in range(scenario.num_devices)]
         self.agents: list[str] = []
@@ -154,6 +163,7 @@ class OffloadingParallelEnv(ParallelEnv):
         self.simulator.reset(seed)
         self.agents = list(self.possible_agents)
         self._outcome = None
+        self._show()
         return self._observations(), dict(zip(self.possible_agents, self._coming(), strict=True))
 
     def step(
@@ -162,6 +172,7 @@ class OffloadingParallelEnv(ParallelEnv):
         """Carry out one slot with an action of every device."""
         mode, fraction = read_actions(self.agents, actions)
         outcome = self._outcome = self.simulator.step(mode, fraction)
+        self._show()
         ended = self.simulator.truncated
         columns = [getattr(outcome, name)[0].tolist() for name in _OUTCOME]
         infos = {}
@@ -174,17 +185,33 @@ class OffloadingParallelEnv(ParallelEnv):
         return self._observations(), rewards, self._never.copy(), truncated, infos
 
     def render(self) -> str | np.ndarray | None:
-        """The last slot, or the start, as ``render_mode`` says; None without a mode."""
-        if self.render_mode is None:
+        """The last slot, or the start, as ``render_mode`` says; None without a mode, and for the window."""
+        if self._window is not None:
+            self._show()
+        if self.render_mode not in ("ansi", "rgb_array"):
             return None
-        shown = self.simulator.slot_index - (self._outcome is not None)
+        if self.render_mode == "rgb_array":
+            return self._picture()
+        shown = self._shown_slot()
+        return slot_table(shown, self.simulator.trace.slot(shown), self._outcome)
+
+    def _shown_slot(self) -> int:
+        return self.simulator.slot_index - (self._outcome is not None)
+
+    def _picture(self) -> np.ndarray:
+        shown = self._shown_slot()
         slot = self.simulator.trace.slot(shown)
-        if self.render_mode == "ansi":
-            return slot_table(shown, slot, self._outcome)
         return draw_disc(self.scenario.mobility.radius_m, shown, slot, self._outcome)
 
+    def _show(self) -> None:
+        """Bring the window, if there is one, up to date; nobody looks at one that was closed."""
+        if self._window is not None and not self._window.is_closed:
+            self._window.show(self._picture())
+
     def close(self) -> None:
-        """Nothing to release."""
+        """Close the window, if there is one."""
+        if self._window is not None:
+            self._window.close()
 
     def _observations(self) -> dict[str, np.ndarray]:
         return dict(zip(self.possible_agents, self.simulator.observation[0], strict=True))
@@ -209,7 +236,7 @@ def parallel_env(
         scenario: A scenario, a preset's name or the path of a YAML file.
         overrides: ``"dotted.field=value"`` each.
         trace: Nature to replay, or the path of its npz file.
-        render_mode: ``"ansi"``, ``"rgb_array"`` or None.
+        render_mode: ``"ansi"``, ``"rgb_array"``, ``"human"`` or None.
     """
     scenario = load_scenario(scenario, overrides)
     if isinstance(trace, (str, Path)):

@@ -196,8 +196,8 @@ def test_bad_calls(small: Scenario, tmp_path: Path) -> None:
     env.reset(seed=0)
     with pytest.raises(InputError, match="actions is a list"):
         env.step([1, 2, 3])  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="render_mode is 'human'"):
-        OffloadingParallelEnv(small, render_mode="human")
+    with pytest.raises(InputError, match="render_mode is 'movie'"):
+        OffloadingParallelEnv(small, render_mode="movie")
     with pytest.raises(InputError, match="2 rows; it must have 1"):
         OffloadingParallelEnv(small, generate_trace(small, [0, 1]))
     with pytest.raises(InputError, match="did you mean 'small'"):
@@ -275,7 +275,7 @@ def test_render() -> None:
     start = env.render()
     env.step({agent: {"mode": m, "fraction": 1.0} for m, agent in enumerate(env.agents)})
     after = env.render()
-    assert start.shape == after.shape == (500, 500, 3)
+    assert start.shape == after.shape == (580, 520, 3)
     assert start.dtype == np.uint8
     assert (start != after).any()
     assert meqc_marl.parallel_env("small").render() is None
