@@ -10,7 +10,7 @@ import tyro
 from rich.console import Console
 
 from meqc_marl.cli.compare import load_checkpoints
-from meqc_marl.cli.options import InputFile, Overrides, at_least
+from meqc_marl.cli.options import InputFile, Overrides, check_draws
 from meqc_marl.config import PRESETS, load_scenario
 from meqc_marl.errors import InputError, did_you_mean
 from meqc_marl.evaluation.rollout import rollout
@@ -60,9 +60,7 @@ class Replay:
 
     def run(self) -> None:
         """Roll the policies out and write the page."""
-        for name, value, least in (("num-slots", self.num_slots, 1), ("trace-seed", self.trace_seed, 0)):
-            at_least(name, value, least)
-        at_least("policy-seed", self.policy_seed, 0)
+        check_draws(1, self.num_slots, self.trace_seed, self.policy_seed)
         check_outputs({"out": self.out}, {"trace": self.trace})
         if not self.who:
             raise InputError("no policy is given; name a trained run, or a policy such as oracle.")
@@ -94,7 +92,7 @@ class Replay:
         """Trained policies by the words that name them."""
         words = [who for who in self.who if who not in POLICIES]
         for word in words:
-            if not Path(word).exists():
+            if "://" not in word and not Path(word).exists():
                 hint = did_you_mean(word, POLICIES).removesuffix(".")
                 raise InputError(f"'{word}' is neither a folder of a trained policy nor a policy{hint}.")
         return dict(zip(words, load_checkpoints(tuple(words)), strict=True))
