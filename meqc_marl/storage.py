@@ -18,6 +18,7 @@ from meqc_marl.files import make_folder, replacing
 from meqc_marl.uris import check_place, redacted
 
 _PATIENCE_S = 20.0
+_ROOM_BYTES = 2**20
 
 
 @dataclass(frozen=True)
@@ -134,9 +135,23 @@ class Storage:
             raise InputError(f"output folder '{self.shown}' holds {others}; name another folder.")
         return before is not None
 
-    def _probe(self) -> None:
+    def check_room(self) -> None:
+        """See that it takes a mebibyte more.
+
+        Raises:
+            InputError: If it does not.
+        """
+        try:
+            patiently(self.uri, lambda: self._probe(_ROOM_BYTES))
+        except InputError as error:
+            reason = str(error).rpartition(" cannot be written: ")[2].rstrip(".")
+            raise InputError(
+                f"storage '{self.shown}' takes no more: {reason}; with room the same command goes on."
+            ) from error
+
+    def _probe(self, size: int = 0) -> None:
         name = f".writable-{secrets.token_hex(4)}"
-        self.write(name, b"")
+        self.write(name, bytes(size))
         self.filesystem.delete_file(f"{self.root}/{name}")
 
 

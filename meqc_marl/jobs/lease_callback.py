@@ -9,6 +9,7 @@ from ray.rllib.utils.annotations import override
 from ray.tune.experiment import Trial
 
 from meqc_marl.jobs.ownership import check_held
+from meqc_marl.storage import Storage
 
 
 class StopsWithoutLease(tune.Callback):
@@ -19,14 +20,15 @@ class StopsWithoutLease(tune.Callback):
         check_held()
 
 
-def fit(tuner: tune.Tuner) -> tune.ResultGrid:
-    """Run a Tuner; a lease that was lost is told in its own sentence, not in Tune's.
+def fit(tuner: tune.Tuner, storage: Storage) -> tune.ResultGrid:
+    """Run a Tuner; a lease that was lost and a storage that is full are told in their own sentences, not in Tune's.
 
     Raises:
-        InputError: If a place that this process owned was taken over.
+        InputError: If the storage was taken over, or takes no more.
     """
     try:
         return tuner.fit()
     except Exception:
         check_held()
+        storage.check_room()  # Tune may fail anywhere, also where it reads what it could not write
         raise

@@ -153,7 +153,7 @@ def run_search(search: Search) -> dict[str, Any]:
                     verbose=0,
                 ),
             )
-        results = fit(tuner)
+        results = fit(tuner, storage)
     finished = [
         result
         for result in results

@@ -25,9 +25,9 @@ _OTHER_FOLDERS = ("/tmp/ray", "/var/tmp/ray", "/dev/shm/ray")
 
 
 def quiet() -> None:
-    """Leave stderr to our progress; RLlib warns about every run."""
+    """Leave stderr to our progress; RLlib warns about every run, Tune prints what stands in a failed trial's folder."""
     for name in ("ray", "ray.rllib", "ray.tune", "ray._common", "ray._private"):  # some set a level of their own
-        logging.getLogger(name).setLevel(logging.ERROR)
+        logging.getLogger(name).setLevel(logging.ERROR if name != "ray.tune" else logging.CRITICAL)
 
 
 @contextmanager

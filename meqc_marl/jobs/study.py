@@ -129,7 +129,7 @@ def _run(
             tune_config=tune.TuneConfig(trial_name_creator=trial_name, trial_dirname_creator=trial_name),
             run_config=config,
         )
-        results = {Path(result.path).name: result for result in fit(tuner)}
+        results = {Path(result.path).name: result for result in fit(tuner, storage)}
     elif report is not None:
         report(done, 0, 0)
     # Interrupted, Tune returns what there is: a trial that has neither failed nor spent its budget is not a result.

@@ -68,7 +68,7 @@ def full_disk(tmp_path):
 @pytest.mark.parametrize(
     ("size", "every", "sentence"),
     [
-        ("24k", "1000", r"output folder '.*tensorboard' cannot be written: .*"),
+        ("28k", "1000", r"output folder '.*tensorboard' cannot be written: .*"),
         ("3m", "0", r"checkpoint '.*' cannot be .*"),
     ],
 )

@@ -12,7 +12,8 @@ from safetensors.torch import load_file, save_file
 
 from meqc_marl.cli import main
 from meqc_marl.config import load_scenario
-from meqc_marl.dqn_ddpg.networks import Actor, Critic, NetworkSpec
+from meqc_marl.dqn_ddpg.network_spec import NetworkSpec
+from meqc_marl.dqn_ddpg.networks import Actor, Critic
 from meqc_marl.env.observation import OBSERVATION_COLUMNS
 from meqc_marl.errors import InputError
 from meqc_marl.policies.learned import LearnedPolicy, load_policy
@@ -25,7 +26,14 @@ OBSERVATION = np.random.default_rng(0).uniform(-1, 1, (64, len(OBSERVATION_COLUM
 def make_policy(seed=0, critic="multi-pass"):
     torch.manual_seed(seed)
     size = len(OBSERVATION_COLUMNS)
-    spec = NetworkSpec(size, ((0, 0), (0, 1), (1, 2)), (8, 8), critic, "relu", mask_columns=((2, size - 2),))
+    spec = NetworkSpec(
+        observation_size=size,
+        parameter_slots=((0, 0), (0, 1), (1, 2)),
+        hidden=(8, 8),
+        critic=critic,
+        activation="relu",
+        mask_columns=((2, size - 2),),
+    )
     actor, heads = Actor(spec), Critic(spec)
     for part in (actor.head, heads.head):
         torch.nn.init.normal_(part.weight)
