@@ -45,12 +45,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):  # a name of bytes that are no text, or a terminal without Unicode
             stream.reconfigure(errors="backslashreplace")
     words = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
-    if words == ["--version"]:
-        print(f"meqc-marl {__version__}")
-        return 0
     try:
-        command: Any = parse(_command_type(), words, tuple(COMMANDS))
-        command.run()
+        if words == ["--version"]:
+            print(f"meqc-marl {__version__}")
+        else:
+            command: Any = parse(_command_type(), words, tuple(COMMANDS))
+            command.run()
         sys.stdout.flush()
     except InputError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
