@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from rich.console import Console
-
 from meqc_marl.cli.options import (
     Checkpoints,
     InputFile,
@@ -26,6 +24,7 @@ from meqc_marl.nature.trace import MAX_SEED, check_size
 from meqc_marl.nature.trace_file import load_trace
 from meqc_marl.policies import DEFAULT_POLICIES, POLICIES, Policy, make_policy
 from meqc_marl.report.bars import check_plot_path, save_comparison_plot
+from meqc_marl.report.plain import plain_console
 from meqc_marl.report.progress import show_progress
 from meqc_marl.report.tables import comparison_json, comparison_notes, comparison_tables, save_json
 from meqc_marl.uris import redacted
@@ -86,7 +85,7 @@ class Compare:
             save_json(comparison_json(result), self.json)
         if self.plot is not None:
             save_comparison_plot(result, self.plot)
-        console = Console()
+        console = plain_console()
         for table in comparison_tables(result):
             console.print(table)
         for note in comparison_notes(result):

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
-from rich.console import Console
 
 from meqc_marl.cli.compare import load_checkpoints
 from meqc_marl.cli.options import InputFile, Overrides, check_draws
@@ -18,6 +17,7 @@ from meqc_marl.files import check_outputs
 from meqc_marl.nature.trace import generate_trace
 from meqc_marl.nature.trace_file import load_trace
 from meqc_marl.policies import POLICIES, Policy, make_policy
+from meqc_marl.report.plain import plain_console
 from meqc_marl.report.progress import show_progress
 from meqc_marl.report.replay import replay_page, save_replay
 
@@ -86,7 +86,7 @@ class Replay:
                 records[policy.name] = rollout(policy, scenario, trace, self.policy_seed, step)
         page = replay_page(scenario, trace, records, about)
         save_replay(page, self.out)
-        Console().print(f"page: {self.out} ({len(page) / 1e6:.1f} MB)", highlight=False, soft_wrap=True)
+        plain_console().print(f"page: {self.out} ({len(page) / 1e6:.1f} MB)", highlight=False, soft_wrap=True)
 
     def _learned(self) -> dict[str, Any]:
         """Trained policies by the words that name them."""

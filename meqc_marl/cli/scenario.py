@@ -8,7 +8,6 @@ from typing import Annotated
 
 import tyro
 from rich.console import Console
-from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -17,6 +16,7 @@ from meqc_marl.cli.options import OutputFile, Overrides, ScenarioSource
 from meqc_marl.config import PRESETS, Scenario, load_scenario, save_scenario
 from meqc_marl.config.describe import FieldRow, format_value, scenario_rows
 from meqc_marl.files import check_outputs
+from meqc_marl.report.plain import plain_console
 
 _TABLE_WIDTH = 120
 """Columns from which on a table of five columns can be read."""
@@ -38,7 +38,7 @@ class Show:
         scenario = load_scenario(self.scenario, self.overrides)
         given = None if self.scenario in PRESETS else self.scenario
         check_outputs({"yaml": self.yaml}, {"scenario": given})
-        console = Console()
+        console = plain_console()
         if not console.is_terminal:
             _print_lines(scenario)
         elif console.width < _TABLE_WIDTH:
@@ -51,7 +51,7 @@ class Show:
 
 def _print_table(scenario: Scenario, console: Console) -> None:
     """A column for each part of a field."""
-    table = Table(title=escape(f"scenario {scenario.name}"), caption=f"presets: {', '.join(PRESETS)}")
+    table = Table(title=f"scenario {scenario.name}", caption=f"presets: {', '.join(PRESETS)}")
     for heading in ("name", "value", "unit", "source", "meaning"):
         table.add_column(heading, overflow="fold", no_wrap=heading == "name")
     section = None
@@ -60,7 +60,7 @@ def _print_table(scenario: Scenario, console: Console) -> None:
             table.add_section()
         section = _section(row)
         meaning = row.meaning + (f"\n{row.allowed}: {row.reason}" if row.reason else "")
-        table.add_row(*(escape(format_value(cell)) for cell in (row.name, row.value, row.unit, row.source, meaning)))
+        table.add_row(*(format_value(cell) for cell in (row.name, row.value, row.unit, row.source, meaning)))
     console.print(table)
 
 
@@ -111,13 +111,13 @@ class Check:
     def run(self) -> None:
         """Print the differences; a bad file is an error."""
         scenario = load_scenario(self.file)
-        console = Console(highlight=False)
-        console.print(f"{self.file}: valid", markup=False)
+        console = plain_console()
+        console.print(f"{self.file}: valid", highlight=False)
         for row, usual in zip(scenario_rows(scenario), scenario_rows(Scenario()), strict=True):
             if row.value != usual.value:
                 unit = f" {row.unit}" if row.unit else ""
                 text = f"  {row.name} = {format_value(row.value)}{unit} (paper: {format_value(usual.value)})"
-                console.print(text, markup=False)
+                console.print(text, highlight=False)
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
 from meqc_marl.cli.options import InputFile, read_mapping
 from meqc_marl.cli.sweep import REPORT, REPORT_TOLD, SweepOptions
 from meqc_marl.errors import InputError
+from meqc_marl.report.plain import plain_console
 from meqc_marl.report.progress import show_trials
 from meqc_marl.uris import check_address, check_place
 
@@ -51,7 +50,7 @@ class SubmitCommand(SweepOptions):
         entrypoint = shlex.join(
             ["python", "-m", "meqc_marl.cli", "sweep", *self.words(), "--storage", storage, "--resume"]
         )
-        console = Console()
+        console = plain_console()
         steps = sum(spec.env_steps for spec in study.values())
         for what, told in (
             ("cluster", self.address),

@@ -8,8 +8,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
 from meqc_marl.cli.options import (
     MAX_ENV_RUNNERS,
     MAX_ENV_STEPS,
@@ -24,6 +22,7 @@ from meqc_marl.cli.options import (
 from meqc_marl.config import PRESETS, changes, load_scenario
 from meqc_marl.errors import InputError
 from meqc_marl.jobs.run import RAYS_OWN, Placement, Run
+from meqc_marl.report.plain import plain_console
 from meqc_marl.report.progress import show_progress, show_trials
 from meqc_marl.uris import check_place
 
@@ -154,7 +153,7 @@ class SweepCommand(SweepOptions):
             for name in REPORT:
                 if (path := Path(folder, name)).exists():
                     storage.write(name, path.read_bytes())
-        console = Console()
+        console = plain_console()
         for what, where in (
             (REPORT_TOLD, storage.uri_of("sweep.png")),
             ("numbers", storage.uri_of("sweep-points.json")),
@@ -183,6 +182,6 @@ class SweepCommand(SweepOptions):
         records = [(float(record.labels["v"]), float(record.labels["delta"]), record.metrics) for record in finished]
         with show_progress() as progress:
             points = grid_points(scenario, trace, records, progress)
-        Console().print(grid_table(points))
+        plain_console().print(grid_table(points))
         save_json({"points": grid_json(points)}, folder / "sweep-points.json")
         save_grid_plot(points, folder / "sweep.png")

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from rich.console import Console
-
 from meqc_marl.cli.compare import Compare
 from meqc_marl.cli.options import (
     MAX_ENV_RUNNERS,
@@ -28,6 +26,7 @@ from meqc_marl.config import Scenario, load_scenario
 from meqc_marl.errors import InputError
 from meqc_marl.jobs.run import Placement, Run
 from meqc_marl.jobs.run_folder import check_new_run, load_run
+from meqc_marl.report.plain import plain_console
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,7 @@ class Train:
             learner=learner,
         )
         placement = Placement(checkpoint_every_s=self.checkpoint_every_s)
-        console = Console()
+        console = plain_console()
         with show_training() as report:
             checkpoint, finished = train(run, self.out, report, placement=placement, resume=self.resume)
         console.print(f"checkpoint: {checkpoint}", highlight=False, soft_wrap=True)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import tyro
-from rich.console import Console
 
 from meqc_marl.cli.compare import load_checkpoints
 from meqc_marl.cli.options import (
@@ -25,6 +24,7 @@ from meqc_marl.evaluation.variation import read_axis, vary
 from meqc_marl.files import check_outputs
 from meqc_marl.policies import Policy, make_policy
 from meqc_marl.report.bars import check_plot_path
+from meqc_marl.report.plain import plain_console
 from meqc_marl.report.progress import show_progress
 from meqc_marl.report.tables import save_json
 from meqc_marl.report.variation import (
@@ -103,7 +103,7 @@ class Vary:
             save_json(variation_json(result), self.json)
         if self.plot is not None:
             save_variation_plot(result, self.plot, self.metric)
-        console = Console()
+        console = plain_console()
         console.print(variation_table(result, self.metric))
         for note in variation_notes(result):
             console.print(note, highlight=False)

@@ -22,7 +22,6 @@ from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.utils.annotations import override
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler, PopulationBasedTraining, TrialScheduler
-from rich.console import Console
 
 from meqc_marl.config import load_scenario
 from meqc_marl.dqn_ddpg.algorithm import DQNDDPG
@@ -34,6 +33,7 @@ from meqc_marl.jobs.ownership import owned
 from meqc_marl.jobs.run import Run
 from meqc_marl.jobs.session import local_ray, quiet
 from meqc_marl.jobs.tune_callbacks import loggers
+from meqc_marl.report.plain import plain_console
 from meqc_marl.rl.evaluation import EVALUATION
 from meqc_marl.rl.tensorboard import env_steps as steps_of
 from meqc_marl.rl.tensorboard import keep_what_is_shown
@@ -166,7 +166,7 @@ def run_search(search: Search) -> dict[str, Any]:
     # A rate is the start of a decay over the budget of whoever takes it.
     with replacing(folder / "best.yaml") as file:
         file.write(yaml.safe_dump(learner, sort_keys=False).encode())
-    console = Console()
+    console = plain_console()
     for result in sorted(finished, key=_score)[:5]:
         drawn = _drawn(result).items()
         told = ", ".join(

@@ -13,6 +13,7 @@ from meqc_marl.evaluation.comparison import Comparison
 from meqc_marl.evaluation.statistics import mean
 from meqc_marl.files import replacing
 from meqc_marl.policies import POLICIES
+from meqc_marl.report.plain import without_math
 from meqc_marl.report.tables import format_regret
 
 # Okabe and Ito's colours, safe for colour-blind readers, ordered here from light to dark within each pair.
@@ -94,12 +95,12 @@ def save_comparison_plot(result: Comparison, path: str | Path) -> None:
             axis.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), frameon=False)
         axis.set_xlabel(label)
         axis.spines[["top", "right"]].set_visible(False)
-    axes[0].set_yticks(range(len(names)), names)
+    axes[0].set_yticks(range(len(names)), [without_math(name) for name in names])
     axes[0].invert_yaxis()
     axes[0].margins(x=0.25)
     axes[2].set_xlim(0.0, 1.0)
     figure.suptitle(
-        f"{result.scenario.name}: {result.num_traces} trace(s) of {result.num_slots} slots, "
+        f"{without_math(result.scenario.name)}: {result.num_traces} trace(s) of {result.num_slots} slots, "
         f"V = {result.scenario.lyapunov.v:g} (bars: mean and 95 % interval)"
     )
     with replacing(path) as file:

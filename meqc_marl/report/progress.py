@@ -12,6 +12,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from meqc_marl.report.plain import plain_console
+
 LOG_EVERY_S = 15.0
 """Seconds between two lines where the output is a log."""
 _LEAST_BAR, _MOST_BAR = 8, 40
@@ -148,7 +150,7 @@ def show_work(console: Console | None = None) -> Iterator[Callable[[str, int, st
     Args:
         console: Where it is shown; stderr by default.
     """
-    console = console or Console(stderr=True)
+    console = console or plain_console(stderr=True)
     with Progress(_Line(), console=console, transient=True, disable=not console.is_terminal, expand=True) as bar:
         yield lambda label, total, unit: Work(label, total, unit, console, bar)
 
@@ -172,7 +174,7 @@ def show_progress(console: Console | None = None) -> Iterator[Begin]:
 @contextmanager
 def show_trials(total: int, console: Console | None = None) -> Iterator[Callable[[int, int, int], None]]:
     """Yield what to call with the numbers of trials that have finished, run and failed; a log has every change."""
-    console = console or Console(stderr=True)
+    console = console or plain_console(stderr=True)
     with show_work(console) as begin:
         work = begin("trials", total, "trials")
         last: tuple[int, int] | None = None

@@ -12,6 +12,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from meqc_marl import __version__
+from meqc_marl.errors import InputError
 from meqc_marl.evaluation.comparison import Comparison
 from meqc_marl.evaluation.metrics import METRICS
 from meqc_marl.evaluation.statistics import Estimate, interquartile_mean, mean, paired_difference
@@ -159,7 +160,10 @@ def comparison_json(result: Comparison) -> dict[str, Any]:
 
 def save_json(content: dict[str, Any], path: str | Path) -> None:
     """Write JSON; the file is complete or, after a crash, untouched."""
-    text = json.dumps(content, indent=2, allow_nan=False) + "\n"
+    try:
+        text = json.dumps(content, indent=2, allow_nan=False) + "\n"
+    except ValueError:
+        raise InputError(f"output file '{path}' would hold a number that is not finite; nothing was written.") from None
     with replacing(path) as file:
         file.write(text.encode())
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from meqc_marl.report.plain import plain_console
 from meqc_marl.report.progress import show_work
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ def show_training(console: Console | None = None) -> Iterator[Callable[[Progress
     Args:
         console: Where it is shown; stderr by default.
     """
-    console = console or Console(stderr=True)
+    console = console or plain_console(stderr=True)
     with show_work(console) as begin:
         work = begin("training", 0, "env-steps")
         first = True

@@ -19,6 +19,7 @@ from meqc_marl.evaluation.statistics import Estimate
 from meqc_marl.evaluation.variation import Axis, Point, Variation
 from meqc_marl.files import replacing
 from meqc_marl.report.bars import check_plot_path, line_style
+from meqc_marl.report.plain import without_math
 from meqc_marl.report.tables import format_estimate
 
 _CSV_COLUMNS = ("policy", "metric", "unit", "mean", "low", "high", "minus", "difference", "difference_low")
@@ -175,13 +176,15 @@ def save_variation_plot(result: Variation, path: str | Path, metric: str = "cost
     unit = METRICS[metric].unit
     panels[0, 0].set_ylabel(metric if unit in ("", metric) else f"{metric} ({unit})")
     if others:
-        panels[1, 0].set_ylabel(f"minus {first}")
+        panels[1, 0].set_ylabel(f"minus {without_math(first)}")
     figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
     traces = len(result.seeds)
     bars = ", bars: 95 % intervals" if traces > 1 else ""
     what = METRICS[metric].meaning
+    title = without_math(result.scenario.name)
     figure.suptitle(
-        f"{result.scenario.name}: {what}\nmean of {traces} trace(s) of {result.num_slots} slots{bars}", fontsize=10
+        f"{title}: {what}\nmean of {traces} trace(s) of {result.num_slots} slots{bars}",
+        fontsize=10,
     )
     with replacing(path) as file:
         figure.savefig(file, format=Path(path).suffix[1:].lower(), dpi=150)
@@ -199,7 +202,9 @@ def _draw(axes: Any, axis: Axis, estimates: list[Estimate], result: Variation, n
     style = line_style(name, result.policies)
     if numbers is None:
         style["linestyle"] = "none"
-    axes.errorbar(x[order], y[order], yerr=np.maximum(spread, 0.0)[:, order], capsize=3, label=name, **style)
+    axes.errorbar(
+        x[order], y[order], yerr=np.maximum(spread, 0.0)[:, order], capsize=3, label=without_math(name), **style
+    )
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
 
