@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -188,3 +189,36 @@ def test_a_run_with_a_long_folder_for_temporary_files(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert not list((tmp_path / "run").glob("owner.*"))
+
+
+@pytest.mark.long
+@pytest.mark.timeout(200)
+def test_a_cluster_that_asks_for_a_token(tmp_path, monkeypatch):
+    port, mine = free_port(), {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "a" * 64}
+    command = ["ray", "start", "--head", "--block", f"--port={port}", "--num-cpus=1", "--include-dashboard=false"]
+    cluster = subprocess.Popen(
+        [*command, "--temp-dir=/tmp/ray-token-test"],
+        env=os.environ | mine,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        for name, value in mine.items():
+            monkeypatch.setenv(name, value)
+        deadline, address = time.monotonic() + 100, None
+        while address is None and time.monotonic() < deadline:
+            with contextlib.suppress(InputError):  # until it is up
+                address = reach(f"127.0.0.1:{port}")
+        assert address is not None
+        for changes in ({"RAY_AUTH_TOKEN": "b" * 64}, {"RAY_AUTH_MODE": "disabled"}):
+            for name, value in changes.items():
+                monkeypatch.setenv(name, value)
+            told = refusal(reach, f"127.0.0.1:{port}")
+            assert "refuses the token; set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH" in told
+            assert "aaaa" not in told
+            assert "bbbb" not in told
+    finally:
+        os.killpg(cluster.pid, signal.SIGTERM)
+        cluster.wait(timeout=60)
+        shutil.rmtree("/tmp/ray-token-test", ignore_errors=True)
