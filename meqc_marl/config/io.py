@@ -33,6 +33,8 @@ def load_scenario(source: str | Path | Scenario, overrides: Sequence[str] = ()) 
         InputError: The source, a field or a value is not allowed; the message names it and says what is.
     """
     fields = _read_fields(source)
+    if isinstance(overrides, (str, bytes)) or not all(isinstance(override, str) for override in overrides):
+        raise InputError(f"overrides is {shown(overrides)}; it must be a list of texts such as 'lyapunov.v=10'.")
     for override in overrides:
         _apply_override(fields, override)
     try:

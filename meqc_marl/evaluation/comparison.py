@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from meqc_marl.config import Scenario
-from meqc_marl.errors import InputError
+from meqc_marl.errors import InputError, shown
 from meqc_marl.evaluation.metrics import OracleReference, measure
 from meqc_marl.evaluation.optimum import Optimum, constrained_optimum, expected_passes
 from meqc_marl.evaluation.rollout import rollout
@@ -70,6 +70,9 @@ def compare(
         progress: Shows how far it is.
         draws: Makes a policy's generator of the seed.
     """
+    for policy in policies:
+        if not isinstance(policy, Policy):
+            raise InputError(f"policies holds {shown(policy)}; each must be a Policy, as make_policy gives it.")
     names = [policy.name for policy in policies]
     if len(set(names)) < len(names):
         raise InputError(f"policies: each may be given once, and {', '.join(names)} holds one twice.")

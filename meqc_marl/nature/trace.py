@@ -120,7 +120,11 @@ def generate_trace(scenario: Scenario, seeds: Sequence[int], episode: int = 0, n
         episode: Number of the episode; each has its own random stream.
         num_slots: T; the scenario's horizon if None.
     """
-    num_slots = scenario.horizon if num_slots is None else num_slots
+    if not isinstance(scenario, Scenario):
+        raise InputError(f"scenario is {shown(scenario)}; it must be a Scenario, as load_scenario gives it.")
+    if isinstance(seeds, (str, bytes)) or not hasattr(seeds, "__len__"):
+        raise InputError(f"seeds is {shown(seeds)}; it must be a list of integers, one for each row.")
+    num_slots = scenario.horizon if num_slots is None else checked_seed(num_slots, "num_slots")
     check_size(num_slots, len(seeds), scenario.num_devices)
     seeds = [checked_seed(seed) for seed in seeds]
     episode = checked_seed(episode, "episode")

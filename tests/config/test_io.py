@@ -160,3 +160,45 @@ def test_changes_make_one_scenario_of_another(before: str, after: str) -> None:
     there = load_scenario(after, ["devices.tx_power=[0.1, 0.3]", "lyapunov.v=0.05"])
     assert load_scenario(before, changes(load_scenario(before), there)) == there
     assert changes(there, there) == []
+
+
+@pytest.mark.parametrize("overrides", ["lyapunov.v=1", [1], [None], [b"lyapunov.v=1"]])
+def test_overrides_are_a_list_of_texts(overrides: list[str]) -> None:
+    with pytest.raises(InputError, match=r"overrides is .* it must be a list of texts") as caught:
+        load_scenario("paper", overrides)
+    assert is_one_sentence(str(caught.value))
+
+
+@pytest.mark.parametrize("source", [5, None, b"paper", "", " ", ["paper"]])
+def test_a_source_is_a_name_a_path_or_a_scenario(source: str) -> None:
+    with pytest.raises(InputError, match="scenario is ") as caught:
+        load_scenario(source)
+    assert is_one_sentence(str(caught.value))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "1e9",
+        "yes",
+        "010",
+        "0o7",
+        "1_000",
+        "~",
+        "null",
+        ".inf",
+        "1:30",
+        "2001-01-01",
+        "<<",
+        "- a",
+        "*a",
+        "'",
+        "x: y",
+        "#",
+    ],
+)
+def test_a_name_that_looks_like_something_else_survives(name: str, tmp_path: Path) -> None:
+    scenario = Scenario(name=name)
+    save_scenario(scenario, tmp_path / "mine.yaml")
+    assert load_scenario(tmp_path / "mine.yaml") == scenario
+    assert load_scenario("small", changes(load_scenario("small"), scenario)) == scenario

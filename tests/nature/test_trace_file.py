@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from meqc_marl.config import Scenario
+from meqc_marl.config.quantity import plain
 from meqc_marl.errors import InputError
 from meqc_marl.nature.trace import MAX_DEVICE_SLOTS, Trace, check_size, generate_trace
 from meqc_marl.nature.trace_file import BOUNDS, load_trace, save_trace
@@ -227,3 +228,33 @@ def test_what_is_drawn_at_the_ends_of_the_bounds_is_within_those_of_a_file(small
         scenario = load_scenario(small, found)
         save_trace(generate_trace(scenario, [1], num_slots=5), tmp_path / "trace.npz")
         load_trace(tmp_path / "trace.npz", scenario)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "num_slots", "part"),
+    [
+        (5, 2, "seeds is 5"),
+        ("12", 2, "seeds is '12'"),
+        (None, 2, "seeds is None"),
+        ([1], 1.5, "num_slots is 1.5"),
+        ([1], True, "num_slots is True"),
+        ([1], "2", "num_slots is '2'"),
+        ([1], -1, "num_slots is -1"),
+        ([1], 0, "0 slots"),
+    ],
+)
+def test_what_a_trace_is_not_drawn_from(small: Scenario, seeds: object, num_slots: object, part: str) -> None:
+    with pytest.raises(InputError) as caught:
+        generate_trace(small, seeds, num_slots=num_slots)  # type: ignore[arg-type]
+    assert part in str(caught.value)
+    assert is_one_sentence(str(caught.value))
+    with pytest.raises(InputError, match="scenario is 'small'"):
+        generate_trace("small", [1])  # type: ignore[arg-type]
+
+
+def test_the_page_about_trace_files_has_every_array_with_its_bounds() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "traces.md").read_text(encoding="utf-8")
+    for name, (low, high) in BOUNDS.items():
+        assert f"| `{name}` | " in page, name
+        row = page.split(f"| `{name}` | ")[1].splitlines()[0]
+        assert f"| {plain(low)} to {plain(high)} |" in row, (name, f"{plain(low)} to {plain(high)}")
