@@ -17,17 +17,18 @@ from meqc_marl.files import replacing
 
 
 @contextmanager
-def axes_of(path: Path, title: str, xlabel: str, ylabel: str) -> Iterator[Any]:
+def axes_of(path: Path, title: str, xlabel: str, ylabel: str, height: float = 4.6) -> Iterator[Any]:
     """Axes of a picture that is written in the end."""
     from matplotlib.figure import Figure as Picture
 
-    picture = Picture(figsize=(7.2, 4.6), layout="constrained")
+    picture = Picture(figsize=(7.2, height), layout="constrained")
     axes = picture.subplots()
     yield axes
     axes.set(xlabel=xlabel, ylabel=ylabel)
-    axes.set_title(title, fontsize=10)
+    axes.set_title(title, fontsize=9)
     axes.grid(alpha=0.3)
-    picture.legend(fontsize=8, ncols=3, loc="outside lower center")
+    if axes.get_legend_handles_labels()[0]:
+        picture.legend(fontsize=8, ncols=3, loc="outside lower center")
     with replacing(path) as file:
         picture.savefig(file, format="png", dpi=130)
 
@@ -36,7 +37,7 @@ def draw_over_settings(data: Data, path: Path, title: str, xlabel: str, xscale: 
     """Cost against x: what is learned with intervals, the exact solvers dashed in the same colour, C_opt in black."""
     settings = data.settings()
     x = np.array([setting["x"] for setting in settings])
-    with axes_of(path, title + _BARS, xlabel, "time-average cost of a device (11)") as axes:
+    with axes_of(path, _caption(data, title), xlabel, "mean cost of a device in a slot") as axes:
         for kind in ("learned", "exact"):
             for name in data.methods(kind):
                 method = method_of(name)
@@ -61,14 +62,22 @@ def draw_over_settings(data: Data, path: Path, title: str, xlabel: str, xscale: 
                 )
         reached = np.array([setting["out_of_reach"] == 0.0 for setting in settings])
         optima = np.array([interquartile_mean(np.array(setting["optimum"])).value for setting in settings])
-        axes.plot(x[reached], optima[reached], "k+", markersize=9, zorder=5, label="C_opt")
+        axes.plot(x[reached], optima[reached], "k+", markersize=9, zorder=5, label="C_opt, least cost that keeps Delta")
         for number, place in enumerate(x[~reached]):
             label = "Delta out of reach of some devices" if number == 0 else None
             axes.axvline(place, color="grey", linewidth=6, alpha=0.2, label=label)
         axes.set_xscale(xscale)
 
 
-_BARS = "; bars and bands: 95 % over training runs"
+def _caption(data: Data, title: str) -> str:
+    """The title with what the lines and intervals are, so that the picture can stand alone."""
+    runs = max((len(row["cost"]) for row in data.content["rows"] if row["kind"] == "learned"), default=0)
+    if not runs:
+        return f"{title}\nsolved exactly under each method's restriction; nothing is learned"
+    over = f"bars and bands: 95 % over {runs} training runs" if runs > 1 else "one training run; bars: 95 % over traces"
+    return f"{title}\nsolid: learned; dashed: solved exactly under the same restriction\n{over}"
+
+
 _SHADES = (("#00304D", "o"), ("#0072B2", "s"), ("#6DBCE8", "^"), ("#3F5B6E", "v"), ("#A9B8C2", "D"))
 """Of our method's colour, for settings that are told apart in a picture of it alone."""
 
@@ -85,8 +94,11 @@ def _looks(curves: Sequence[tuple[str, str, str]]) -> list[tuple[str, str]]:
 
 
 def draw_over_slots(data: Data, path: Path, title: str, curves: Sequence[tuple[str, str, str]]) -> None:
-    """Mean cost up to a slot; curves are (setting, method, label)."""
-    with axes_of(path, title + _BARS, "slot", "mean cost of a device up to the slot") as axes:
+    """Mean cost up to a slot; curves are (setting, method, label), named where they end."""
+    height = 4.6 if len(curves) <= 3 else 6.4
+    with axes_of(path, _caption(data, title), "slot", "mean cost of a device up to the slot", height) as axes:
+        ends: list[tuple[float, str, str, float]] = []
+        settled: list[float] = []
         for number, ((colour, marker), (setting, name, label)) in enumerate(zip(_looks(curves), curves, strict=True)):
             for kind, line in (("learned", "-"), ("exact", "--")):
                 row = data.row(setting, name, kind)
@@ -98,18 +110,64 @@ def draw_over_slots(data: Data, path: Path, title: str, curves: Sequence[tuple[s
                     *(row["slots"], [e.value for e in middle], line),
                     color=colour,
                     marker=marker,
+                    markersize=5,
                     markerfacecolor=colour if kind == "learned" else "none",
                     markevery=(3 * number + (0 if kind == "learned" else 5), 10),
-                    label=f"{label}, {kind}",
                 )
+                settled += [e.value for e in middle[_SETTLED:]]
+                ends.append((middle[-1].value, f"{label}, {kind}: {middle[-1].value:.2f}", colour, row["slots"][-1]))
                 if len(running) > 1:
                     low, high = [e.low for e in middle], [e.high for e in middle]
                     axes.fill_between(row["slots"], low, high, color=colour, alpha=0.15, linewidth=0)
+        margin = 0.04 * (max(settled) - min(settled))
+        axes.set_ylim(min(settled) - margin, max(settled) + margin)
+        _name_ends(axes, ends, gap=0.2 / height)
+
+
+_SETTLED = 2
+"""Marks after which the scale is made; the first slots, with empty queues, may leave the frame."""
+
+
+def _name_ends(axes: Any, ends: Sequence[tuple[float, str, str, float]], gap: float) -> None:
+    """Names and last values beside the lines' ends, apart from each other however close the lines are.
+
+    Args:
+        axes: Of the lines.
+        ends: Last value, name, colour and last slot of each.
+        gap: Least distance of two names, in the axes' height.
+    """
+    low, high = axes.get_ylim()
+    ordered = sorted(ends)
+    heights = np.array([(end[0] - low) / (high - low) for end in ordered])
+    for _ in range(500):  # neighbours that are too close push each other away
+        for place in range(len(heights) - 1):
+            lacking = gap - (heights[place + 1] - heights[place])
+            if lacking > 0.0:
+                heights[place : place + 2] += np.array([-0.5, 0.5]) * lacking
+    for (value, text, colour, slot), height in zip(ordered, heights, strict=True):
+        axes.annotate(
+            text,
+            xy=(slot, value),
+            xycoords="data",
+            xytext=(1.09, height),
+            textcoords="axes fraction",
+            fontsize=8,
+            va="center",
+            annotation_clip=False,
+            arrowprops={
+                "arrowstyle": "-",
+                "color": colour,
+                "linewidth": 1.0,
+                "shrinkA": 1,
+                "shrinkB": 1,
+                "relpos": (0.0, 0.5),
+            },
+        )
 
 
 def draw_over_training(data: Data, path: Path, title: str, curves: Sequence[tuple[str, str, str]]) -> None:
     """Cost of the greedy policy during training, all runs; the exact solver's on the same traces as a dashed line."""
-    title += "; a line is a training run"
+    title += "\nsolid: learned, a line for each training run; dashed: solved exactly under the same restriction"
     ends = [curve[-1][0] for row in data.content["rows"] for curve in row.get("curve", ())]
     end = max(ends, default=1)
     with axes_of(path, title, "environment steps", "cost of the greedy policy on held-out traces") as axes:

@@ -16,11 +16,15 @@ from meqc_marl.policies import POLICIES
 from meqc_marl.report.plain import without_math
 from meqc_marl.report.tables import format_regret
 
+COST_LABEL = "mean cost of a device in a slot (weighted s and J)"
+"""Of the axis of every picture that shows the cost."""
 # Okabe and Ito's colours, safe for colour-blind readers, ordered here from light to dark within each pair.
 _COLOURS = ("#0072B2", "#56B4E9", "#009E73", "#E69F00", "#F5C710", "#CC79A7", "#E7B8D4", "#999999", "#D55E00")
 _HATCHES = ("", "//", "xx", "", "\\\\", "", "..", "--", "++")
 _SECOND_HATCH = "**"  # for the policies that the colours are used for a second time
-_LEARNED = ("#000000", "#444444", "#777777")
+_LEARNED = ("#2F4B3C", "#6E8B7B", "#A9BFB2")
+_HALO = 3.0
+"""Width of the white behind an error bar: it is seen on every colour and hatch."""
 
 
 def policy_style(name: str, learned: int = 0) -> dict[str, str]:
@@ -54,6 +58,7 @@ def line_style(name: str, names: Sequence[str]) -> dict[str, Any]:
 def save_comparison_plot(result: Comparison, path: str | Path) -> None:
     """Bars of regret, of cost with C_opt, and of the worst device's mean fraction with Delta; with 95 % intervals."""
     from matplotlib.figure import Figure  # takes half a second: only who plots pays for it
+    from matplotlib.patheffects import Normal, Stroke
 
     check_plot_path(path)
     names = list(result.metrics)
@@ -63,11 +68,13 @@ def save_comparison_plot(result: Comparison, path: str | Path) -> None:
     figure = Figure(figsize=(13, 0.42 * len(names) + 2.0), layout="constrained")
     axes = figure.subplots(1, 3, sharey=True)
     references = (
-        (axes[0], "regret", "regret in the states visited, % of V C", None, ""),
-        (axes[1], "cost", "mean cost of a device in a slot (11)", float(result.optimum.cost.mean()), "C_opt"),
-        (axes[2], "fraction_worst", "mean offloading fraction of the worst device", result.optimum.delta, "Delta"),
+        (axes[0], "regret", "regret against the exact oracle, % of V times cost", None, ""),
+        (axes[1], "cost", COST_LABEL, float(result.optimum.cost.mean()), "C_opt"),
+        (axes[2], "fraction_worst", "mean share sent away by the worst device", result.optimum.delta, "Delta"),
     )
+    meanings = {"C_opt": ", least cost that keeps Delta", "Delta": ", least mean share asked for"}
     for axis, metric, label, reference, reference_name in references:
+        meaning = meanings.get(reference_name, "")
         for position, (name, style) in enumerate(zip(names, styles, strict=True)):
             values = result.metrics[name][metric]
             estimate = mean(100.0 * np.maximum(values, 0.0) if metric == "regret" else values)
@@ -75,11 +82,11 @@ def save_comparison_plot(result: Comparison, path: str | Path) -> None:
             axis.barh(
                 position,
                 estimate.value,
-                xerr=np.maximum(spread, 0.0),
+                xerr=np.maximum(spread, 0.0) if result.num_traces > 1 else None,
                 edgecolor="black",
                 linewidth=0.6,
                 capsize=3,
-                error_kw={"ecolor": "black", "linewidth": 1.0},
+                error_kw={"ecolor": "black", "linewidth": 1.2, "zorder": 3},
                 **style,
             )
             if metric == "regret":  # small ones next to large ones have no length
@@ -90,18 +97,26 @@ def save_comparison_plot(result: Comparison, path: str | Path) -> None:
                 )
         if reference is not None:
             axis.axvline(
-                reference, color="black", linestyle="--", linewidth=1.0, label=f"{reference_name} = {reference:.3g}"
+                reference,
+                color="black",
+                linestyle="--",
+                linewidth=1.0,
+                label=f"{reference_name} = {reference:.3g}{meaning}",
             )
             axis.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), frameon=False)
+        for lines in axis.collections + axis.lines:
+            lines.set_path_effects([Stroke(linewidth=_HALO, foreground="white"), Normal()])
         axis.set_xlabel(label)
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].set_yticks(range(len(names)), [without_math(name) for name in names])
     axes[0].invert_yaxis()
     axes[0].margins(x=0.25)
     axes[2].set_xlim(0.0, 1.0)
+    scenario, several = result.scenario, result.num_traces > 1
+    traces = f"{result.num_traces} traces" if several else "one trace"
     figure.suptitle(
-        f"{without_math(result.scenario.name)}: {result.num_traces} trace(s) of {result.num_slots} slots, "
-        f"V = {result.scenario.lyapunov.v:g} (bars: mean and 95 % interval)"
+        f"{without_math(scenario.name)}: {scenario.num_devices} devices, {traces} of {result.num_slots} slots, "
+        f"V = {scenario.lyapunov.v:g}" + ("; mean and 95 % interval over the traces" if several else "")
     )
     with replacing(path) as file:
         figure.savefig(file, format=Path(path).suffix[1:].lower(), dpi=150)

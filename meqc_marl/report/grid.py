@@ -13,10 +13,11 @@ from meqc_marl.evaluation.grid import GridPoint
 from meqc_marl.evaluation.statistics import error_bars
 from meqc_marl.files import replacing
 from meqc_marl.report.bars import check_plot_path
+from meqc_marl.report.ticks import label_values
 
 MAPS: dict[str, str] = {
     "cost": "mean cost of a device in a slot",
-    "fraction_worst": "mean fraction of the worst device",
+    "fraction_worst": "mean share sent by the worst device",
     "backlog_mean": "mean virtual queue",
 }
 """Metric to label of the heat maps."""
@@ -24,7 +25,9 @@ MAPS: dict[str, str] = {
 
 def grid_table(points: Sequence[GridPoint]) -> Table:
     """One row for each V and Delta."""
-    table = Table(title="interquartile means over seeds [95 % interval]; the exact oracle's in brackets")
+    several = any(np.isfinite(point.learned["cost"].low) for point in points if point.learned)
+    means = "interquartile means over training seeds [95 % interval]" if several else "one training seed"
+    table = Table(title=f"{means}; the exact oracle's in brackets")
     for column in ("V", "Delta", "cost", "gap %", "C_opt", "worst phi", "backlog", "misses %"):
         table.add_column(column, justify="right")
     for point in points:
@@ -50,37 +53,53 @@ def save_grid_plot(points: Sequence[GridPoint], path: str | Path) -> None:
     from matplotlib.figure import Figure  # takes half a second: only who plots pays for it
 
     check_plot_path(path)
-    vs, deltas = sorted({point.v for point in points}), sorted({point.delta for point in points})
     figure = Figure(figsize=(13, 10.5), layout="constrained")
     axes = figure.subplots(3, 3)
     for column, (metric, label) in enumerate(MAPS.items()):
-        grids = [np.full((len(deltas), len(vs)), np.nan) for _ in range(2)]
-        for point in points:
-            where = deltas.index(point.delta), vs.index(point.v)
-            grids[0][where] = point.learned[metric].value if point.learned else np.nan
-            grids[1][where] = point.oracle[metric]
-        low, high = np.nanmin(grids), np.nanmax(grids)
-        for row, (grid, who) in enumerate(zip(grids, ("learned", "exact oracle"), strict=True)):
-            axis = axes[row, column]
-            image = axis.imshow(grid, origin="lower", aspect="auto", cmap="cividis", vmin=low, vmax=high)
-            axis.set_xticks(range(len(vs)), [f"{v:g}" for v in vs])
-            axis.set_yticks(range(len(deltas)), [f"{delta:g}" for delta in deltas])
-            axis.set(xlabel="V", ylabel="Delta", title=f"{who}: {label}")
-            axis.title.set_fontsize(9)
-            for (j, i), value in np.ndenumerate(grid):
-                if np.isfinite(value):
-                    dark = value < low + 0.5 * (high - low)
-                    axis.text(i, j, f"{value:.3g}", ha="center", va="center", fontsize=7, color="w" if dark else "k")
-            for point in points:
-                if not point.feasible:
-                    x, y = vs.index(point.v) - 0.5, deltas.index(point.delta) - 0.5
-                    corners = [x, x + 1, x + 1, x], [y, y, y + 1, y + 1]
-                    axis.fill(*corners, fill=False, hatch="/", edgecolor="grey", linewidth=0, alpha=0.6)
-            figure.colorbar(image, ax=axis)
-    _lines(axes[2], points, deltas)
-    figure.suptitle("interquartile means over seeds; hatched: Delta is out of some device's reach", fontsize=10)
+        _heat_maps(figure, axes[:2, column], points, metric, label)
+    _lines(axes[2], points)
+    several = any(np.isfinite(point.learned["cost"].low) for point in points if point.learned)
+    title = "the learned policy over the exact oracle, on the same held-out traces"
+    if several:
+        title += "; interquartile means over training seeds, bars: 95 % intervals"
+    else:
+        title += "; one training seed"
+    if not all(point.feasible for point in points):
+        title += "\nhatched: Delta, the least mean share that each device must send away, is out of some device's reach"
+    figure.suptitle(title, fontsize=10)
     with replacing(path) as file:
         figure.savefig(file, format=Path(path).suffix[1:].lower(), dpi=120)
+
+
+def _heat_maps(figure: Any, axes: Any, points: Sequence[GridPoint], metric: str, label: str) -> None:
+    """A metric of the learned policy and below it of the oracle, on one scale."""
+    vs, deltas = sorted({point.v for point in points}), sorted({point.delta for point in points})
+    grids = [np.full((len(deltas), len(vs)), np.nan) for _ in range(2)]
+    for point in points:
+        where = deltas.index(point.delta), vs.index(point.v)
+        grids[0][where] = point.learned[metric].value if point.learned else np.nan
+        grids[1][where] = point.oracle[metric]
+    low, high = np.nanmin(grids), np.nanmax(grids)
+    for axis, grid, who in zip(axes, grids, ("learned", "exact oracle"), strict=True):
+        image = axis.imshow(grid, origin="lower", aspect="auto", cmap="cividis", vmin=low, vmax=high)
+        label_values(axis, range(len(vs)), [f"{v:g}" for v in vs], may_be_log=False)
+        axis.set_yticks(range(len(deltas)), [f"{delta:g}" for delta in deltas])
+        axis.set(xlabel="V, weight of the cost", ylabel="Delta, least mean share", title=f"{who}: {label}")
+        axis.title.set_fontsize(9)
+        for point in points:
+            if not point.feasible:
+                x, y = vs.index(point.v) - 0.5, deltas.index(point.delta) - 0.5
+                corners = [x, x + 1, x + 1, x], [y, y, y + 1, y + 1]
+                axis.fill(*corners, fill=False, hatch="///", edgecolor="grey", linewidth=0)
+        for (j, i), value in np.ndenumerate(grid):
+            if np.isfinite(value):
+                shade = image.cmap(image.norm(value))
+                is_dark = np.dot(shade[:3], (0.299, 0.587, 0.114)) < 0.5
+                # On a patch of the cell's own colour: no hatching runs through it.
+                patch = {"facecolor": shade, "edgecolor": "none", "boxstyle": "round,pad=0.2"}
+                text = axis.text(i, j, f"{value:.3g}", ha="center", va="center", fontsize=7, bbox=patch)
+                text.set_color("w" if is_dark else "k")
+        figure.colorbar(image, ax=axis)
 
 
 #: As in every figure: the exact counterpart dashed in the colour of the learned policy.
@@ -91,43 +110,49 @@ _ORACLE: dict[str, Any] = {
     "markerfacecolor": "none",
     "label": "exact oracle",
 }
+_LEARNED: dict[str, Any] = {"color": "#0072B2", "marker": "o", "capsize": 3, "label": "learned"}
 
 
-def _lines(axes: Any, points: Sequence[GridPoint], deltas: Sequence[float]) -> None:
-    """Cost against 1 / V and backlog against V, at the feasible Delta nearest to 0.7."""
+def _lines(axes: Any, points: Sequence[GridPoint]) -> None:
+    """Cost against 1 / V, backlog and worst device against V, at the feasible Delta nearest to 0.7."""
+    deltas = sorted({point.delta for point in points})
     feasible = [delta for delta in deltas if all(point.feasible for point in points if point.delta == delta)]
-    if not feasible:
+    delta = min(feasible, key=lambda value: abs(value - 0.7), default=None)
+    line = sorted((point for point in points if point.delta == delta and point.learned), key=lambda point: point.v)
+    if not line:
         for axis in axes:
             axis.set_axis_off()
         return
-    delta = min(feasible, key=lambda value: abs(value - 0.7))
-    line = sorted((point for point in points if point.delta == delta and point.learned), key=lambda point: point.v)
-    if not line:
-        return
     v = np.array([point.v for point in line])
-    for axis, metric, x, bound, label in (
-        (axes[0], "cost", 1.0 / v, [point.cost_bound for point in line], "1 / V"),
-        (axes[1], "backlog_mean", v, [point.backlog_bound for point in line], "V"),
-    ):
+    for axis, metric, x in zip(axes, ("cost", "backlog_mean", "fraction_worst"), (1.0 / v, v, v), strict=True):
         estimates = [point.learned[metric] for point in line]
-        middle = np.array([estimate.value for estimate in estimates])
-        axis.errorbar(x, middle, yerr=error_bars(estimates), color="#0072B2", marker="o", capsize=3, label="learned")
-        axis.plot(x, [point.oracle[metric] for point in line], **_ORACLE)
-        axis.plot(x, bound, ":", color="black", label="bound, with the learner's regret")
+        middle, spread = np.array([estimate.value for estimate in estimates]), error_bars(estimates)
+        exact = np.array([point.oracle[metric] for point in line])
+        axis.errorbar(x, middle, yerr=spread, **_LEARNED)
+        axis.plot(x, exact, **_ORACLE)
         if metric == "cost":
-            axis.axhline(line[0].optimum, color="grey", linewidth=1, label="C_opt")
-            axis.set_ylim(top=1.5 * middle.max(), bottom=0.9 * line[0].optimum)
-        else:
+            axis.axhline(line[0].optimum, color="grey", linewidth=1, label="C_opt, least cost that keeps Delta")
+            _bound(axis, x, [point.cost_bound for point in line])
+            _fit(axis, np.concatenate([middle - spread[0], middle + spread[1], exact, [line[0].optimum]]))
+        elif metric == "backlog_mean":
+            _bound(axis, x, [point.backlog_bound for point in line])
             axis.set_yscale("symlog", linthresh=0.1)
-        axis.set_xscale("log")
-        axis.set(xlabel=label, ylabel=MAPS[metric], title=f"Delta = {delta:g}")
+        else:
+            axis.axhline(line[0].delta, color="grey", linewidth=1, label="Delta")
+        label_values(axis, x.tolist(), [f"{value:.3g}" for value in x])
+        xlabel = "1 / V" if metric == "cost" else "V, weight of the cost"
+        axis.set(xlabel=xlabel, ylabel=MAPS[metric], title=f"Delta = {line[0].delta:g}")
         axis.grid(alpha=0.3)
         axis.legend(fontsize=8)
-    worst = [min(point.learned["fraction_worst"].value, 1.0) for point in line]
-    axes[2].plot(v, worst, "o-", color="#0072B2", label="learned")
-    axes[2].plot(v, [point.oracle["fraction_worst"] for point in line], **_ORACLE)
-    axes[2].axhline(delta, color="grey", linewidth=1, label="Delta")
-    axes[2].set_xscale("log")
-    axes[2].set(xlabel="V", ylabel=MAPS["fraction_worst"], title=f"Delta = {delta:g}")
-    axes[2].grid(alpha=0.3)
-    axes[2].legend(fontsize=8)
+
+
+def _bound(axis: Any, x: np.ndarray, bound: Sequence[float]) -> None:
+    """What the theory allows."""
+    axis.plot(x, bound, ":", color="black", label="bound of theory, with the learner's regret")
+
+
+def _fit(axis: Any, values: np.ndarray) -> None:
+    """Limits for the values: a bound that lies far above leaves the frame."""
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    margin = max(0.25 * (high - low), 1e-3 * abs(high))
+    axis.set_ylim(low - margin, high + 2.0 * margin)

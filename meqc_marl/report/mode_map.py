@@ -12,7 +12,12 @@ from meqc_marl.physics.cost import Mode
 
 MAX_SLOTS = 100
 MAX_DEVICES = 50
-_LIGHTER = 0.5  # towards white, of a mode of which next to nothing is sent away
+_SHADES = {
+    Mode.LOCAL: (MODE_COLOURS[Mode.LOCAL], MODE_COLOURS[Mode.LOCAL]),
+    Mode.CPU: (MODE_COLOURS[Mode.CPU], "#62ACD8"),
+    Mode.QPU: ("#E0AC00", "#FFF6C4"),
+}
+"""Colours where all of the task is sent away and where next to nothing is; of the hues of other pictures."""
 _LABELS = {Mode.LOCAL: "local", Mode.CPU: "CPU", Mode.QPU: "QPU"}
 
 
@@ -29,9 +34,8 @@ def cell_colours(mode: np.ndarray, fraction: np.ndarray) -> np.ndarray:
     """
     from matplotlib.colors import to_rgb
 
-    colour = np.array([to_rgb(MODE_COLOURS[each]) for each in Mode])[mode]
-    lighter = np.where(mode == Mode.LOCAL, 0.0, _LIGHTER * (1.0 - fraction))[..., None]
-    return np.asarray(colour + (1.0 - colour) * lighter)
+    whole, nothing = (np.array([to_rgb(_SHADES[each][end]) for each in Mode])[mode] for end in (0, 1))
+    return np.asarray(nothing + (whole - nothing) * np.asarray(fraction)[..., None])
 
 
 def draw_mode_map(records: Mapping[str, Rollout]) -> np.ndarray:

@@ -75,11 +75,12 @@ def _table(title: str, headings: Sequence[str]) -> Table:
 def comparison_notes(result: Comparison) -> list[str]:
     """What a reader must know to read the table rightly."""
     optimum, delta = result.optimum, result.scenario.lyapunov.delta
+    means = "Means over traces [95 % bootstrap interval]" if result.num_traces > 1 else "Means over one trace"
     notes = [
         "Regret: reward below the exact oracle's in the states visited, in % of V times cost; never negative, for the "
-        "oracle minimises what the reward is made of. Means over traces [95 % bootstrap interval]; cost above C_opt "
-        "and the oracle's; phi: offloading fraction of all devices, and of the worst; z: virtual queue at the end; "
-        "t: latency; e: energy.",
+        "oracle minimises what the reward is made of. "
+        f"{means}; cost above C_opt and the oracle's; phi: offloading fraction of all devices, and of the worst; "
+        "z: virtual queue at the end; t: latency; e: energy.",
         f"Shares in %: miss, deadlines missed of those that can be met; {_overruled(result)}; rej, rejected by the "
         "QPU; CPU and QPU, whole tasks; CPU<1 and QPU<1, a part of them; none, no action meets the deadline.",
         f"C_opt({delta:g}) = {optimum.cost.mean():.3f}, the least {_charged(result)} of any policy that keeps the mean "

@@ -21,12 +21,9 @@ from meqc_marl.files import replacing
 from meqc_marl.report.bars import check_plot_path, line_style
 from meqc_marl.report.plain import without_math
 from meqc_marl.report.tables import format_estimate
+from meqc_marl.report.ticks import label_values
 
 _CSV_COLUMNS = ("policy", "metric", "unit", "mean", "low", "high", "minus", "difference", "difference_low")
-_PANEL_CHARACTERS = 34
-"""Characters of tick labels that stand side by side in a panel."""
-_LOG_FROM = 5.0
-"""Ratio of the largest to the smallest value from which the axis is logarithmic."""
 
 
 def axis_label(value: Any) -> str:
@@ -210,18 +207,7 @@ def _draw(axes: Any, axis: Axis, estimates: list[Estimate], result: Variation, n
 
 
 def _scale(axes: Any, axis: Axis) -> None:
-    """Label the values that were asked for, on a scale on which they can be told apart."""
+    """Label the values that were asked for."""
     numbers, labels = axis.numbers, [axis_label(value) for value in axis.values]
-    ticks = np.arange(len(labels)) if numbers is None else np.array(numbers)
+    label_values(axes, range(len(labels)) if numbers is None else numbers, labels, may_be_log=numbers is not None)
     axes.set_xlabel(axis.field)
-    places = ticks
-    if numbers is not None and ticks.min() > 0.0 and ticks.max() >= _LOG_FROM * ticks.min():
-        axes.set_xscale("log")
-        places = np.log(ticks)
-    axes.set_xticks(ticks, labels)
-    axes.minorticks_off()
-    if len(ticks) > 1:
-        places = np.sort(places)
-        room = _PANEL_CHARACTERS * np.diff(places).min() / (places[-1] - places[0])
-        if room < max(map(len, labels)) + 2:
-            axes.tick_params(axis="x", labelrotation=90 if room < 2 else 45)
