@@ -17,6 +17,8 @@ OPTIONS = (
 """What the query of a URI may set: where something is and how it is reached, never who asks."""
 _VALUE = re.compile(r"[\w.:/\[\]-]{0,200}")
 _SECRET = re.compile("secret|password|token|sas|sig|key|credential", re.IGNORECASE)
+_OWN_USERS = {"abfs": "[a-z0-9$-]{1,63}", "gs": "anonymous", "gcs": "anonymous"}
+"""What may stand before an @: Azure's container, and nobody."""
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(:\d{1,5})?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _IN_TEXT = re.compile(
@@ -62,7 +64,7 @@ def check_uri(uri: str) -> None:
     place, _, query = head.partition("?")
     options = parse_qsl(query, keep_blank_values=True, max_num_fields=None)
     user, at, behind = place.partition("@")
-    own_user = {"abfs": True, "gs": user == "anonymous", "gcs": user == "anonymous"}.get(scheme, False)
+    own_user = re.fullmatch(_OWN_USERS.get(scheme, "(?!)"), user) is not None
     is_user = bool(at) and "/" not in user and not own_user
     # A secret key may have a slash in it.
     if re.match("[^/@]*:[^@]*@", place) or is_user or any(_SECRET.search(name) for name, _ in options):

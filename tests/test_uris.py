@@ -66,6 +66,7 @@ def test_what_is_no_place(where, message):
         [
             "{scheme}://me:{secret}@bucket/x",
             "{scheme}://{user}:@bucket/x",
+            "{scheme}://{user}@bucket/x",
             "{scheme}://bucket/x?sig={secret}",
             "{scheme}://bucket/x?X-Amz-Signature={secret}",
             "{scheme}://bucket/x?{secret}",
