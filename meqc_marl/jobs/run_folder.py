@@ -10,6 +10,7 @@ from meqc_marl.config import save_scenario
 from meqc_marl.errors import InputError
 from meqc_marl.files import check_folder, make_folder, replacing
 from meqc_marl.jobs.run import Run
+from meqc_marl.uris import check_place
 
 _RUN_FILE = "run.json"
 _SCENARIO_FILE = "scenario.yaml"
@@ -21,6 +22,7 @@ def check_new_run(folder: Path) -> None:
     Raises:
         InputError: If it cannot be written, or holds a run already.
     """
+    check_place(str(folder))
     if (folder / _RUN_FILE).exists():
         raise InputError(f"output folder '{folder}' holds a run already; resume it with --resume, or name another.")
     check_folder(folder)

@@ -72,6 +72,7 @@ def test_a_run_that_was_taken_over_stops_before_its_next_checkpoint(ray_session,
     assert not list((tmp_path / "run").glob(".incomplete-*"))
 
 
+@pytest.mark.long
 @pytest.mark.timeout(180)
 def test_a_study_that_was_taken_over_stops(ray_session, tmp_path, monkeypatch):
     monkeypatch.setattr(ownership, "BEAT_S", 0.1)
