@@ -204,6 +204,11 @@ def _unusable(uri: str, error: BaseException, what: str = "written") -> InputErr
     return InputError(f"storage '{redacted(uri)}' cannot be {what}: {_reason(error)}.")
 
 
+def unwritten(uri: str, error: BaseException) -> InputError:
+    """What to tell of a storage that fails while it is written."""
+    return _unusable(uri, error)
+
+
 def unreadable(uri: str, error: BaseException) -> InputError:
     """What to tell of a storage that fails while it is read."""
     return InputError(f"storage '{redacted(uri)}' cannot be read: {_reason(error)}; the same command goes on.")

@@ -29,13 +29,9 @@ ORDER = (
 )
 LEVEL = {room: level for level, rooms in enumerate(ORDER) for room in rooms} | {"dqn_ddpg": len(ORDER)}
 #: To be mended; an entry that is no longer found may go.
-KNOWN = {
-    ("cluster.archive", "cli.sweep"),
-    ("report.training_progress", "jobs.training"),
-    ("experiments.figures.figure", "cli.sweep"),
-}
+KNOWN: set[tuple[str, str]] = set()
 #: To be split.
-LARGE = {"experiments.benchmarks.learner_speed", "experiments.figures.figure", "jobs.study"}
+LARGE = {"experiments.benchmarks.learner_speed"}
 #: Signatures that are RLlib's.
 RLLIBS_OWN: set[str] = set()
 

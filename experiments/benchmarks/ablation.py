@@ -6,19 +6,20 @@ matter with a discount are compared at the paper's 0.913.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import tyro
 
-from experiments.benchmarks.learner_runs import load_results, perform_all
+from experiments.benchmarks.command import command
+from experiments.benchmarks.learner_runs import by_setting
 from meqc_marl.config import load_scenario
 from meqc_marl.evaluation.statistics import interquartile_mean
 from meqc_marl.jobs.run import Run
 
-RESULTS = Path(__file__).parents[1] / "results" / "ablation"
+SEEDS, ENV_STEPS = 3, 24_000
+"""A run takes about a minute on one core."""
+DEVICES: tuple[int, ...] = ()
 PAPER_DISCOUNT = 0.913
 OPTIONS: dict[str, dict[str, Any]] = {
     "default": {},
@@ -36,42 +37,28 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
-@dataclass(frozen=True)
-class Ablation:
-    """Train every option with every seed, and print the table."""
-
-    seeds: int = 3
-    """Training seeds, from 0 on."""
-    env_steps: int = 24_000
-    """Budget of a run: about a minute on one core."""
-    out: Path = RESULTS
-    """Folder of the results."""
-    only_report: bool = False
-    """Print what there is, and train nothing."""
-
-
-def runs(args: Ablation) -> list[Run]:
-    """Seeds outermost, so that an interrupted grid has all options."""
-    return [
-        Run(
+def runs(seeds: int = SEEDS, env_steps: int = ENV_STEPS) -> dict[str, Run]:
+    """By the names of their results; seeds outermost, so that an interrupted grid has all options."""
+    return {
+        f"{name}-{seed}": Run(
             scenario=load_scenario("paper"),
             seed=seed,
-            env_steps=args.env_steps,
+            env_steps=env_steps,
             learner=learner,
             labels={"setting": name, "seed": seed},
         )
-        for seed in range(args.seeds)
+        for seed in range(seeds)
         for name, learner in OPTIONS.items()
-    ]
+    }
 
 
-def table(args: Ablation) -> str:
+def table(results_of_runs: Mapping[str, dict[str, Any]]) -> str:
     """Interquartile means over seeds, in per cent of V times cost."""
     lines = [
         "| option | seeds | regret | misses that can be met | training, s |",
         "|---|---|---|---|---|",
     ]
-    for name, results in load_results(runs(args), args.out).items():
+    for name, results in by_setting(results_of_runs).items():
         cells = [f"`{name}`", str(len(results))]
         estimate = interquartile_mean(np.array([100 * result["held_out"]["regret"] for result in results]))
         cells.append(f"{estimate.value:.3f} % [{estimate.low:.3f}, {estimate.high:.3f}]")
@@ -82,11 +69,5 @@ def table(args: Ablation) -> str:
     return "\n".join(lines)
 
 
-def main(args: Ablation) -> None:
-    if not args.only_report:
-        perform_all(runs(args), args.out)
-    print(table(args))
-
-
 if __name__ == "__main__":
-    main(tyro.cli(Ablation))
+    command("ablation", __doc__ or "")

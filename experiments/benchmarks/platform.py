@@ -6,9 +6,9 @@ can be interrupted. Every run trains on one core and is evaluated by 1,000 greed
 
 from __future__ import annotations
 
-import json
+import importlib.util
 import time
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,17 +16,21 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import torch
-import tyro
 from ray.rllib.core.columns import Columns
 from ray.tune.registry import register_env
 
-from experiments.benchmarks.jobs import run_jobs
+from experiments.benchmarks.command import command
+from experiments.benchmarks.learner_runs import by_setting
 from meqc_marl.dqn_ddpg.algorithm import DQNDDPGConfig
 from meqc_marl.dqn_ddpg.env_runner import to_numpy
+from meqc_marl.errors import InputError
 from meqc_marl.evaluation.statistics import interquartile_mean
 from meqc_marl.files import replacing
 
-RESULTS = Path(__file__).parents[1] / "results" / "platform"
+SEEDS, ENV_STEPS = 10, 100_000
+"""A run takes four minutes on one core."""
+CRITICS = ("multi-pass", "joint")
+"""multi-pass (MP-DQN), joint (P-DQN)."""
 
 
 class FlatPlatform(gym.Wrapper):
@@ -52,26 +56,6 @@ class FlatPlatform(gym.Wrapper):
     def _flat(observation: Any) -> np.ndarray:
         features, steps = observation
         return np.append(2.0 * np.asarray(features) - 1.0, min(steps / 100.0, 2.0) - 1.0).astype(np.float32)
-
-
-@dataclass(frozen=True)
-class Platform:
-    """Train on Platform with every critic and seed, print the table and draw the learning curves."""
-
-    critics: tuple[str, ...] = ("multi-pass", "joint")
-    """multi-pass (MP-DQN), joint (P-DQN)."""
-    seeds: int = 10
-    """Training seeds, from 0 on."""
-    env_steps: int = 100_000
-    """Budget of a run: four minutes on one core."""
-    out: Path = RESULTS
-    """Folder of the results."""
-    only_report: bool = False
-    """Tell what there is, and train nothing."""
-
-    def file(self, critic: str, seed: int) -> Path:
-        """Where a run's result is stored."""
-        return self.out / f"{critic}-{seed}.json"
 
 
 def config(critic: str, seed: int, n: int) -> DQNDDPGConfig:
@@ -116,20 +100,28 @@ def perform(critic: str, seed: int, env_steps: int) -> dict[str, Any]:
     return record | {"date": time.strftime("%Y-%m-%d"), "curve": curve}
 
 
-def load(args: Platform) -> dict[str, list[dict[str, Any]]]:
-    """Results that exist, by critic."""
-    paths = {critic: [args.file(critic, seed) for seed in range(args.seeds)] for critic in args.critics}
+def names(seeds: int = SEEDS) -> list[str]:
+    """Of the results."""
+    return [f"{critic}-{seed}" for seed in range(seeds) for critic in CRITICS]
+
+
+def cases(seeds: int = SEEDS, env_steps: int = ENV_STEPS) -> dict[str, Callable[[], dict[str, Any]]]:
+    """What is trained and evaluated, by the names of the results.
+
+    Raises:
+        InputError: If the benchmark is not installed.
+    """
+    if importlib.util.find_spec("gym_platform") is None:
+        raise InputError("package 'hybrid-platform' is missing; install it with: pip install 'meqc-marl[platform]'.")
     return {
-        critic: [json.loads(path.read_text()) for path in files if path.exists()]
-        for critic, files in paths.items()
-        if any(path.exists() for path in files)
+        f"{critic}-{seed}": partial(perform, critic, seed, env_steps) for seed in range(seeds) for critic in CRITICS
     }
 
 
-def table(results: dict[str, list[dict[str, Any]]]) -> str:
+def table(results: Mapping[str, dict[str, Any]]) -> str:
     """Interquartile mean over seeds with 95 % bootstrap interval, mean and least."""
     lines = ["| critic | seeds | interquartile mean [95 % interval] | mean | least |", "|---|---|---|---|---|"]
-    for critic, records in results.items():
+    for critic, records in by_setting(results).items():
         scores = np.array([record["return"] for record in records])
         estimate = interquartile_mean(scores)
         interval = f"{estimate.value:.4f} [{estimate.low:.3f}, {estimate.high:.3f}]"
@@ -137,7 +129,7 @@ def table(results: dict[str, list[dict[str, Any]]]) -> str:
     return "\n".join(lines)
 
 
-def draw(results: dict[str, list[dict[str, Any]]], path: Path) -> None:
+def draw(results: Mapping[str, dict[str, Any]], path: Path) -> None:
     """Return of the exploring policy over training: interquartile mean and all seeds' range between quartiles."""
     import matplotlib
 
@@ -145,7 +137,9 @@ def draw(results: dict[str, list[dict[str, Any]]], path: Path) -> None:
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
-    for (critic, records), (colour, line) in zip(results.items(), (("#0072B2", "-"), ("#D55E00", "--")), strict=False):
+    for (critic, records), (colour, line) in zip(
+        by_setting(results).items(), (("#0072B2", "-"), ("#D55E00", "--")), strict=False
+    ):
         length = min(len(record["curve"]) for record in records)
         steps = np.array(records[0]["curve"])[:length, 0]
         returns = np.array([np.array(record["curve"])[:length, 1] for record in records])
@@ -160,17 +154,6 @@ def draw(results: dict[str, list[dict[str, Any]]], path: Path) -> None:
     with replacing(path) as file:
         figure.savefig(file, format="png", dpi=150)
     plt.close(figure)
-
-
-def main(args: Platform) -> None:
-    if not args.only_report:
-        order = [(critic, seed) for seed in range(args.seeds) for critic in args.critics]
-        run_jobs({args.file(*which): partial(perform, *which, args.env_steps) for which in order})
-    results = load(args)
-    if not results:
-        raise SystemExit(f"error: folder '{args.out}' holds no results; run without --only-report.")
-    print(table(results))
-    draw(results, args.out / "learning_curves.png")
 
 
 def greedy_return(algorithm: Any, episodes: int) -> float:
@@ -198,4 +181,4 @@ def greedy_return(algorithm: Any, episodes: int) -> float:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Platform))
+    command("platform", __doc__ or "")

@@ -6,59 +6,46 @@ from the stored results.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
-import tyro
 
-from experiments.benchmarks.learner_runs import load_results, perform_all
+from experiments.benchmarks.command import command
+from experiments.benchmarks.learner_runs import by_setting
 from meqc_marl.config import load_scenario
 from meqc_marl.evaluation.statistics import interquartile_mean
 from meqc_marl.jobs.run import Run
 
-RESULTS = Path(__file__).parents[1] / "results" / "quality"
+SEEDS, ENV_STEPS, DEVICES = 5, 120_000, (1_000,)
+"""Seeds from 100 on: parameters were chosen on others; a run takes four to five minutes on one core."""
 LONGER = {("paper", 0.1): 2}
 """Settings with so many times the budget: at a small V the backlog, and with it what must be learned, is widest."""
 
 
-@dataclass(frozen=True)
-class Quality:
-    """Train for every scenario, V and seed, and print the table."""
-
-    seeds: int = 5
-    """Training seeds, from 100 on: parameters were chosen on others."""
-    env_steps: int = 120_000
-    """Budget of a run: four to five minutes on one core; twice that in the settings of LONGER."""
-    out: Path = RESULTS
-    """Folder of the results."""
-    only_report: bool = False
-    """Print what there is, and train nothing."""
-
-
-def runs(args: Quality) -> list[Run]:
-    """Seeds outermost, so that an interrupted grid has all settings."""
-    return [
-        Run(
+def runs(seeds: int = SEEDS, env_steps: int = ENV_STEPS) -> dict[str, Run]:
+    """By the names of their results; seeds outermost, so that an interrupted grid has all settings."""
+    return {
+        f"{scenario}-v{v:g}-{seed}": Run(
             scenario=load_scenario(scenario, [f"lyapunov.v={v:g}"]),
             seed=seed,
-            env_steps=args.env_steps * LONGER.get((scenario, v), 1),
+            env_steps=env_steps * LONGER.get((scenario, v), 1),
             labels={"setting": f"{scenario}-v{v:g}", "seed": seed},
         )
-        for seed in range(100, 100 + args.seeds)
+        for seed in range(100, 100 + seeds)
         for scenario in ("paper", "fast-folders")
         for v in (0.1, 1.0, 10.0)
-    ]
+    }
 
 
-def table(args: Quality) -> str:
+def table(results_of_runs: Mapping[str, dict[str, Any]]) -> str:
     """Interquartile means over seeds in per cent, and the seed farthest from zero."""
     lines = [
         "| scenario | V | env-steps | seeds | regret | worst seed | cost over the oracle's | worst seed "
         "| misses that can be met | largest shortfall | regret at 1,000 devices | training, s |",
         "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for name, results in load_results(runs(args), args.out).items():
+    for name, results in by_setting(results_of_runs).items():
         scenario, _, v = name.rpartition("-v")
         cells = [scenario, v, f"{results[0]['run']['env_steps']:,}", str(len(results))]
         for metric, form in (("regret", ".3f"), ("gap_to_oracle", "+.2f")):
@@ -81,11 +68,5 @@ def table(args: Quality) -> str:
     return "\n".join(lines)
 
 
-def main(args: Quality) -> None:
-    if not args.only_report:
-        perform_all(runs(args), args.out, (1_000,))
-    print(table(args))
-
-
 if __name__ == "__main__":
-    main(tyro.cli(Quality))
+    command("quality", __doc__ or "")

@@ -18,7 +18,7 @@ from meqc_marl.files import replacing
 
 @contextmanager
 def axes_of(path: Path, title: str, xlabel: str, ylabel: str, height: float = 4.6) -> Iterator[Any]:
-    """Axes of a picture that is written in the end."""
+    """Axes of a picture that is written in the end, as PNG and beside it as PDF."""
     from matplotlib.figure import Figure as Picture
 
     picture = Picture(figsize=(7.2, height), layout="constrained")
@@ -29,8 +29,9 @@ def axes_of(path: Path, title: str, xlabel: str, ylabel: str, height: float = 4.
     axes.grid(alpha=0.3)
     if axes.get_legend_handles_labels()[0]:
         picture.legend(fontsize=8, ncols=3, loc="outside lower center")
-    with replacing(path) as file:
-        picture.savefig(file, format="png", dpi=130)
+    for kind, more in (("png", {"dpi": 130}), ("pdf", {"metadata": {"CreationDate": None}})):
+        with replacing(path.with_suffix(f".{kind}")) as file:
+            picture.savefig(file, format=kind, **more)
 
 
 def draw_over_settings(data: Data, path: Path, title: str, xlabel: str, xscale: str = "linear") -> None:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
+from experiments.figures.command import command
 from experiments.figures.data import Claim, Data, best_kind, judge, tell
 from experiments.figures.draw import draw_over_training
 from experiments.figures.figure import Figure, Setting
 from experiments.figures.methods import HYBRID
-from experiments.figures.run import command
 
 WEIGHTS = (0.0, 0.5, 1.0)
 SETTINGS = tuple(

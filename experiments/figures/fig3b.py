@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
+from experiments.figures.command import command
 from experiments.figures.data import Claim, Data, judge, tell
 from experiments.figures.draw import draw_over_slots
 from experiments.figures.figure import Figure, Setting
 from experiments.figures.methods import HYBRID
-from experiments.figures.run import command
 from meqc_marl.evaluation.held_out import held_out_traces
 from meqc_marl.evaluation.optimum import constrained_optimum
 from meqc_marl.evaluation.rollout import rollout

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from experiments.figures.claims import learned_near_exact, ranking
+from experiments.figures.command import command
 from experiments.figures.data import Claim, Data
 from experiments.figures.draw import draw_over_training
 from experiments.figures.figure import Figure, Setting
 from experiments.figures.methods import METHODS
-from experiments.figures.run import command
 
 SETTINGS = (Setting("static", 0.0, "static"),)
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from experiments.figures.claims import learned_near_exact, ranking
+from experiments.figures.command import command
 from experiments.figures.data import Claim, Data, best_kind, judge, paired, tell
 from experiments.figures.draw import draw_over_slots
 from experiments.figures.figure import Figure, Setting
 from experiments.figures.methods import HYBRID, METHODS, QPU_CONTINUOUS, RANDOM, Method
-from experiments.figures.run import command
 from meqc_marl.evaluation.statistics import Estimate
 
 SETTINGS = (Setting("mobile", 0.0),)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from experiments.figures.claims import learned_near_exact, ours_best_everywhere
+from experiments.figures.command import command
 from experiments.figures.data import Claim, Data, between, judge, relative, tell
 from experiments.figures.draw import draw_over_settings
 from experiments.figures.figure import Figure, Setting
 from experiments.figures.methods import HYBRID, METHODS, RANDOM
-from experiments.figures.run import command
 
 _FLAT = 0.02
 POWERS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)

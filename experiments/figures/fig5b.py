@@ -6,11 +6,11 @@ from itertools import pairwise
 from pathlib import Path
 
 from experiments.figures.claims import learned_near_exact, ours_best_everywhere
+from experiments.figures.command import command
 from experiments.figures.data import Claim, Data, between, judge, relative, tell
 from experiments.figures.draw import draw_over_settings
 from experiments.figures.figure import Figure, Setting
 from experiments.figures.methods import METHODS
-from experiments.figures.run import command
 
 SIZES = (160, 200, 240, 280, 320)
 SETTINGS = tuple(

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from experiments.figures.claims import learned_near_exact, ours_best_everywhere
+from experiments.figures.command import command
 from experiments.figures.data import Claim, Data, between, judge, relative, tell
 from experiments.figures.draw import draw_over_settings
 from experiments.figures.figure import Figure, Setting
 from experiments.figures.methods import HYBRID, METHODS
-from experiments.figures.run import command
 
 QUBITS = (1000, 2000, 3000, 4000, 5000)
 SETTINGS = tuple(

@@ -6,11 +6,11 @@ from itertools import pairwise
 from pathlib import Path
 
 from experiments.figures.claims import learned_near_exact
+from experiments.figures.command import command
 from experiments.figures.data import Claim, Data, between, judge, tell
 from experiments.figures.draw import draw_over_settings
 from experiments.figures.figure import Figure, Setting
 from experiments.figures.methods import HYBRID, METHODS
-from experiments.figures.run import command
 
 DELTAS = (0.0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 SETTINGS = tuple(Setting(f"Delta={delta:g}", delta, "paper", (f"lyapunov.delta={delta}",)) for delta in DELTAS)

@@ -40,6 +40,8 @@ SCALES: dict[str, Scale] = {
     "quick": Scale(env_steps=16_000, seeds=2, traces=10, everywhere=False),
     "paper": Scale(env_steps=250_000, seeds=10, traces=20, learner={"hidden": [512, 512, 512]}),
 }
+FIGURES = ("3a", "3b", "3c", "4", "5a", "5b", "5c", "6")
+"""Names of all; each has a module ``fig<name>``."""
 EXACT_ONLY = "-exact"
 """Ends the name of the folder of data without training, which does not replace data with it."""
 AS_PRINTED = "as printed"

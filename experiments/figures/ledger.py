@@ -14,14 +14,13 @@ from pathlib import Path
 import tyro
 
 from experiments.figures.data import Data
-from experiments.figures.figure import AS_PRINTED, EXACT_ONLY, SCALES, Figure, judged
-from experiments.figures.run import RESULTS
+from experiments.figures.figure import AS_PRINTED, EXACT_ONLY, FIGURES, SCALES, Figure, judged
 from meqc_marl.errors import InputError
 from meqc_marl.files import replacing
 
+RESULTS = Path(__file__).parents[1] / "results" / "figures"
 README = Path(__file__).parents[1] / "README.md"
 BEGIN, END = "<!-- ledger: python -m experiments.figures.ledger -->", "<!-- end of ledger -->"
-FIGURES = ("3a", "3b", "3c", "4", "5a", "5b", "5c", "6")
 
 
 def ledger(folder: Path, scale: str = "quick") -> str:

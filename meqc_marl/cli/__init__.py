@@ -23,6 +23,9 @@ from meqc_marl.errors import InputError
 COMMANDS: dict[str, str] = {
     "train": "meqc_marl.cli.train:Train",
     "sweep": "meqc_marl.cli.sweep:SweepCommand",
+    "search": "meqc_marl.cli.search:SearchCommand",
+    "figure": "meqc_marl.cli.figure:FigureCommand",
+    "benchmark": "meqc_marl.cli.benchmark:BenchmarkCommand",
     "submit": "meqc_marl.cli.submit:SubmitCommand",
     "evaluate": "meqc_marl.cli.evaluate:Evaluate",
     "export": "meqc_marl.cli.export:Export",
@@ -55,8 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        print(f"interrupted: {stop}" if str(stop) else "interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
         # The reader (head, less) went away: no fault of ours. Python would complain again at exit: give it a sink.

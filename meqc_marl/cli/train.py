@@ -5,133 +5,181 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from meqc_marl.cli.compare import Compare
+import tyro
+from rich.console import Console
+
+from meqc_marl.cli.job_options import StoragePlace, placement_of
 from meqc_marl.cli.options import (
     MAX_ENV_RUNNERS,
     MAX_ENV_STEPS,
     MAX_SECONDS,
     MAX_TRACES,
     MAX_TRAINING_SEED,
+    SCENARIO_HELP,
     InputFile,
     LearnerParameters,
+    OptionalInt,
     Overrides,
-    ScenarioSource,
     parse_assignments,
     read_mapping,
     within,
 )
 from meqc_marl.config import Scenario, load_scenario
 from meqc_marl.errors import InputError
+from meqc_marl.jobs.interrupted import Interrupted
+from meqc_marl.jobs.kinds import Description
 from meqc_marl.jobs.run import Placement, Run
-from meqc_marl.jobs.run_folder import check_new_run, load_run
-from meqc_marl.report.plain import plain_console
+from meqc_marl.jobs.run_folder import check_new_run, check_same_run, stored_run
+from meqc_marl.jobs.train import TrainJob
+from meqc_marl.uris import check_place
+
+_OptionalFloat = Annotated[float | None, tyro.conf.arg(metavar="FLOAT", help_behavior_hint="")]
 
 
 @dataclass(frozen=True)
-class Train:
-    """Train a DQN+DDPG policy, then compare it with the exact oracle and the baselines on held-out traces."""
+class TrainOptions:
+    """What is trained, here or on a cluster."""
 
-    scenario: ScenarioSource = "paper"
+    scenario: Annotated[
+        str | None,
+        tyro.conf.arg(metavar="PRESET|FILE", help=f"{SCENARIO_HELP} (default: paper)", help_behavior_hint=""),
+    ] = None
     """Preset or YAML file; `meqc-marl scenario show` lists its fields."""
     overrides: Overrides = ()
     """Change a field of the scenario, such as cost.latency=sequential; may be repeated."""
-    v: float | None = None
+    v: _OptionalFloat = None
     """Weight V of the cost against the backlog; short for --set lyapunov.v=."""
-    delta: float | None = None
+    delta: _OptionalFloat = None
     """Least mean offloading fraction Delta; short for --set lyapunov.delta=."""
-    seed: int = 0
-    """Seed of networks, exploration, replay and nature."""
-    env_steps: int | None = None
-    """Budget in environment steps (slots of a row); by default about three minutes' worth on two cores."""
-    num_env_runners: int = 0
-    """Remote samplers; 0 samples in the main process, which is quickest for few cores."""
-    env_runner: Literal["batched", "stock"] = "batched"
-    """Ours over arrays, or RLlib's MultiAgentEnvRunner over the PettingZoo environment (slow)."""
+    seed: OptionalInt = None
+    """Seed of networks, exploration, replay and nature; by default 0."""
+    env_steps: OptionalInt = None
+    """Budget in environment steps (slots of a row); by default about three minutes' worth on two cores. More than a run
+    was started with extends it."""
+    num_env_runners: OptionalInt = None
+    """Remote samplers; by default 0, which samples in the main process and is quickest for few cores."""
+    env_runner: Annotated[Literal["batched", "stock"] | None, tyro.conf.arg(help_behavior_hint="")] = None
+    """Ours over arrays (batched, the default), or RLlib's MultiAgentEnvRunner over the PettingZoo environment (stock,
+    slow)."""
     learner: LearnerParameters = ()
     """Change a parameter of the learner, such as critic=separate; may be repeated."""
     learner_file: InputFile = None
     """Parameters of the learner from a YAML file, such as the best of a search; --learner comes on top."""
-    out: Path = Path("results/train")
-    """Folder of the run: checkpoints, TensorBoard files, final table and picture."""
-    resume: bool = False
-    """Go on from the newest checkpoint in the folder, with the scenario and budget it was started with."""
+    warm_start: Annotated[str | None, tyro.conf.arg(name="from", metavar="RUN", help_behavior_hint="")] = None
+    """Start with the weights of a trained policy: folder or URI of a run, in whatever scenario it was trained."""
+    gpus: float = 0.0
+    """Graphics processors of the Learner; a fraction shares one."""
+    autoscaling: bool = False
+    """The cluster grows by itself: do not refuse a run larger than the cluster is now."""
     checkpoint_every_s: float = 60.0
     """Seconds between checkpoints."""
     num_traces: int = 10
     """Held-out traces of the final comparison."""
 
-    def run(self) -> None:
-        """Train, then compare."""
-        self._check_numbers()
-        learner = self._learner()
-        resumed = self._resumed() if self.resume else None
-        scenario = self._scenario() if resumed is None else resumed.scenario
-        if resumed is None:
-            check_new_run(self.out)
-        # RLlib takes seconds to import; bad input has been told by now.
-        from meqc_marl.jobs.training import train
-        from meqc_marl.report.training_progress import show_training
-        from meqc_marl.rl.config import default_env_steps
+    def placement(self) -> Placement:
+        """Where and how it runs."""
+        return placement_of(gpus=self.gpus, autoscaling=self.autoscaling, checkpoint_every_s=self.checkpoint_every_s)
 
-        run = resumed or Run(
-            scenario=scenario,
-            env_steps=self.env_steps or default_env_steps(scenario),
-            seed=self.seed,
-            num_env_runners=self.num_env_runners,
-            env_runner=self.env_runner,
-            learner=learner,
-        )
-        placement = Placement(checkpoint_every_s=self.checkpoint_every_s)
-        console = plain_console()
-        with show_training() as report:
-            checkpoint, finished = train(run, self.out, report, placement=placement, resume=self.resume)
-        console.print(f"checkpoint: {checkpoint}", highlight=False, soft_wrap=True)
-        if not finished:
-            again = f"meqc-marl train --resume --out {shlex.quote(str(self.out))}"
-            console.print(f"stopped early; go on with: {again}", highlight=False, soft_wrap=True)
-            raise KeyboardInterrupt
-        Compare(
-            scenario=str(self.out / "scenario.yaml"),
-            checkpoints=(str(checkpoint),),
-            num_traces=self.num_traces,
-            json=self.out / "comparison.json",
-            plot=self.out / "comparison.png",
-        ).run()
-        for what, where in (
-            ("picture", self.out / "comparison.png"),
-            ("numbers", self.out / "comparison.json"),
-            ("curves", f"tensorboard --logdir {self.out}"),
-        ):
-            console.print(f"{what}: {where}", highlight=False, soft_wrap=True)
+    def job(self, stored: Run | None = None, where: str = "") -> TrainJob:
+        """The run that the options make; what they leave open is as in the run that is stored, if one is.
+
+        Raises:
+            InputError: If an option is not allowed.
+        """
+        self._check_numbers()
+        self.placement()
+        run = self._new() if stored is None else self._like(stored)
+        if stored is not None:
+            check_same_run(where, stored, run)
+        job = TrainJob(run=run, num_traces=self.num_traces)
+        if stored is None or run != stored:
+            job.check()
+        return job
 
     def _check_numbers(self) -> None:
-        within("seed", self.seed, 0, MAX_TRAINING_SEED)
-        within("num-env-runners", self.num_env_runners, 0, MAX_ENV_RUNNERS)
         within("num-traces", self.num_traces, 1, MAX_TRACES)
         within("checkpoint-every-s", self.checkpoint_every_s, 0, MAX_SECONDS)
-        if self.env_steps is not None:
-            within("env-steps", self.env_steps, 1, MAX_ENV_STEPS)
+        for option, value, least, most in (
+            ("seed", self.seed, 0, MAX_TRAINING_SEED),
+            ("num-env-runners", self.num_env_runners, 0, MAX_ENV_RUNNERS),
+            ("env-steps", self.env_steps, 1, MAX_ENV_STEPS),
+        ):
+            if value is not None:
+                within(option, value, least, most)
 
-    def _learner(self) -> dict[str, Any]:
+    def _new(self) -> Run:
+        scenario, learner = self._scenario(self.scenario or "paper"), self._learner() or {}
+        # Ray takes seconds to import; bad input has been told by now.
+        from meqc_marl.rl.config import default_env_steps
+
+        run = Run(scenario=scenario, env_steps=self.env_steps or default_env_steps(scenario), learner=learner)
+        return run.model_copy(update=self._plain())
+
+    def _like(self, stored: Run) -> Run:
+        given = self._plain() | ({} if self.env_steps is None else {"env_steps": self.env_steps})
+        given["scenario"] = self._scenario(self.scenario or stored.scenario)
+        if (learner := self._learner()) is not None:
+            given["learner"] = learner
+        return stored.model_copy(update=given)
+
+    def _plain(self) -> dict[str, Any]:
+        """Options that stand for a field of the run, as far as they are given."""
+        names = ("seed", "num_env_runners", "env_runner", "warm_start")
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+
+    def _learner(self) -> dict[str, Any] | None:
+        if self.learner_file is None and not self.learner:
+            return None
         given = {} if self.learner_file is None else read_mapping("learner-file", self.learner_file)
         return given | parse_assignments("learner", self.learner)
 
-    def _scenario(self) -> Scenario:
+    def _scenario(self, source: str | Scenario) -> Scenario:
         short = [
             f"lyapunov.{name}={value!r}" for name, value in (("v", self.v), ("delta", self.delta)) if value is not None
         ]
-        return load_scenario(self.scenario, [*self.overrides, *short])
+        return load_scenario(source, [*self.overrides, *short])
 
-    def _resumed(self) -> Run:
-        """What the folder's run was started with; options that ask for something else are refused."""
-        run = load_run(self.out)
-        given = self.overrides or self.v is not None or self.delta is not None
-        if given and self._scenario() != run.scenario:
-            raise InputError(f"resume: the run in '{self.out}' has another scenario; leave out --set, --v and --delta.")
-        if self.env_steps not in (None, run.env_steps):
-            raise InputError(f"resume: the run in '{self.out}' has {run.env_steps:,} env-steps; leave out --env-steps.")
-        if (self.learner or self.learner_file) and self._learner() != run.learner:
-            raise InputError(f"resume: the run in '{self.out}' has other learner parameters; leave out --learner.")
-        return run
+
+@dataclass(frozen=True)
+class Train(TrainOptions):
+    """Train a DQN+DDPG policy, then compare it with the exact oracle and the baselines on held-out traces."""
+
+    out: Path = Path("results/train")
+    """Folder of the run: checkpoints, TensorBoard files, final table and picture."""
+    storage: StoragePlace = None
+    """Instead of a folder a bucket, such as s3://bucket/run or gs://bucket/run."""
+    resume: bool = False
+    """Go on from the newest checkpoint of the run that is there; with --storage, begin one where there is none."""
+
+    def run(self) -> None:
+        """Train, then compare."""
+        where = str(self.out) if self.storage is None else self.storage
+        check_place(where)
+        self._check_numbers()
+        stored = self._stored(where) if self.resume else None
+        if not self.resume and self.storage is None:
+            check_new_run(self.out)
+        job = self.job(stored, where)
+        if stored is not None and job.run.env_steps > stored.env_steps:
+            more = f"{job.run.env_steps:,} instead of {stored.env_steps:,}"
+            told = f"env-steps: {more}; learning rates and exploration follow the schedules of the larger budget"
+            Console().print(told, highlight=False, soft_wrap=True)
+        from meqc_marl.jobs.here import carry_out
+
+        try:
+            carry_out(Description(job, where, self.placement()), resume=self.resume)
+        except Interrupted:
+            place = ["--out", str(self.out)] if self.storage is None else ["--storage", self.storage]
+            again = shlex.join(["meqc-marl", "train", "--resume", *place])
+            Console().print(f"stopped early; go on with: {again}", highlight=False, soft_wrap=True)
+            raise
+
+    def _stored(self, where: str) -> Run | None:
+        from meqc_marl.storage import Storage
+
+        stored = stored_run(Storage.reading(where))
+        if stored is None and self.storage is None:
+            raise InputError(f"run folder '{where}' holds no run to resume.")
+        return stored

@@ -1,6 +1,7 @@
-"""The report of a sweep as text, so that it can come back through a job's log: no other way in or out is needed.
+"""The report of a job as text, so that it can come back through a job's log: no other way in or out is needed.
 
-``python -m meqc_marl.cluster.archive STORAGE`` prints it; its files are numbers and pictures, nothing is executed.
+``python -m meqc_marl.cluster.archive STORAGE NAME...`` prints it; its files are numbers, pictures and weights, nothing
+is executed.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from meqc_marl.errors import InputError
 from meqc_marl.files import make_folder, replacing
+from meqc_marl.storage import Storage
 
 LARGEST = 2**26
 """Bytes of a report that are unpacked at most."""
@@ -67,22 +69,20 @@ def _inflated(data: bytes) -> bytes:
 
 def save(files: dict[str, bytes], folder: Path) -> list[Path]:
     """Write files into a folder and return their paths."""
-    make_folder(folder)
     for name, data in files.items():
+        make_folder((folder / name).parent)
         with replacing(folder / name) as file:
             file.write(data)
     return [folder / name for name in files]
 
 
-def main(where: str) -> None:
-    """Print the report that a sweep left in its storage."""
-    from meqc_marl.cli.sweep import REPORT
-    from meqc_marl.storage import Storage
-
-    storage = Storage.open(where)
-    found = {name: storage.read_named(name) for name in REPORT}
+def main(where: str, *names: str) -> int:
+    """Print those of a report's files that are in a storage; returns the exit code."""
+    storage = Storage.reading(where)
+    found = {name: storage.read_named(name) for name in names}
     print(pack({name: data for name, data in found.items() if data is not None}))
+    return 0
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    sys.exit(main(*sys.argv[1:]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import ray
@@ -25,6 +25,20 @@ WAITING = "waiting: "
 """Begins a line that is not the job's but Ray's reason why it has not begun."""
 ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 _TOKEN_HINT = "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH to the file of the cluster's token"
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a job's own process takes on its machine.
+
+    Attributes:
+        resources: Custom resources.
+        cpus, gpus: Cores and graphics processors.
+    """
+
+    resources: dict[str, float] = field(default_factory=dict)
+    cpus: float = 0.0
+    gpus: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -67,8 +81,12 @@ class JobClient:
                 "cluster grows (--autoscaling)."
             )
 
-    def running(self, entrypoint: str, storage: str) -> str | None:
+    def running(self, storage: str, digest: str) -> str | None:
         """The job that works on a storage now, if any.
+
+        Args:
+            storage: By the name that jobs on it are told by.
+            digest: Of the work.
 
         Raises:
             InputError: If it is not the same work.
@@ -77,7 +95,7 @@ class JobClient:
             mine = (job.get("metadata") or {}).get("storage") == storage
             if not mine or job.get("status") in ENDED or not job.get("submission_id"):
                 continue
-            if job.get("entrypoint") != entrypoint:
+            if job["metadata"].get("digest") != digest:
                 raise InputError(
                     f"job {job['submission_id']} works on storage '{storage}' with other options; give its command, "
                     "name another storage, or stop it."
@@ -85,14 +103,14 @@ class JobClient:
             return str(job["submission_id"])
         return None
 
-    def submit(self, entrypoint: str, storage: str, runtime_env: dict[str, Any], resources: dict[str, float]) -> str:
+    def submit(self, entrypoint: str, metadata: dict[str, str], runtime_env: dict[str, Any], needs: Needs) -> str:
         """Start a job on the cluster and return its name.
 
         Args:
             entrypoint: Command line.
-            storage: What it works on, by which it is found again.
+            metadata: What it works on, by which it is found again.
             runtime_env: Ray's; a working directory in it is uploaded.
-            resources: Custom resources of the machine that the driver runs on.
+            needs: Of the machine that the driver runs on.
         """
         from ray.job_submission import JobSubmissionClient
 
@@ -100,8 +118,10 @@ class JobClient:
             name: str = JobSubmissionClient(self.address).submit_job(
                 entrypoint=entrypoint,
                 runtime_env=runtime_env,
-                metadata={"storage": storage},
-                entrypoint_resources=resources or None,
+                metadata=metadata,
+                entrypoint_resources=needs.resources or None,
+                entrypoint_num_cpus=needs.cpus or None,
+                entrypoint_num_gpus=needs.gpus or None,
             )
         except (RuntimeError, ConnectionError, ValueError, RayError, requests.RequestException) as error:
             reason = " ".join(str(error).split())[:300].rstrip(".")

@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from meqc_marl.errors import InputError
 from meqc_marl.jobs.configuration import configuration
 from meqc_marl.jobs.interrupted import Interrupted
 from meqc_marl.jobs.lease_callback import StopsWithoutLease, fit
-from meqc_marl.jobs.ownership import owned
+from meqc_marl.jobs.ownership import Lease, owned
 from meqc_marl.jobs.run import Placement, Run
 from meqc_marl.jobs.trial import BUDGET_SPENT, OffloadingTrial, trial_config
 from meqc_marl.jobs.trial_checkpoint import Curve, Sealed, farthest
@@ -76,6 +77,7 @@ def run_study(
     placement: Placement | None = None,
     resume: bool = True,
     job: str = "sweep",
+    lease: Lease | None = None,
     trainable: type[tune.Trainable] | None = None,
 ) -> list[TrialRecord]:
     """Run the trials that have not finished yet; a trial that was interrupted goes on from its checkpoint.
@@ -87,6 +89,7 @@ def run_study(
         placement: Where and how the trials run.
         resume: Go on with what is there; otherwise it is refused.
         job: Kind of the job that the trials are of, for TensorBoard's hparams.
+        lease: Of the storage, if it is owned already.
         trainable: What a trial runs, where that is not training (to measure all the rest).
 
     Returns:
@@ -102,7 +105,7 @@ def run_study(
     if not placement.autoscaling:
         check_size(configs)
     storage = Storage.open(where)
-    with owned(storage, "study"):
+    with owned(storage, "study") if lease is None else nullcontext():
         _begin(storage, study, resume)
         every = max(1, num_iterations(configs[0], next(iter(study.values())).env_steps) // CHECKPOINTS)
         return _run(study, storage, report, placement, run_config(storage, job, placement, every), trainable)
@@ -136,7 +139,7 @@ def _run(
     if any(name not in results or not _is_over(results[name]) for name in left):
         raise _interrupted(storage, study)
     ended = how_far(storage, left)
-    return [_record(name, run, results.get(name), ended.get(name, there[name]), storage) for name, run in study.items()]
+    return [_record(storage, name, run, results.get(name), ended.get(name, there[name])) for name, run in study.items()]
 
 
 def run_config(storage: Storage, job: str, placement: Placement, checkpoint_every: int) -> tune.RunConfig:
@@ -157,6 +160,27 @@ def trial_name(trial: Trial) -> str:
     """Of a trial and of its folder."""
     name: str = trial.config["trial"]["name"]
     return name
+
+
+def stored_study(storage: Storage) -> dict[str, Run]:
+    """All trials that the storage remembers, also those of earlier commands.
+
+    Raises:
+        InputError: If they cannot be read.
+    """
+    content = storage.read_named(_STUDY_FILE)
+    try:
+        return {name: Run.model_validate(run) for name, run in json.loads(content or b"{}").items()}
+    except (ValueError, AttributeError) as error:
+        raise InputError(f"{_STUDY_FILE} in '{storage.shown}' is damaged; it must hold the trials by name.") from error
+
+
+def finished_records(storage: Storage, study: Study) -> list[TrialRecord]:
+    """Records of those trials that have finished, by this command or an earlier one."""
+    there = how_far(storage, study)
+    return [
+        _record(storage, name, run, None, there[name]) for name, run in study.items() if _has_finished(there[name], run)
+    ]
 
 
 def how_far(storage: Storage, study: Study) -> dict[str, Sealed | None]:
@@ -201,7 +225,7 @@ def _interrupted(storage: Storage, study: Study) -> Interrupted:
     )
 
 
-def _record(name: str, run: Run, result: Any, last: Sealed | None, storage: Storage) -> TrialRecord:
+def _record(storage: Storage, name: str, run: Run, result: Any, last: Sealed | None) -> TrialRecord:
     metrics = (result.metrics or {}) if result is not None else {}
     if result is None and last is not None and last.curve:  # it had finished before
         steps, evaluation = last.curve[-1]

@@ -1,33 +1,128 @@
-"""The sweep over V and Delta: a study with a trial for every V, Delta and seed."""
+"""A job over a grid of V, Delta and seeds, beside the exact oracle."""
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from meqc_marl.config import Scenario, load_scenario
+from pydantic import Field
+
+from meqc_marl.config import load_scenario
 from meqc_marl.errors import InputError
+from meqc_marl.jobs.job import Job, Outcome, Place, show
+from meqc_marl.jobs.protocol import Said, Tell, TrialsProgress
 from meqc_marl.jobs.run import Run
 
+if TYPE_CHECKING:
+    from meqc_marl.jobs.study import TrialRecord
 
-def sweep_study(
-    scenario: Scenario,
-    v: Sequence[float],
-    delta: Sequence[float],
-    seeds: Sequence[int],
-    env_steps: int,
-    learner: dict[str, Any] | None = None,
-    num_env_runners: int = 0,
-) -> dict[str, Run]:
+REPORT = ("sweep.png", "sweep-points.json", "trials.json")
+"""Files that a finished sweep leaves in its storage, beside its trials."""
+
+
+class SweepJob(Job):
+    """A trial for every V, Delta and seed; more of each may be asked for later, on the same storage.
+
+    Attributes:
+        base: What all trials have in common; its V, Delta, seed and labels do not count.
+        v, delta: Grid.
+        num_seeds: Training seeds of every V and Delta, from 0 on.
+    """
+
+    kind: ClassVar[str] = "sweep"
+
+    base: Run
+    v: tuple[float, ...]
+    delta: tuple[float, ...]
+    num_seeds: int = Field(default=1, ge=1)
+
+    def runs(self) -> dict[str, Run]:
+        """The trials of the grid."""
+        return sweep_study(self.base, self.v, self.delta, range(self.num_seeds))
+
+    def common(self) -> dict[str, Any]:
+        """The base, without what the grid sets."""
+        base: dict[str, Any] = self.base.model_dump(mode="json", exclude={"seed", "labels"})
+        del base["scenario"]["lyapunov"]["v"], base["scenario"]["lyapunov"]["delta"]
+        return base
+
+    def reports(self, name: str) -> bool:
+        """Those of REPORT."""
+        return name in REPORT
+
+    def perform(self, place: Place, tell: Tell) -> Outcome:
+        """Run what has not finished, then report on all that the storage holds."""
+        from meqc_marl.jobs.study import finished_records, run_study, stored_study
+
+        study = self.runs()
+
+        def report(finished: int, running: int, failed: int) -> None:
+            tell(TrialsProgress(finished=finished, running=running, failed=failed, total=len(study)))
+
+        options: dict[str, Any] = {"placement": place.placement, "resume": place.resume, "job": self.kind}
+        records = run_study(study, place.storage.uri, report, lease=place.lease, **options)
+        known = stored_study(place.storage)
+        others = {name: run for name, run in known.items() if name not in study}
+        before = finished_records(place.storage, others)
+        if others:
+            unfinished = len(others) - len(before)
+            told = f"{len(before)} trials of earlier commands are in the report" + (
+                f"; {unfinished} of them have not finished: give their command again" if unfinished else ""
+            )
+            tell(Said(text=told))
+        records = sorted([*records, *before], key=lambda record: list(known).index(record.name))
+        names = self._report(records, place, tell)
+        failed = [record for record in records if record.error is not None]
+        for record in failed:
+            tell(Said(text=f"failed: {record.name}: {record.error}"))
+        failure = f"{len(failed)} of {len(records)} trials failed; the same command tries them again."
+        return Outcome(names, failure if failed else None)
+
+    def _report(self, records: Sequence[TrialRecord], place: Place, tell: Tell) -> tuple[str, ...]:
+        """Tell the table and write the files of REPORT; their names."""
+        from meqc_marl.evaluation.grid import grid_json, grid_points
+        from meqc_marl.evaluation.held_out import held_out_traces
+        from meqc_marl.report.grid import grid_table, save_grid_plot
+        from meqc_marl.report.progress import show_progress
+        from meqc_marl.report.tables import save_json
+
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = Path(scratch)
+            save_json({"trials": [asdict(record) for record in records]}, folder / "trials.json")
+            measured = [
+                (float(record.labels["v"]), float(record.labels["delta"]), record.metrics)
+                for record in records
+                if record.metrics and record.error is None
+            ]
+            if measured:
+                scenario = self.base.scenario
+                with show_progress() as progress:
+                    points = grid_points(scenario, held_out_traces(scenario), measured, progress)
+                show(tell, grid_table(points))
+                save_json({"points": grid_json(points)}, folder / "sweep-points.json")
+                save_grid_plot(points, folder / "sweep.png")
+            return put(folder, REPORT, place)
+
+
+def put(folder: Path, names: Sequence[str], place: Place) -> tuple[str, ...]:
+    """Write those files of a folder that there are into the storage; their names."""
+    there = tuple(name for name in names if (folder / name).exists())
+    for name in there:
+        place.lease.check()
+        place.storage.write(name, (folder / name).read_bytes())
+    return there
+
+
+def sweep_study(base: Run, v: Sequence[float], delta: Sequence[float], seeds: Sequence[int]) -> dict[str, Run]:
     """The trials of a grid.
 
     Args:
-        scenario: The system; its V and Delta do not count.
+        base: What all have in common; its V, Delta, seed and labels do not count.
         v, delta: Grid.
         seeds: Training seeds.
-        env_steps: Budget of a trial.
-        learner: Parameters of the learner other than the defaults.
-        num_env_runners: Remote samplers of a trial.
 
     Raises:
         InputError: If a value is not allowed, or one is given twice.
@@ -38,14 +133,9 @@ def sweep_study(
     study = {}
     for at_v in v:
         for at_delta in delta:
-            here = load_scenario(scenario, [f"lyapunov.v={at_v!r}", f"lyapunov.delta={at_delta!r}"])
+            here = load_scenario(base.scenario, [f"lyapunov.v={at_v!r}", f"lyapunov.delta={at_delta!r}"])
             for seed in seeds:
-                study[f"v={at_v!r},delta={at_delta!r},seed={seed}"] = Run(
-                    scenario=here,
-                    env_steps=env_steps,
-                    seed=seed,
-                    learner=learner or {},
-                    labels={"v": at_v, "delta": at_delta, "seed": seed},
-                    num_env_runners=num_env_runners,
-                )
+                labels = {"v": at_v, "delta": at_delta, "seed": seed}
+                update = {"scenario": here, "seed": seed, "labels": labels}
+                study[f"v={at_v!r},delta={at_delta!r},seed={seed}"] = base.model_copy(update=update)
     return study

@@ -1,32 +1,31 @@
-"""The training run behind ``meqc-marl train``: sample, learn, log, checkpoint, stop cleanly."""
+"""One training run: sample, learn, log, checkpoint, stop cleanly; go on, with a larger budget too."""
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import ray
 from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME
-from torch.utils.tensorboard import SummaryWriter
 
 from meqc_marl.dqn_ddpg.algorithm import DQNDDPG
-from meqc_marl.files import unwritable
+from meqc_marl.errors import InputError
 from meqc_marl.jobs.checkpoint import newest_whole, remove_incomplete, save_checkpoint
 from meqc_marl.jobs.configuration import configuration
+from meqc_marl.jobs.curves import curves
+from meqc_marl.jobs.interrupted import stop_on_signal
 from meqc_marl.jobs.ownership import Lease, owned
 from meqc_marl.jobs.run import Placement, Run
-from meqc_marl.jobs.run_folder import begin_run
+from meqc_marl.jobs.run_folder import begin_run, check_new_run, extend_run, mark_diverged, warm_start_of
 from meqc_marl.jobs.session import local_ray, quiet
+from meqc_marl.jobs.warm_start import start_warm
 from meqc_marl.policies.folders import list_checkpoints
 from meqc_marl.rl.evaluation import EVALUATION, mode_map, policy_of
-from meqc_marl.rl.tensorboard import MODE_MAP, env_steps, hparams, hparams_end, layout, scalars, write_hparams
+from meqc_marl.rl.tensorboard import env_steps, hparams, scalars
 from meqc_marl.storage import Storage
 
 
@@ -46,6 +45,8 @@ def train(
     *,
     placement: Placement | None = None,
     resume: bool = False,
+    lease: Lease | None = None,
+    saved: Callable[[Path], None] = lambda checkpoint: None,
 ) -> tuple[Path, bool]:
     """Train a policy.
 
@@ -54,136 +55,98 @@ def train(
         folder: Where TensorBoard files, checkpoints and ``scenario.yaml`` go.
         report: Called after every iteration.
         placement: Where and how it runs.
-        resume: Go on from the newest checkpoint in the folder, with the ``run`` that :func:`load_run` finds there.
+        resume: Go on from the newest checkpoint in the folder, with the ``run`` that
+            :func:`~meqc_marl.jobs.run_folder.load_run` finds there, or one like it with a larger budget.
+        lease: Of the folder, if it is owned already.
+        saved: Called after every checkpoint.
 
     Returns:
         The last checkpoint, and whether the whole budget was trained (False if the run was interrupted).
 
     Raises:
-        InputError: If the folder cannot be written, or holds a run already and ``resume`` is not set, or a parameter of
-            the learner is not allowed.
+        InputError: If the folder cannot be written, or holds a run already and ``resume`` is not set, a parameter of
+            the learner is not allowed, or training diverges.
     """
     folder = folder.resolve()
     if not ray.is_initialized():
         quiet()
     placement = placement or Placement()
     config = configuration(run, placement)  # bad parameters are told before anything is written
-    with local_ray(run.num_env_runners), owned(Storage.open(folder), "run") as lease:
-        if not resume:
-            begin_run(folder, run)
+    with local_ray(run.num_env_runners), nullcontext(lease) if lease else owned(Storage.open(folder), "run") as held:
+        if resume:
+            extend_run(folder, run)
+        else:
+            check_new_run(folder)
         remove_incomplete(folder)
-        identity = run.identity()
-        checkpoint = newest_whole(folder, identity)
-        # A run that was killed before its first checkpoint begins again.
-        algorithm = DQNDDPG.from_checkpoint(str(checkpoint)) if checkpoint else config.build_algo()
+        # The run may have a larger budget than when the checkpoint was made, and run elsewhere: its configuration is
+        # that of now. A run that was killed before its first checkpoint begins again.
+        checkpoint = newest_whole(folder, run.identity()) if resume else None
+        algorithm: DQNDDPG = config.build_algo()
         try:
-
-            def save() -> Path:
-                policy = policy_of(algorithm)
-                return save_checkpoint(algorithm, policy, folder, belongs_to=identity, guard=lease.check)
-
-            return _loop(algorithm, run, folder, report, lease, save, placement.checkpoint_every_s)
+            if checkpoint is not None:
+                algorithm.restore_from_path(str(checkpoint))
+            elif run.warm_start is not None:
+                start_warm(algorithm, warm_start_of(folder, run) if resume else run.warm_start)
+            if not resume:
+                begin_run(folder, run)
+            loop = _Loop(algorithm, run, folder, held, saved)
+            return loop.go_on(report, placement.checkpoint_every_s)
         finally:
             algorithm.stop()
 
 
-def _loop(
-    algorithm: DQNDDPG,
-    run: Run,
-    folder: Path,
-    report: Callable[[Progress], None],
-    lease: Lease,
-    save: Callable[[], Path],
-    checkpoint_every_s: float,
-) -> tuple[Path, bool]:
-    steps = int(algorithm.metrics.peek((ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME), default=0))
-    if steps >= run.env_steps:
-        return list_checkpoints(folder)[-1], True
-    saved_at, checkpoint = time.monotonic(), None
-    # What a killed run logged after its last checkpoint is logged again: TensorBoard drops the first.
-    session = hparams(algorithm.config, run.env_steps, "train")
-    with _curves(folder / "tensorboard", steps + 1, session) as (write, end), _stop_on_signal() as stopped:
-        while steps < run.env_steps and not stopped():
-            result = algorithm.train()
-            if lease.is_lost:
-                lease.check()
-            checkpoint = None
-            steps = env_steps(result)
-            values = scalars(result)
-            write(values, steps, mode_map(policy_of(algorithm)) if EVALUATION in result else None)
-            report(Progress(steps, run.env_steps, values))
-            if time.monotonic() - saved_at > checkpoint_every_s:
-                checkpoint = save()
-                saved_at = time.monotonic()
-        checkpoint = checkpoint or save()
-        if steps >= run.env_steps:
-            end()
-        return checkpoint, steps >= run.env_steps
+@dataclass
+class _Loop:
+    """Iterations and checkpoints until the budget is spent."""
 
+    algorithm: DQNDDPG
+    run: Run
+    folder: Path
+    lease: Lease
+    saved: Callable[[Path], None]
 
-_Write = Callable[[dict[str, float], int, "np.ndarray | None"], None]
+    def go_on(self, report: Callable[[Progress], None], checkpoint_every_s: float) -> tuple[Path, bool]:
+        algorithm, budget = self.algorithm, self.run.env_steps
+        steps = int(algorithm.metrics.peek((ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME), default=0))
+        if steps >= budget:
+            return list_checkpoints(self.folder)[-1], True
+        saved_at, checkpoint = time.monotonic(), None
+        # What a killed run logged after its last checkpoint is logged again: TensorBoard drops the first.
+        session = hparams(algorithm.config, budget, "train")
+        with curves(self.folder / "tensorboard", steps + 1, session) as (write, end), stop_on_signal() as stopped:
+            while steps < budget and not stopped():
+                result = self._iteration(steps)
+                if self.lease.is_lost:
+                    self.lease.check()
+                checkpoint = None
+                steps = env_steps(result)
+                values = scalars(result)
+                write(values, steps, mode_map(policy_of(algorithm)) if EVALUATION in result else None)
+                report(Progress(steps, budget, values))
+                if time.monotonic() - saved_at > checkpoint_every_s:
+                    checkpoint = self._save()
+                    saved_at = time.monotonic()
+            checkpoint = checkpoint or self._save()
+            if steps >= budget:
+                end()
+            return checkpoint, steps >= budget
 
-
-@contextmanager
-def _curves(folder: Path, first_step: int, session: dict[str, Any]) -> Iterator[tuple[_Write, Callable[[], None]]]:
-    """Yield what writes scalars and a picture for TensorBoard, and what ends the run there.
-
-    Args:
-        folder: Of the files.
-        first_step: What is there from this step on is dropped.
-        session: The run's values in the hparams tab.
-    """
-
-    def write(values: dict[str, float], step: int, picture: np.ndarray | None) -> None:
+    def _iteration(self, steps: int) -> dict[str, Any]:
         try:
-            for tag, value in values.items():
-                writer.add_scalar(tag, value, step)
-            if picture is not None:
-                writer.add_image(MODE_MAP, picture, step, dataformats="HWC")
-        except OSError as error:
-            raise unwritable(folder, error) from error
+            result: dict[str, Any] = self.algorithm.train()
+        except FloatingPointError as error:  # of a remote Learner too: Ray raises what is both its and this
+            self.lease.check()
+            sentence = " ".join(str(error).split()).rstrip(".")
+            mark_diverged(self.folder, steps)
+            raise InputError(
+                f"training diverged after {steps:,} env-steps ({sentence}); the same command may be given again, with "
+                "other parameters or --seed too, and begins anew."
+            ) from error
+        return result
 
-    def end() -> None:
-        try:
-            writer.file_writer.add_summary(hparams_end())  # type: ignore[attr-defined]
-        except OSError as error:
-            raise unwritable(folder, error) from error
-
-    try:
-        writer = SummaryWriter(str(folder), purge_step=first_step)
-        write_hparams(folder, session)
-        writer.add_custom_scalars(layout())
-    except OSError as error:
-        raise unwritable(folder, error) from error
-    hook = threading.excepthook
-    # An error of TensorBoard's thread is raised again in ours, which tells it in a sentence.
-    threading.excepthook = lambda told: None if type(told.thread).__module__.startswith("tensorboard") else hook(told)
-    try:
-        yield write, end
-    finally:
-        threading.excepthook = hook
-        with suppress(OSError):
-            # It would raise again what stopped training, or lose the last few points; the checkpoint is what counts.
-            writer.close()
-
-
-@contextmanager
-def _stop_on_signal() -> Iterator[Callable[[], bool]]:
-    """The first Ctrl-C (or SIGTERM) asks for a stop after the current iteration; a second one interrupts at once."""
-    asked = False
-
-    def ask(number: int, frame: Any) -> None:
-        nonlocal asked
-        if asked:
-            raise KeyboardInterrupt
-        asked = True
-
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False  # signals go to the main thread
-        return
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    def _save(self) -> Path:
+        policy = policy_of(self.algorithm)
+        identity, guard = self.run.identity(), self.lease.check
+        checkpoint = save_checkpoint(self.algorithm, policy, self.folder, belongs_to=identity, guard=guard)
+        self.saved(checkpoint)
+        return checkpoint

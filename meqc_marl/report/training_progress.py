@@ -4,15 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from rich.console import Console
 
 from meqc_marl.report.plain import plain_console
 from meqc_marl.report.progress import show_work
 
-if TYPE_CHECKING:
-    from meqc_marl.jobs.training import Progress
+
+class Progress(Protocol):
+    """How far one training run is."""
+
+    @property
+    def env_steps(self) -> int:
+        """Environment steps made."""
+
+    @property
+    def total_env_steps(self) -> int:
+        """The budget."""
+
+    @property
+    def scalars(self) -> dict[str, float]:
+        """Of the last iteration, by TensorBoard's names."""
 
 
 @contextmanager

@@ -117,7 +117,7 @@ def test_kill_interrupt_resume_evaluate(tmp_path):
     assert process.returncode == 130
     assert "stopped early; go on with: meqc-marl train --resume --out run" in out
     *lines, last = err.splitlines()
-    assert last == "interrupted"
+    assert last.startswith("interrupted: the run has a checkpoint, checkpoint_")
     assert only_progress(lines)
     assert not list((tmp_path / "run").glob(".incomplete*"))
     before = list_checkpoints(tmp_path / "run")[-1]
@@ -168,9 +168,14 @@ def test_bad_input_is_told_in_one_sentence(arguments, words, tmp_path, monkeypat
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--env-steps", "50"], "has 5,000 env-steps; leave out --env-steps"),
-        (["--v", "2"], "has another scenario; leave out --set, --v and --delta"),
-        (["--scenario", "small", "--set", "horizon=30"], "has another scenario"),
+        (["--env-steps", "50"], "has 5,000 env-steps; leave out --env-steps, or give more"),
+        (["--v", "2"], "lyapunov.v 3.0 and not 2.0; leave out --scenario, --set, --v or --delta"),
+        (["--scenario", "small", "--set", "horizon=30", "--v", "3"], "horizon 20 and not 30"),
+        (["--seed", "5"], "has seed 0 and not 5; leave out --seed"),
+        (["--num-env-runners", "2"], "has num_env_runners 0 and not 2; leave out --num-env-runners"),
+        (["--env-runner", "stock"], "has env_runner batched and not stock; leave out --env-runner"),
+        (["--learner", "gamma=0.5"], "has learner.gamma None and not 0.5; leave out --learner"),
+        (["--from", "elsewhere"], "has warm_start None and not elsewhere; leave out --from"),
         # The same is no contradiction; it goes on to look for what is missing here.
         (["--scenario", "small", "--set", "horizon=20", "--v", "3", "--env-steps", "5000"], "no Ray today"),
     ],

@@ -14,6 +14,7 @@ import ray
 from ray.cluster_utils import Cluster
 
 from meqc_marl.config import load_scenario
+from meqc_marl.jobs.run import Run
 from meqc_marl.jobs.study import run_study
 from meqc_marl.jobs.sweep import sweep_study
 
@@ -21,7 +22,8 @@ from meqc_marl.jobs.sweep import sweep_study
 def study():
     """Two trials of some seconds."""
     learner = {"hidden": [16, 16], "replay_capacity": 5_000}
-    return sweep_study(load_scenario("small", ["horizon=50"]), (0.1, 1.0), (0.5,), (0,), 24_000, learner)
+    base = Run(scenario=load_scenario("small", ["horizon=50"]), env_steps=24_000, learner=learner)
+    return sweep_study(base, (0.1, 1.0), (0.5,), (0,))
 
 
 def told(records):

@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meqc_marl.cli.sweep import REPORT
 from meqc_marl.cluster.archive import pack, save, unpack
 from meqc_marl.errors import InputError
 from tests.sentences import is_one_sentence
@@ -115,7 +114,11 @@ def test_the_command_prints_what_a_sweep_left(tmp_path):
     (tmp_path / "store" / "trials.json").write_text("{}")
     (tmp_path / "store" / "other").write_text("no")
     words = [sys.executable, "-m", "meqc_marl.cluster.archive", str(tmp_path / "store")]
-    log = subprocess.run(words, capture_output=True, text=True, check=True, timeout=120).stdout
-    (saved,) = save(unpack(log, REPORT), tmp_path / "out")
-    assert (saved.name, saved.read_text()) == ("trials.json", "{}")
+    names = ["trials.json", "sweep.png", "policy/policy.json"]
+    (tmp_path / "store" / "policy").mkdir()
+    (tmp_path / "store" / "policy" / "policy.json").write_text("[]")
+    log = subprocess.run([*words, *names], capture_output=True, text=True, check=True, timeout=120).stdout
+    saved = save(unpack(log, names), tmp_path / "out")
+    there = [(path.relative_to(tmp_path / "out").as_posix(), path.read_text()) for path in saved]
+    assert there == [("trials.json", "{}"), ("policy/policy.json", "[]")]
     assert re.search("BEGIN REPORT [0-9a-f]{64}", log)

@@ -11,8 +11,9 @@ import psutil
 import pytest
 from moto.server import ThreadedMotoServer
 
-from meqc_marl.cli.sweep import REPORT, SweepCommand, SweepOptions
+from meqc_marl.cli.sweep import SweepCommand, SweepOptions
 from meqc_marl.errors import InputError
+from meqc_marl.jobs.sweep import REPORT
 from meqc_marl.storage import Storage
 from tests.sentences import is_one_sentence
 
@@ -45,6 +46,12 @@ def server(monkeypatch):
         served.stop()
 
 
+WORDS = [
+    *("--scenario", "small", "--set", "horizon=50", "--v", "0.1", "1", "--delta", "0.5", "--num-seeds", "1"),
+    *("--env-steps", "16000", "--learner", "hidden=[16,16]", "--learner", "replay_capacity=5000"),
+]
+
+
 def uri(address, bucket):
     """Of a sweep."""
     return f"s3://{bucket}/sweep?scheme=http&endpoint_override={address}"
@@ -64,7 +71,7 @@ def read(client, name):
 def start(storage):
     """The sweep as a process with a Ray of its own."""
     env = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
-    command = [sys.executable, "-m", "meqc_marl.cli", "sweep", *SWEEP.words(), "--storage", storage]
+    command = [sys.executable, "-m", "meqc_marl.cli", "sweep", *WORDS, "--storage", storage]
     return subprocess.Popen(command, env=env | {"RAY_AUTH_MODE": "disabled"}, stdout=subprocess.PIPE, text=True)
 
 

@@ -89,15 +89,16 @@ def test_addresses():
 
 def test_the_job_of_a_storage_is_found_while_it_runs(server):
     def job(name, status, storage):
-        return {"submission_id": name, "status": status, "metadata": {"storage": storage}, "entrypoint": "sweep --v 1"}
+        metadata = {"storage": storage, "digest": "abc"}
+        return {"submission_id": name, "status": status, "metadata": metadata}
 
     ended = [job("a", "SUCCEEDED", "s3://x"), job("b", "RUNNING", "s3://y"), {"status": "RUNNING", "metadata": None}]
     server.answers["/api/jobs/"] = ended
-    assert server.client.running("sweep --v 1", "s3://x") is None
+    assert server.client.running("s3://x", "abc") is None
     server.answers["/api/jobs/"] = [*ended, job("c", "PENDING", "s3://x")]
-    assert server.client.running("sweep --v 1", "s3://x") == "c"
+    assert server.client.running("s3://x", "abc") == "c"
     with pytest.raises(InputError, match="job c works on storage 's3://x' with other options") as told:
-        server.client.running("sweep --v 2", "s3://x")
+        server.client.running("s3://x", "def")
     assert is_one_sentence(str(told.value))
 
 

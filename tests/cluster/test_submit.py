@@ -1,51 +1,84 @@
 """``meqc-marl submit``, without a cluster: what is checked and told before anything is sent."""
 
-import shlex
+import os
+import subprocess
+import sys
 
 import pytest
-import tyro
 
 from meqc_marl.cli import main
-from meqc_marl.cli.sweep import SweepCommand, SweepOptions
+from meqc_marl.cli.parsing import parse
+from meqc_marl.cli.submit import SubmitCommand
 from meqc_marl.cluster.archive import pack
+from meqc_marl.cluster.entry import NO_PYTHON, job_command
 from meqc_marl.config import load_scenario, save_scenario
+from meqc_marl.errors import InputError
+from meqc_marl.jobs.kinds import VARIABLE, Description
+from meqc_marl.jobs.protocol import Failure, Report, Said, decode, encode
+from meqc_marl.jobs.run import Placement
+from tests.sentences import is_one_sentence
 
 
 def parsed(words):
-    return tyro.cli(SweepCommand, args=words, config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes))
+    return parse(SubmitCommand, words, ()).job
 
 
-def test_the_command_for_the_cluster_is_the_same_sweep(tmp_path):
+SWEEP, WHOLE = ["sweep", "--v", "0.001", "2", "--delta", "1", "--num-seeds", "1"], ["--scenario", "mine.yaml"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["sweep"],
+        [*SWEEP, "--scenario", "static", "--set", "horizon=7", "--max-failures", "-1", "--autoscaling"],
+        [*SWEEP, *WHOLE, "--learner", "critic=joint", "--learner", "hidden=[8, 8]", "--num-env-runners", "2"],
+        ["train", *WHOLE, "--seed", "3", "--env-steps", "100", "--from", "s3://b/run", "--gpus", "0.5"],
+        ["search", *WHOLE, "--num-trials", "3", "--scheduler", "pbt", "--learner-resource", "driver"],
+        ["figure", "5a", "--scale", "smoke"],
+        ["benchmark", "ablation", "--seeds", "1"],
+    ],
+    ids=lambda words: " ".join(words)[:30],
+)
+def test_the_description_for_the_cluster_is_the_same_job(tmp_path, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
     save_scenario(load_scenario("small", ["devices.lambda_t=0.25", "name=mine"]), tmp_path / "mine.yaml")
-    for options in (
-        SweepOptions(),
-        SweepOptions(scenario="static", overrides=("horizon=7",), v=(1e-3, 2.0), delta=(1.0,), num_seeds=1),
-        SweepOptions(
-            scenario=str(tmp_path / "mine.yaml"),
-            overrides=("num_devices=4",),
-            learner=("critic=joint", "hidden=[8, 8]"),
-            env_steps=100,
-            num_env_runners=2,
-            learner_resource="driver",
-            max_failures=-1,
-            autoscaling=True,
-        ),
-    ):
-        there = parsed(shlex.split(shlex.join([*options.words(), "--storage", "s3://b/x", "--resume"])))
-        assert there.study() == options.study()
-        assert there.placement() == options.placement()
-        assert (there.storage, there.resume) == ("s3://b/x", True)
+    given = parsed(words)
+    description = Description(given.job(), "s3://b/x", given.placement())
+    there = Description.from_json(description.to_json())
+    assert there == description
+    assert there.job.runs() == description.job.runs()
+    if "mine.yaml" in words:  # the file is not there
+        assert {run.scenario.name for run in there.job.runs().values()} == {"mine"}
+
+
+def test_a_description_of_another_version_is_told_in_a_sentence():
+    text = Description(parsed(["sweep"]).job(), "s3://b/x", Placement()).to_json()
+    for worse in (text.replace('"num_seeds"', '"number"'), text.replace('"sweep"', '"swep"'), "{}", "no"):
+        with pytest.raises(InputError) as told:
+            Description.from_json(worse)
+        assert is_one_sentence(str(told.value)), told.value
 
 
 def test_a_dry_run_tells_what_would_be_done_and_reaches_nothing(capsys):
-    words = ["submit", "--dry-run", "--storage", "gs://b/x", "--address", "http://127.0.0.1:9", "--v", "1", "2"]
+    words = [
+        "submit",
+        "sweep",
+        "--dry-run",
+        "--storage",
+        "gs://b/x",
+        "--address",
+        "http://127.0.0.1:9",
+        "--v",
+        "1",
+        "2",
+    ]
     assert main([*words, "--num-env-runners", "2", "--env-steps", "100", "--driver-resource", "driver"]) == 0
     told = dict(line.split(": ", 1) for line in capsys.readouterr().out.splitlines())
     assert told["trials"] == "36, 3 CPUs each; all at once 108 CPUs"
     assert told["environment steps"] == "3,600 in all"
     assert told["driver"] == "on a machine with 'driver'"
-    sweep = parsed(shlex.split(told["command"])[4:])
-    assert (sweep.v, sweep.num_env_runners, sweep.storage, sweep.resume) == ((1.0, 2.0), 2, "gs://b/x", True)
+    description = Description.from_json(told["description"])
+    assert (description.job.v, description.job.base.num_env_runners, description.where) == ((1.0, 2.0), 2, "gs://b/x")
 
 
 @pytest.mark.parametrize(
@@ -71,7 +104,7 @@ def test_a_dry_run_tells_what_would_be_done_and_reaches_nothing(capsys):
 )
 def test_mistakes_are_told_here(capsys, monkeypatch, tmp_path, words, message):
     monkeypatch.chdir(tmp_path)
-    assert main(["submit", "--scenario", "small", *words]) == 2
+    assert main(["submit", "sweep", "--scenario", "small", *words]) == 2
     told = capsys.readouterr()
     assert message in told.err
     assert "secret@" not in told.out + told.err
@@ -81,9 +114,9 @@ def test_mistakes_are_told_here(capsys, monkeypatch, tmp_path, words, message):
 class Cluster:
     """Stands in for the job API: a sweep that ends in a way, and a job that brings its report."""
 
-    def __init__(self, status, log, message=""):
-        self.jobs = {"sweep": (status, log, message)}
-        self.sent = []
+    def __init__(self, status, messages, message=""):
+        self.jobs = {"sweep": (status, messages, message)}
+        self.sent, self.description = [], None
 
     def __call__(self, address):
         return self
@@ -91,46 +124,72 @@ class Cluster:
     def check(self):
         """Fine."""
 
-    def running(self, entrypoint, storage):
+    def running(self, storage, digest):
         """None."""
 
-    def submit(self, entrypoint, storage, runtime_env, resources):
+    def submit(self, entrypoint, metadata, runtime_env, needs):
         name = "fetch" if "archive" in entrypoint else "sweep"
+        if name == "sweep":
+            self.description = Description.from_json(runtime_env["env_vars"][VARIABLE])
         self.sent.append(name)
-        self.jobs["fetch"] = ("SUCCEEDED", pack({"sweep.png": b"picture"}), "")
+        self.jobs["fetch"] = ("SUCCEEDED", [pack({"sweep.png": b"picture"})], "")
         return name
 
     def follow(self, job):
-        return self.jobs[job][1].splitlines()
+        return [encode(each) if not isinstance(each, str) else each for each in self.jobs[job][1]]
 
     def status(self, job):
         return self.jobs[job][0], self.jobs[job][2]
 
     def log(self, job):
-        return self.jobs[job][1]
+        return "\n".join(self.jobs[job][1])
+
+
+REPORT = Report(files=("sweep.png",))
 
 
 @pytest.mark.parametrize(
     ("cluster", "told", "fetched"),
     [
-        (Cluster("SUCCEEDED", "picture: s3://b/sweep.png\n"), "", True),
+        (Cluster("SUCCEEDED", ["a library's line", REPORT]), "", True),
         (
-            Cluster("FAILED", "picture: s3://b/sweep.png\nfailed: x\nerror: 1 of 36 trials failed.\n"),
+            Cluster("FAILED", [REPORT, Said(text="failed: x"), Failure(sentence="1 of 36 trials failed.")]),
             "error: job sweep has failed: 1 of 36 trials failed; the same command goes on with it.",
             True,
         ),
-        (Cluster("FAILED", "error: storage is gone.\n"), "error: job sweep has failed: storage is gone;", False),
+        (Cluster("FAILED", [Failure(sentence="storage is gone.")]), "has failed: storage is gone; the same", False),
+        (Cluster("FAILED", ["waiting: it has not begun"], "no driver"), "has failed: no driver; the same", False),
+        (Cluster("FAILED", ["Traceback", "Error: x"], "exit code 1"), "has failed: Error: x; the same", False),
         (
-            Cluster("FAILED", "waiting: it has not begun\n", "no driver"),
-            "error: job sweep has failed: no driver; the same",
+            Cluster("FAILED", ["sh: 1: python: not found"], "failed with exit code 127, last logs"),
+            "has failed: the cluster has no 'python'; name its Python that has this package (--python); the same",
             False,
         ),
     ],
 )
 def test_a_report_is_fetched_wherever_there_is_one(capsys, monkeypatch, tmp_path, cluster, told, fetched):
     monkeypatch.setattr("meqc_marl.cluster.client.JobClient", cluster)
-    code = main(["submit", "--scenario", "small", "--storage", "s3://b", "--out", str(tmp_path)])
+    code = main(["submit", "sweep", "--scenario", "small", "--storage", "s3://b", "--out", str(tmp_path)])
     assert code == (2 if told else 0)
     assert told in capsys.readouterr().err
     assert cluster.sent == ["sweep", "fetch"][: 1 + fetched]
     assert (tmp_path / "sweep.png").exists() == fetched
+    assert cluster.description.job.base.scenario == load_scenario("small")
+
+
+@pytest.mark.parametrize("python", [sys.executable, "/no/such/python"])
+def test_which_python_runs_a_job(tmp_path, python):
+    """One without the package says so as a message; one that is not there is the shell's to tell."""
+    (tmp_path / "meqc_marl").mkdir()
+    (tmp_path / "meqc_marl" / "__init__.py").write_text("raise ModuleNotFoundError('no module', name='tyro')")
+    command = job_command(python)
+    env = os.environ | {"PYTHONPATH": str(tmp_path), VARIABLE: "{}"}
+    done = subprocess.run(command, shell=True, env=env, capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    if python == sys.executable:
+        message = decode(done.stdout.splitlines()[-1])
+        assert isinstance(message, Failure)
+        assert f"the job's Python, {sys.executable}, has no module 'tyro'" in message.sentence
+        assert is_one_sentence(message.sentence)
+        assert done.returncode == 2
+    else:
+        assert done.returncode == NO_PYTHON

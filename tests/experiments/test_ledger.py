@@ -3,8 +3,7 @@ import json
 import pytest
 
 from experiments.figures.figure import AS_PRINTED
-from experiments.figures.ledger import BEGIN, END, README, ledger, put
-from experiments.figures.run import RESULTS
+from experiments.figures.ledger import BEGIN, END, README, RESULTS, ledger, put
 from meqc_marl.errors import InputError
 
 

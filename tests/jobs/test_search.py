@@ -1,51 +1,187 @@
-"""The search: finds, stores what `train` takes, goes on; with Optuna and with a population."""
+"""The search: finds, stores what `train` takes, goes on, grows; with Optuna and with a population."""
 
 import json
-from dataclasses import replace
+import threading
 
+import optuna
+import psutil
 import pytest
 import yaml
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 
 from meqc_marl.config import load_scenario
 from meqc_marl.errors import InputError
-from meqc_marl.jobs.search import MUTATED, SPACE, Search, run_search
+from meqc_marl.jobs.asha import JOURNAL, BucketJournal
+from meqc_marl.jobs.kinds import Description
+from meqc_marl.jobs.perform import perform
+from meqc_marl.jobs.population import MUTABLE
+from meqc_marl.jobs.protocol import Report, TrialsProgress
+from meqc_marl.jobs.run import Placement, Run
+from meqc_marl.jobs.search import SearchJob
+from meqc_marl.jobs.space import DEFAULT_SPACE, Choice, Interval, parse_space
 from meqc_marl.rl.config import offloading_config
-from tests.hparams_tab import read_hparams_tab
+from tests.sentences import is_one_sentence
 
-pytest.importorskip("optuna", reason="needs pip install -e '.[search]'")
+SPACE = {"critic_lr": Interval(low=3e-4, high=1e-2, log=True), "hidden": Choice(values=([8, 8], [16, 16]))}
 
 
-@pytest.fixture
-def search(tmp_path):
-    path = tmp_path / "system.yaml"
-    path.write_text("num_devices: 3\nhorizon: 20\n")
-    return lambda scheduler: Search(scheduler, str(path), num_trials=2, env_steps=1_600, out=tmp_path / "search")
+def search(scheduler="asha", num_trials=2, env_steps=1_600, **more):
+    base = Run(scenario=load_scenario("small", ["horizon=20"]), env_steps=env_steps)
+    return SearchJob(**({"base": base, "space": SPACE, "num_trials": num_trials, "scheduler": scheduler} | more))
+
+
+def run(job, folder, placement=None):
+    """Carry it out; the messages."""
+    said = []
+    perform(Description(job, str(folder), placement or Placement()), said.append)
+    return said
+
+
+def trials(folder):
+    return json.loads((folder / "trials.json").read_text())["trials"]
+
+
+def lines(folder):
+    return {path.parent.name: len(path.read_text().splitlines()) for path in folder.glob("trials/*/result.json")}
 
 
 @pytest.mark.timeout(200)
-@pytest.mark.parametrize("scheduler", ["asha", "pbt"])
-def test_best_parameters_are_those_of_the_least_score(ray_session, search, scheduler):
-    found = run_search(search(scheduler))
-    folder = search(scheduler).out
-    assert yaml.safe_load((folder / "best.yaml").read_text()) == found
-    assert set(found) == set(SPACE)
-    scores = {}
-    for path in (folder / "trials").glob("trial-*/result.json"):
-        last = json.loads(path.read_text().splitlines()[-1])
-        params = json.loads((path.parent / "params.json").read_text())
-        scores[last["score"]] = {name: params[name] for name in SPACE}
-    assert len(scores) == 2
-    assert scores[min(scores)] == found
-    rows = read_hparams_tab(folder)[2]
-    for cost, params in scores.items():
-        assert any(params.items() <= cells.items() and values for cells, values, _ in rows.values()), cost
-    config = offloading_config(load_scenario("small"), env_steps=1_000, learner=found)
-    assert config.critic_lr == [[0, found["critic_lr"]], [300, found["critic_lr"]], [1_000, found["critic_lr"] / 100]]
-    # Once more: nothing is left to do, and the result is the same.
-    assert run_search(search(scheduler)) == found
-    with pytest.raises(InputError, match="holds a search with other options"):
-        run_search(replace(search(scheduler), num_trials=3))
+def test_the_best_of_all_trials_and_more_of_them_later(ray_session, tmp_path):
+    said = run(search(), tmp_path)
+    assert [message.files for message in said if isinstance(message, Report)] == [("best.yaml", "trials.json")]
+    first, before = trials(tmp_path), lines(tmp_path)
+    assert [trial["name"] for trial in first] == ["trial-0000", "trial-0001"]
+    best = min((trial for trial in first if trial["state"] == "complete"), key=lambda trial: trial["score"])
+    assert yaml.safe_load((tmp_path / "best.yaml").read_text()) == best["learner"]
+    config = offloading_config(load_scenario("small"), env_steps=1_000, learner=best["learner"])
+    rate = best["learner"]["critic_lr"]
+    assert config.critic_lr == [[0, rate], [300, rate], [1_000, rate / 100]]
+    for trial in first:
+        row = json.loads((tmp_path / "trials" / trial["name"] / "result.json").read_text().splitlines()[-1])
+        assert trial["score"] == row["evaluation"]["reward_regret"]
+
+    run(search(), tmp_path)  # nothing is left to do
+    assert (trials(tmp_path), lines(tmp_path)) == (first, before)
+
+    said = run(search(num_trials=3), tmp_path)
+    assert trials(tmp_path)[:2] == first
+    assert {name: count for name, count in lines(tmp_path).items() if name in before} == before
+    assert len(trials(tmp_path)) == 3
+    last = [message for message in said if isinstance(message, TrialsProgress)][-1]
+    assert (last.finished, last.failed, last.total) == (3, 0, 3)
+
+    with pytest.raises(InputError, match="holds other work than this search") as told:
+        run(search(env_steps=3_200), tmp_path)
+    assert is_one_sentence(str(told.value))
+    # What others read, such as optuna-dashboard.
+    study = optuna.load_study(study_name="search", storage=JournalStorage(JournalFileBackend(str(tmp_path / JOURNAL))))
+    shown = [trial.value or list(trial.intermediate_values.values())[-1] for trial in study.trials]
+    assert shown == [trial["score"] for trial in trials(tmp_path)]
 
 
-def test_the_population_changes_parameters_of_the_space():
-    assert set(MUTATED) <= set(SPACE)
+@pytest.mark.timeout(200)
+def test_a_population(ray_session, tmp_path):
+    run(search("pbt"), tmp_path)
+    first, before = trials(tmp_path), lines(tmp_path)
+    assert [trial["state"] for trial in first] == ["complete"] * 2
+    best = min(first, key=lambda trial: trial["score"])
+    assert yaml.safe_load((tmp_path / "best.yaml").read_text()) == best["learner"]
+    assert set(best["learner"]) == set(SPACE)
+    run(search("pbt"), tmp_path)
+    assert (trials(tmp_path), lines(tmp_path)) == (first, before)
+    with pytest.raises(InputError, match="holds other work than this search"):
+        run(search("pbt", num_trials=3), tmp_path)
+
+
+@pytest.mark.timeout(200)
+def test_trials_that_had_not_ended_go_on_under_their_names(ray_session, tmp_path):
+    """Their process is killed and no failure allowed, as when a machine and the driver are lost."""
+    job = search(num_trials=1, env_steps=24_000)
+    killer = threading.Thread(target=_kill_after_a_checkpoint, args=(tmp_path,))
+    killer.start()
+    with pytest.raises(InputError, match="1 of 1 trials failed; the same command tries them again"):
+        run(job, tmp_path, Placement(max_failures=0))
+    killer.join()
+    (lost,) = trials(tmp_path)
+    assert lost["state"] == "failed"
+    with (tmp_path / JOURNAL).open("a") as file:
+        file.write('{"op_code": 5, "wor')  # what a killed driver did not write to its end
+    run(job, tmp_path)
+    (ended,) = trials(tmp_path)
+    assert (ended["name"], ended["learner"], ended["state"]) == (lost["name"], lost["learner"], "complete")
+    rows = [json.loads(row) for row in (tmp_path / "trials/trial-0000/result.json").read_text().splitlines()]
+    pids = list(dict.fromkeys(row["pid"] for row in rows))
+    assert len(pids) == 2
+    assert next(row for row in rows if row["pid"] == pids[1])["training_iteration"] > 1
+
+
+def _kill_after_a_checkpoint(folder):
+    while not list(folder.glob("trials/*/checkpoint_*/complete.json")):
+        threading.Event().wait(0.02)
+    for process in psutil.Process().children(recursive=True):
+        if "ray::OffloadingTrial" in " ".join(process.cmdline()):
+            process.kill()
+
+
+def test_a_bucket_holds_the_study_as_a_file_that_optuna_reads(tmp_path):
+    class Bucket:
+        """A storage that cannot append."""
+
+        def __init__(self):
+            self.content = None
+
+        def read_named(self, name):
+            return self.content
+
+        def write(self, name, content):
+            self.content = content
+
+    bucket = Bucket()
+    study = optuna.create_study(study_name="search", storage=JournalStorage(BucketJournal(bucket)))
+    study.optimize(lambda trial: trial.suggest_float("x", 0.0, 1.0), n_trials=3)
+    (tmp_path / JOURNAL).write_bytes(bucket.content)
+    for backend in (BucketJournal(bucket), JournalFileBackend(str(tmp_path / JOURNAL))):
+        again = optuna.load_study(study_name="search", storage=JournalStorage(backend))
+        assert [trial.params for trial in again.trials] == [trial.params for trial in study.trials]
+        assert again.best_value == study.best_value
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"critic_lr": {"low": 1.0, "high": 0.1}}, "critic_lr: low must be below high"),
+        ({"critic_lr": {"low": 0, "high": 1.0, "log": True}}, "critic_lr: low must be above 0 on a logarithmic scale"),
+        ({"critic_lr": {"low": "a", "high": 1.0}}, "critic_lr.low: input should be a valid"),
+        ({"critic_lr": {"high": 1.0}}, "critic_lr.low: field required"),
+        ({"critic_lr": 3}, "critic_lr: input should be a valid dictionary"),
+        ({"bounds": ["clamp"]}, "bounds: must have two or more values, each once"),
+        ({"bounds": ["clamp", "clamp"]}, "bounds: must have two or more values, each once"),
+        ({}, "is empty"),
+    ],
+)
+def test_bad_spaces(given, message):
+    with pytest.raises(InputError) as told:
+        parse_space("space 'mine.yaml'", given)
+    assert message in str(told.value)
+    assert is_one_sentence(str(told.value)), told.value
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"critc_lr": [0.1, 0.2]}, "did you mean 'critic_lr'?"),
+        ({"bounds": ["clamp", "none"]}, "must be one of"),
+        ({"gamma": {"low": 0.5, "high": 2.0}}, "gamma"),
+    ],
+)
+def test_what_a_learner_cannot_take_is_refused_at_once(given, message):
+    with pytest.raises(InputError, match=message):
+        search(space=parse_space("space", given)).check()
+    with pytest.raises(InputError, match="nothing that a population can change"):
+        search("pbt", space=parse_space("space", {"bounds": ["clamp", "sigmoid"]})).check()
+
+
+def test_defaults_are_allowed():
+    search(space=DEFAULT_SPACE).check()
+    assert set(DEFAULT_SPACE) & set(MUTABLE)

@@ -27,7 +27,7 @@ from meqc_marl.evaluation.held_out import HELD_OUT_SEED, NUM_TRACES
 from meqc_marl.evaluation.metrics import measure
 from meqc_marl.evaluation.rollout import rollout
 from meqc_marl.jobs.configuration import configuration
-from meqc_marl.jobs.run import Placement
+from meqc_marl.jobs.run import Placement, Run
 from meqc_marl.jobs.study import run_study
 from meqc_marl.jobs.sweep import sweep_study
 from meqc_marl.nature.trace import generate_trace
@@ -44,7 +44,14 @@ COMMAND = [
 
 def make(**changes):
     given = {"v": (0.1, 1.0), "delta": (0.5,), "seeds": (0,), "env_steps": 1_600, "learner": {"hidden": [16, 16]}}
-    return sweep_study(load_scenario("small", ["horizon=20"]), **(given | changes))
+    given |= changes
+    base = Run(
+        scenario=load_scenario("small", ["horizon=20"]),
+        env_steps=given["env_steps"],
+        learner=given["learner"],
+        num_env_runners=given.get("num_env_runners", 0),
+    )
+    return sweep_study(base, given["v"], given["delta"], given["seeds"])
 
 
 def finished_trials(folder: Path) -> dict[str, list[dict]]:

@@ -1,0 +1,65 @@
+"""The command line of a figure: ``meqc-marl figure 5a`` and ``python -m experiments.figures.fig5a``."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import tyro
+
+from meqc_marl.errors import InputError
+from meqc_marl.jobs.kinds import Description
+from meqc_marl.jobs.run import Placement
+
+if TYPE_CHECKING:
+    from experiments.figures.figure import Figure
+    from experiments.figures.job import FigureJob
+
+
+@dataclass(frozen=True)
+class FigureOptions:
+    """Options of every figure."""
+
+    scale: str = "quick"
+    """smoke (tests), quick (two cores) or paper (a cluster)."""
+    exact_only: bool = False
+    """The exact solvers only, no training."""
+
+    def job_of(self, name: str) -> FigureJob:
+        """The job of one figure."""
+        from experiments.figures.job import FigureJob
+
+        job = FigureJob(name=name, scale=self.scale, exact_only=self.exact_only)
+        job.check()
+        return job
+
+
+@dataclass(frozen=True)
+class FigureHere(FigureOptions):
+    """Make a figure on this machine, or on the cluster that it belongs to."""
+
+    out: Path = Path("results/figures")
+    """Folder of data file and pictures, in a folder for each scale."""
+    storage: str | None = None
+    """Folder or bucket (s3://, gs://) of its training runs; by default one below results/figures. The same command goes
+    on where it was stopped."""
+
+    def make(self, name: str, placement: Placement) -> None:
+        """Train what is missing, evaluate, draw and judge."""
+        from meqc_marl.jobs.here import carry_out
+
+        job = self.job_of(name)
+        where = self.storage or str(Path("results/figures") / job.folder / name)
+        carry_out(Description(job, where, placement), out=self.out / job.folder)
+
+
+def command(figure: Figure) -> None:
+    """The command line of a figure's module."""
+    options = tyro.cli(FigureHere, prog=f"python -m experiments.figures.fig{figure.name}", description=figure.title)
+    try:
+        options.make(figure.name, Placement())
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None

@@ -1,0 +1,86 @@
+"""Show what a job says to whoever watches: bars and lines on stderr, texts on stdout; carry one out here that way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from meqc_marl.files import make_folder, replacing
+from meqc_marl.jobs.kinds import Description
+from meqc_marl.jobs.protocol import Failure, Report, Said, StepsProgress, Tell, TrialsProgress
+from meqc_marl.jobs.run_folder import RUN_FILE, SCENARIO_FILE
+from meqc_marl.report.progress import show_trials
+from meqc_marl.report.training_progress import show_training
+from meqc_marl.storage import Storage
+
+_WHAT = {".png": "picture", ".pdf": "picture", ".json": "numbers", ".yaml": "parameters", ".md": "table"}
+
+
+@contextmanager
+def showing() -> Iterator[Tell]:
+    """Yield what shows the messages of a job; reports and failures are for who gave the command."""
+    with ExitStack() as bars:
+        shown: dict[type, Any] = {}
+
+        def tell(message: Any) -> None:
+            if isinstance(message, Said):
+                Console().print(message.text, highlight=False, soft_wrap=True, markup=False, emoji=False)
+            elif isinstance(message, TrialsProgress):
+                if TrialsProgress not in shown:
+                    shown[TrialsProgress] = bars.enter_context(show_trials(message.total))
+                shown[TrialsProgress](message.finished, message.running, message.failed)
+                if message.finished + message.failed >= message.total and not message.running:
+                    bars.close()
+                    shown.clear()
+            elif isinstance(message, StepsProgress):
+                if StepsProgress not in shown:
+                    shown[StepsProgress] = bars.enter_context(show_training())
+                shown[StepsProgress](message)
+                if message.env_steps >= message.total_env_steps:
+                    bars.close()
+                    shown.clear()
+
+        yield tell
+
+
+def carry_out(description: Description, *, resume: bool = True, out: Path | None = None) -> None:
+    """Carry a job out on this machine, or the cluster that it belongs to, and say where its report is.
+
+    Args:
+        description: The job.
+        resume: Go on with what is in the storage; otherwise it is refused.
+        out: Folder for the report, if that is not the storage.
+
+    Raises:
+        InputError: If it cannot be done, or not all of it.
+        Interrupted: If it was interrupted.
+    """
+    from meqc_marl.jobs.perform import perform  # Ray takes seconds to import; bad input has been told by now
+
+    console = Console()
+    with showing() as show:
+
+        def tell(message: Any) -> None:
+            show(message)
+            if isinstance(message, Report):
+                _say_where(console, Storage.reading(description.where), message, out)
+            assert not isinstance(message, Failure)
+
+        perform(description, tell, resume=resume)
+
+
+def _say_where(console: Console, storage: Storage, report: Report, out: Path | None) -> None:
+    for name in report.files:
+        where = storage.uri_of(name)
+        if out is not None:
+            make_folder((out / name).parent)
+            with replacing(out / name) as file:
+                file.write(storage.read_named(name) or b"")
+            where = str(out / name)
+        if (what := _WHAT.get(Path(name).suffix)) and "/" not in name and name not in (RUN_FILE, SCENARIO_FILE):
+            console.print(f"{what}: {where}", highlight=False, soft_wrap=True, markup=False)
+    console.print(f"curves: tensorboard --logdir {storage.uri}", highlight=False, soft_wrap=True, markup=False)

@@ -1,0 +1,93 @@
+"""What a job says while it runs, as data: one line of JSON for each message, between whatever else it prints.
+
+A line is an object whose key ``meqc_marl`` names the kind of message; all other lines are no messages of ours:
+
+- ``trials``: ``finished``, ``running`` and ``failed`` of ``total`` trials.
+- ``steps``: ``env_steps`` of ``total_env_steps`` of one training run, with its ``scalars`` by TensorBoard's names.
+- ``said``: a ``text`` for people, such as a table.
+- ``report``: the report is in the storage; ``files`` are its names there.
+- ``failure``: why the job ends without having done all it should, in one ``sentence``; its last message.
+
+Whoever started the job shows them: ``meqc-marl sweep`` on this machine, ``meqc-marl submit sweep`` from the log of a
+cluster's job, in the same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+KEY = "meqc_marl"
+_BEGIN = f'{{"{KEY}":'
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class TrialsProgress(_Message):
+    """How far many trials are."""
+
+    meqc_marl: Literal["trials"] = "trials"
+    finished: int
+    running: int
+    failed: int
+    total: int
+
+
+class StepsProgress(_Message):
+    """How far one training run is."""
+
+    meqc_marl: Literal["steps"] = "steps"
+    env_steps: int
+    total_env_steps: int
+    scalars: dict[str, float] = {}
+
+
+class Said(_Message):
+    """For people."""
+
+    meqc_marl: Literal["said"] = "said"
+    text: str
+
+
+class Report(_Message):
+    """Files that the job has left in its storage for whoever gave the command."""
+
+    meqc_marl: Literal["report"] = "report"
+    files: tuple[str, ...]
+
+
+class Failure(_Message):
+    """Why the job ends without having done all."""
+
+    meqc_marl: Literal["failure"] = "failure"
+    sentence: str
+
+
+Message = Annotated[TrialsProgress | StepsProgress | Said | Report | Failure, Field(discriminator="meqc_marl")]
+Tell = Callable[[TrialsProgress | StepsProgress | Said | Report | Failure], None]
+"""Takes the messages of a job."""
+_MESSAGE: TypeAdapter[TrialsProgress | StepsProgress | Said | Report | Failure] = TypeAdapter(Message)
+
+
+def encode(message: TrialsProgress | StepsProgress | Said | Report | Failure) -> str:
+    """A message as a line."""
+    return message.model_dump_json()
+
+
+def decode(line: str) -> TrialsProgress | StepsProgress | Said | Report | Failure | None:
+    """The message in a line; None if it holds none, as what Ray and libraries print."""
+    if not line.startswith(_BEGIN):
+        return None
+    try:
+        return _MESSAGE.validate_json(line)
+    except ValidationError:
+        return None
+
+
+def print_line(message: TrialsProgress | StepsProgress | Said | Report | Failure) -> None:
+    """Tell a message on stdout."""
+    print(encode(message), flush=True)

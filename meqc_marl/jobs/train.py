@@ -1,0 +1,103 @@
+"""A job of one training run: train, then compare the policy with the exact oracle and the baselines."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from meqc_marl.jobs.interrupted import Interrupted
+from meqc_marl.jobs.job import Job, Outcome, Place, show
+from meqc_marl.jobs.protocol import Said, StepsProgress, Tell
+from meqc_marl.jobs.run import Run
+from meqc_marl.jobs.run_folder import RUN_FILE, SCENARIO_FILE
+from meqc_marl.policies.folders import CHECKPOINT_PREFIX, DESCRIPTION, POLICY_FOLDER, WEIGHTS
+
+_POLICY = rf"{CHECKPOINT_PREFIX}\d+/{POLICY_FOLDER}/({DESCRIPTION}|{WEIGHTS})"
+COMPARISON = ("comparison.png", "comparison.json")
+
+
+class TrainJob(Job):
+    """Train one run.
+
+    Attributes:
+        run: What is trained.
+        num_traces: Held-out traces of the final comparison.
+    """
+
+    kind: ClassVar[str] = "train"
+
+    run: Run
+    num_traces: int = Field(default=10, ge=1)
+
+    def runs(self) -> Mapping[str, Run]:
+        """The one run, in the storage itself."""
+        return {"": self.run}
+
+    def common(self) -> dict[str, Any]:
+        """Nothing: the run that is there tells what contradicts it, by name."""
+        return {}
+
+    def reports(self, name: str) -> bool:
+        """The comparison, what the run is, and the policy in its checkpoint."""
+        return name in (*COMPARISON, RUN_FILE, SCENARIO_FILE) or re.fullmatch(_POLICY, name) is not None
+
+    @property
+    def learns_in_driver(self) -> bool:
+        """It does."""
+        return True
+
+    def perform(self, place: Place, tell: Tell) -> Outcome:
+        """Train what is left, then compare."""
+        from meqc_marl.jobs.configuration import configuration
+        from meqc_marl.jobs.mirror import folder_of
+        from meqc_marl.jobs.study import check_size
+        from meqc_marl.jobs.training import Progress, train
+
+        if not place.placement.autoscaling:
+            check_size([configuration(self.run, place.placement)])
+
+        def report(progress: Progress) -> None:
+            tell(StepsProgress(**vars(progress)))
+
+        with folder_of(place.storage) as (folder, send):
+            begun = (folder / RUN_FILE).exists()
+            checkpoint, finished = train(
+                self.run,
+                folder,
+                report,
+                placement=place.placement,
+                resume=place.resume and begun,
+                lease=place.lease,
+                saved=lambda checkpoint: send(),
+            )
+            if not finished:
+                raise Interrupted(f"the run has a checkpoint, {checkpoint.name}, and goes on with --resume.")
+            tell(Said(text=f"checkpoint: {place.storage.uri_of(checkpoint.name)}"))
+            self._compare(folder, checkpoint, tell)
+            send()
+        policy = [f"{checkpoint.name}/{POLICY_FOLDER}/{name}" for name in (DESCRIPTION, WEIGHTS)]
+        return Outcome((*COMPARISON, RUN_FILE, SCENARIO_FILE, *policy))
+
+    def _compare(self, folder: Path, checkpoint: Path, tell: Tell) -> None:
+        from meqc_marl.evaluation.comparison import compare
+        from meqc_marl.evaluation.held_out import HELD_OUT_SEED
+        from meqc_marl.nature.trace import generate_trace
+        from meqc_marl.policies import DEFAULT_POLICIES, Policy, make_policy
+        from meqc_marl.policies.learned import load_policy
+        from meqc_marl.report.bars import save_comparison_plot
+        from meqc_marl.report.progress import show_progress
+        from meqc_marl.report.tables import comparison_json, comparison_notes, comparison_tables, save_json
+
+        scenario = self.run.scenario
+        policies: list[Policy] = [make_policy(name, scenario) for name in DEFAULT_POLICIES]
+        policies.append(load_policy(checkpoint))
+        seeds = [HELD_OUT_SEED + row for row in range(self.num_traces)]
+        with show_progress() as progress:
+            result = compare(policies, scenario, generate_trace(scenario, seeds), seeds, 0, None, progress)
+        save_json(comparison_json(result), folder / "comparison.json")
+        save_comparison_plot(result, folder / "comparison.png")
+        show(tell, *comparison_tables(result), *comparison_notes(result))
