@@ -56,7 +56,7 @@ class Member(DQNDDPG):
     def spec(cls, config: dict[str, Any]) -> Run:
         """The run of a member as it is now."""
         run = Run.model_validate(config["trial"]["run"])
-        drawn = {name: value for name, value in config.items() if name != "trial"}
+        drawn = {name: value for name, value in config.items() if name != "trial" and not name.startswith("_")}
         return run.model_copy(update={"learner": run.learner | drawn})
 
     @classmethod

@@ -146,6 +146,7 @@ class Cluster:
 
 
 REPORT = Report(files=("sweep.png",))
+STRANGE = Report(files=("../evil",))
 
 
 @pytest.mark.parametrize(
@@ -165,6 +166,7 @@ REPORT = Report(files=("sweep.png",))
             "has failed: the cluster has no 'python'; name its Python that has this package (--python); the same",
             False,
         ),
+        (Cluster("SUCCEEDED", [STRANGE]), "error: the job names '../evil' in its report, which no sweep has.", False),
     ],
 )
 def test_a_report_is_fetched_wherever_there_is_one(capsys, monkeypatch, tmp_path, cluster, told, fetched):

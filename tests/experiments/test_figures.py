@@ -11,22 +11,27 @@ import pytest
 from experiments.figures.claims import learned_near_exact, ours_best_everywhere, ranking
 from experiments.figures.data import Data
 from experiments.figures.figure import AS_PRINTED, SCALES, Scale, Setting, as_printed
+from experiments.figures.job import FigureJob, figure_of
 from experiments.figures.methods import HYBRID, METHODS, RANDOM
-from experiments.figures.run import FigureOptions, run_figure
 from experiments.figures.trials import figure_trials
 from meqc_marl.config import load_scenario
 from meqc_marl.errors import InputError
 from meqc_marl.evaluation.held_out import HELD_OUT_SEED
 from meqc_marl.evaluation.optimum import constrained_optimum
 from meqc_marl.evaluation.rollout import rollout
+from meqc_marl.jobs.kinds import Description
+from meqc_marl.jobs.perform import perform
+from meqc_marl.jobs.run import Placement
 from meqc_marl.nature.trace import generate_trace
 from meqc_marl.policies import make_policy
 
 NAMES = ("3a", "3b", "3c", "4", "5a", "5b", "5c", "6")
 
 
-def figure_of(name):
-    return importlib.import_module(f"experiments.figures.fig{name}").FIGURE
+def make(name, folder, scale="smoke", exact_only=True):
+    """Make a figure; its data."""
+    perform(Description(FigureJob(name=name, scale=scale, exact_only=exact_only), str(folder), Placement()), print)
+    return Data(json.loads((folder / f"fig{name}.json").read_text()))
 
 
 def test_there_is_a_module_for_every_figure():
@@ -38,16 +43,17 @@ def test_there_is_a_module_for_every_figure():
 def test_exact_part_gives_data_and_picture_and_the_same_again(tmp_path, name):
     files = []
     for folder in (tmp_path / "a", tmp_path / "b"):
-        run_figure(figure_of(name), FigureOptions("smoke", folder, tmp_path / "work", exact_only=True))
-        assert (folder / "smoke-exact" / f"fig{name}.png").read_bytes().startswith(b"\x89PNG")
-        files.append((folder / "smoke-exact" / f"fig{name}.json").read_bytes())
+        make(name, folder)
+        assert (folder / f"fig{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert (folder / f"fig{name}.pdf").read_bytes().startswith(b"%PDF")
+        files.append([(folder / f"fig{name}.{kind}").read_bytes() for kind in ("json", "png", "pdf")])
     assert files[0] == files[1]
-    content = json.loads(files[0])
+    content = json.loads(files[0][0])
     assert len(content["rows"]) == len(content["settings"]) * len(figure_of(name).methods)
 
 
 def test_scores_are_those_of_the_registered_policies(tmp_path):
-    data = run_figure(figure_of("6"), FigureOptions("smoke", tmp_path, tmp_path, exact_only=True))
+    data = make("6", tmp_path)
     scenario = load_scenario("paper", ["lyapunov.delta=1.0"])
     trace = generate_trace(scenario, range(HELD_OUT_SEED, HELD_OUT_SEED + 2), num_slots=30)
     for method in METHODS:
@@ -57,7 +63,10 @@ def test_scores_are_those_of_the_registered_policies(tmp_path):
 
 def test_an_unknown_scale_is_told_in_a_sentence(tmp_path):
     with pytest.raises(InputError, match="scale is 'huge'; it must be one of smoke, quick, paper"):
-        run_figure(figure_of("6"), FigureOptions("huge", tmp_path))
+        make("6", tmp_path, "huge")
+    with pytest.raises(InputError, match="figure '7' is unknown; known are 3a, 3b, 3c, 4, 5a, 5b, 5c, 6"):
+        make("7", tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def made_up(costs, learned=None):
@@ -158,7 +167,7 @@ def test_as_printed_is_the_literal_preset():
 
 def test_variants_are_judged_beside_the_corrected_system(tmp_path, monkeypatch):
     monkeypatch.setitem(SCALES, "tiny", Scale(env_steps=1, seeds=1, traces=2, slots=20))
-    data = run_figure(figure_of("5c"), FigureOptions("tiny", tmp_path, tmp_path, exact_only=True))
+    data = make("5c", tmp_path, "tiny")
     printed, physical = data.content["variants"].values()
     assert list(data.content["variants"]) == [AS_PRINTED, "7 physical qubits counted"]
     assert [c["claim"] for c in printed["claims"]] == [c["claim"] for c in data.content["claims"]]
@@ -170,23 +179,22 @@ def test_variants_are_judged_beside_the_corrected_system(tmp_path, monkeypatch):
 
 def test_a_folder_that_cannot_be_written_is_told_before_any_work(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match=r"output folder '.*file/smoke' cannot be written: Not a directory"):
-        run_figure(figure_of("6"), FigureOptions("smoke", tmp_path / "file"))
+    with pytest.raises(InputError, match=r"output folder '.*file/work' cannot be written: Not a directory"):
+        make("6", tmp_path / "file" / "work")
 
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", NAMES)
 def test_smoke_with_training_resumes_without_repeating(ray_session, tmp_path, name):
-    options = FigureOptions("smoke", tmp_path / "out", tmp_path / "work")
-    data = run_figure(figure_of(name), options)
+    data = make(name, tmp_path, exact_only=False)
     learns = [method.name for method in figure_of(name).methods if method.learner is not None]
     assert data.methods("learned") == learns
-    first = (tmp_path / "out/smoke" / f"fig{name}.json").read_bytes()
-    results = {path: path.read_bytes() for path in (tmp_path / "work").rglob("result.json")}
-    run_figure(figure_of(name), options)
-    assert (tmp_path / "out/smoke" / f"fig{name}.json").read_bytes() == first
-    assert {path: path.read_bytes() for path in (tmp_path / "work").rglob("result.json")} == results
+    first = (tmp_path / f"fig{name}.json").read_bytes()
+    results = {path: path.read_bytes() for path in tmp_path.rglob("result.json")}
+    make(name, tmp_path, exact_only=False)
+    assert (tmp_path / f"fig{name}.json").read_bytes() == first
+    assert {path: path.read_bytes() for path in tmp_path.rglob("result.json")} == results
 
 
 def test_the_long_run_of_figure_3b(monkeypatch):

@@ -5,28 +5,58 @@ import json
 import numpy as np
 import pytest
 
-from experiments.benchmarks.ablation import OPTIONS, Ablation
-from experiments.benchmarks.ablation import runs as ablation_runs
-from experiments.benchmarks.ablation import table as ablation_table
-from experiments.benchmarks.learner_runs import file_of, perform
-from experiments.benchmarks.quality import Quality, table
-from experiments.benchmarks.quality import runs as quality_runs
+from experiments.benchmarks import ablation, quality
+from experiments.benchmarks.ablation import OPTIONS
+from experiments.benchmarks.job import BenchmarkJob
 from meqc_marl.config import load_scenario
-from meqc_marl.jobs.run import Run
+from meqc_marl.errors import InputError
+from meqc_marl.jobs.kinds import Description
+from meqc_marl.jobs.perform import perform
+from meqc_marl.jobs.protocol import Report
+from meqc_marl.jobs.run import Placement, Run
 from meqc_marl.rl.config import offloading_config
 
 
-def test_a_run_is_trained_and_evaluated_on_other_numbers_of_devices_too(ray_session):
+@pytest.mark.timeout(120)
+def test_a_benchmark_trains_evaluates_and_keeps_what_it_has(ray_session, tmp_path, monkeypatch):
     learner = {"critic": "separate", "hidden": [16, 16]}
-    run = Run(scenario=load_scenario("small", ["horizon=20"]), env_steps=600, seed=1, learner=learner)
-    result = perform(run, (40,))
-    assert result["run"]["learner"] == run.learner
-    for where in (result["held_out"], result["held_out_devices"][40]):
+
+    def runs(seeds=1, env_steps=600):
+        scenario = load_scenario("small", ["horizon=20"])
+        return {
+            f"separate-{seed}": Run(scenario=scenario, env_steps=env_steps, seed=seed, learner=learner)
+            for seed in range(seeds)
+        }
+
+    monkeypatch.setattr(ablation, "runs", runs)
+    monkeypatch.setattr(ablation, "DEVICES", (40,))
+    said = []
+
+    def measure(seeds):
+        job = BenchmarkJob(name="ablation", seeds=seeds, env_steps=600)
+        perform(Description(job, str(tmp_path), Placement()), said.append)
+        (report,) = [message for message in said if isinstance(message, Report)][-1:]
+        assert all(job.reports(name) for name in report.files)
+        return {path.name: path.read_bytes() for path in tmp_path.glob("separate-*.json")}
+
+    first = measure(1)
+    result = json.loads(first["separate-0.json"])
+    assert result["run"]["learner"] == learner
+    for where in (result["held_out"], result["held_out_devices"]["40"]):
         assert np.isfinite(list(where.values())).all()
         assert where["cost"] > 0
-    assert result["held_out"]["cost"] != result["held_out_devices"][40]["cost"]
+    assert result["held_out"]["cost"] != result["held_out_devices"]["40"]["cost"]
     assert result["curve_regret"][-1][0] >= 600
-    json.dumps(result)
+    assert result["training_s"] > 0
+    assert (tmp_path / "ablation.md").read_text() == ablation.table({"separate-0": result}) + "\n"
+    again = measure(2)  # one seed more
+    assert set(again) == {"separate-0.json", "separate-1.json"}
+    assert again["separate-0.json"] == first["separate-0.json"]
+
+
+def test_an_unknown_benchmark_is_told_in_a_sentence(tmp_path):
+    with pytest.raises(InputError, match=r"benchmark 'qualty' is unknown \(did you mean 'quality'?"):
+        perform(Description(BenchmarkJob(name="qualty", seeds=1, env_steps=1), str(tmp_path), Placement()), print)
 
 
 @pytest.mark.parametrize("name", OPTIONS)
@@ -36,27 +66,28 @@ def test_every_option_of_the_ablation_is_allowed(name):
         assert getattr(config, parameter) == value
 
 
-def stored(runs, folder, metric):
-    for run in runs:
+def results(runs, metric):
+    found = {}
+    for name, run in runs.items():
         values = {"gap_to_oracle": 0.0, "regret": metric(run)}
         held_out = values | {"deadline_missed_feasible": 0.002, "shortfall": 0.01 * (run.seed % 2)}
-        result = {
+        found[name] = {
             "run": {"env_steps": run.env_steps},
             "held_out": held_out,
             "held_out_devices": {"1000": held_out},
             "training_s": 100.0,
         }
-        file_of(run, folder).write_text(json.dumps(result))
+    return found
 
 
-def test_tables_show_interquartile_means_of_what_is_stored(tmp_path):
-    quality = Quality(out=tmp_path)
+def test_tables_show_interquartile_means_of_what_is_stored():
+    runs = {name: run for name, run in quality.runs().items() if name.startswith("paper-v0.1-")}
+    assert len(runs) == 5
     # Of five seeds the least and the greatest do not count.
-    stored(quality_runs(quality)[::6], tmp_path, lambda run: [0.9, 0.01, 0.02, 0.03, 0.0][run.seed - 100])
-    (row,) = table(quality).splitlines()[2:]
+    found = results(runs, lambda run: [0.9, 0.01, 0.02, 0.03, 0.0][run.seed - 100])
+    (row,) = quality.table(found).splitlines()[2:]
     assert row.startswith("| paper | 0.1 | 240,000 | 5 | 2.000 % [")
     assert "| 90.000 % | +0.00 % [" in row
     assert "| 0.20 % (worst 0.20) | 0.010 | 2.000 % |" in row
-    ablation = Ablation(out=tmp_path)
-    stored(ablation_runs(ablation), tmp_path, lambda run: 0.01)
-    assert [line.split("`")[1] for line in ablation_table(ablation).splitlines()[2:]] == list(OPTIONS)
+    table = ablation.table(results(ablation.runs(), lambda run: 0.01))
+    assert [line.split("`")[1] for line in table.splitlines()[2:]] == list(OPTIONS)

@@ -59,7 +59,7 @@ def test_the_best_of_all_trials_and_more_of_them_later(ray_session, tmp_path):
     assert config.critic_lr == [[0, rate], [300, rate], [1_000, rate / 100]]
     for trial in first:
         row = json.loads((tmp_path / "trials" / trial["name"] / "result.json").read_text().splitlines()[-1])
-        assert trial["score"] == row["evaluation"]["reward_regret"]
+        assert trial["score"] == row["evaluation"]["regret"]
 
     run(search(), tmp_path)  # nothing is left to do
     assert (trials(tmp_path), lines(tmp_path)) == (first, before)
