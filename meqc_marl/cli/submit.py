@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, Union
 
 import tyro
-from rich.console import Console
 
 from meqc_marl.cli.benchmark import NamedBenchmark
 from meqc_marl.cli.figure import NamedFigure
@@ -20,6 +19,7 @@ from meqc_marl.errors import InputError
 from meqc_marl.jobs.job import Job
 from meqc_marl.jobs.kinds import Description
 from meqc_marl.jobs.run import Placement
+from meqc_marl.report.plain import plain_console
 from meqc_marl.uris import check_address, check_place
 
 _Out = Annotated[Path | None, tyro.conf.arg(metavar="FOLDER", help_behavior_hint="")]
@@ -75,7 +75,7 @@ class ClusterOptions:
         """Submit a job that is checked, or find it again; follow it and fetch its report."""
         runtime_env = read_mapping("runtime-env", self.runtime_env) if self.runtime_env else {}
         description = Description(job, self.check_place(), placement)
-        console = Console()
+        console = plain_console()
         for what, told in self._plan(description):
             console.print(f"{what}: {told}", highlight=False, soft_wrap=True, markup=False)
         if self.dry_run:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
-from rich.console import Console
 
 from meqc_marl.cli.job_options import StoragePlace, placement_of
 from meqc_marl.cli.options import (
@@ -33,6 +32,7 @@ from meqc_marl.jobs.kinds import Description
 from meqc_marl.jobs.run import Placement, Run
 from meqc_marl.jobs.run_folder import check_new_run, check_same_run, stored_run
 from meqc_marl.jobs.train import TrainJob
+from meqc_marl.report.plain import plain_console
 from meqc_marl.uris import check_place
 
 _OptionalFloat = Annotated[float | None, tyro.conf.arg(metavar="FLOAT", help_behavior_hint="")]
@@ -165,7 +165,7 @@ class Train(TrainOptions):
         if stored is not None and job.run.env_steps > stored.env_steps:
             more = f"{job.run.env_steps:,} instead of {stored.env_steps:,}"
             told = f"env-steps: {more}; learning rates and exploration follow the schedules of the larger budget"
-            Console().print(told, highlight=False, soft_wrap=True)
+            plain_console().print(told, highlight=False, soft_wrap=True)
         from meqc_marl.jobs.here import carry_out
 
         try:
@@ -173,7 +173,7 @@ class Train(TrainOptions):
         except Interrupted:
             place = ["--out", str(self.out)] if self.storage is None else ["--storage", self.storage]
             again = shlex.join(["meqc-marl", "train", "--resume", *place])
-            Console().print(f"stopped early; go on with: {again}", highlight=False, soft_wrap=True)
+            plain_console().print(f"stopped early; go on with: {again}", highlight=False, soft_wrap=True)
             raise
 
     def _stored(self, where: str) -> Run | None:

@@ -7,12 +7,11 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from meqc_marl.files import make_folder, replacing
 from meqc_marl.jobs.kinds import Description
 from meqc_marl.jobs.protocol import Failure, Report, Said, StepsProgress, Tell, TrialsProgress
 from meqc_marl.jobs.run_folder import RUN_FILE, SCENARIO_FILE
+from meqc_marl.report.plain import plain_console
 from meqc_marl.report.progress import show_trials
 from meqc_marl.report.training_progress import show_training
 from meqc_marl.storage import Storage
@@ -28,7 +27,7 @@ def showing() -> Iterator[Tell]:
 
         def tell(message: Any) -> None:
             if isinstance(message, Said):
-                Console().print(message.text, highlight=False, soft_wrap=True, markup=False, emoji=False)
+                plain_console().print(message.text, highlight=False, soft_wrap=True, markup=False, emoji=False)
             elif isinstance(message, TrialsProgress):
                 if TrialsProgress not in shown:
                     shown[TrialsProgress] = bars.enter_context(show_trials(message.total))
@@ -61,7 +60,7 @@ def carry_out(description: Description, *, resume: bool = True, out: Path | None
     """
     from meqc_marl.jobs.perform import perform  # Ray takes seconds to import; bad input has been told by now
 
-    console = Console()
+    console = plain_console()
     with showing() as show:
 
         def tell(message: Any) -> None:
@@ -73,7 +72,7 @@ def carry_out(description: Description, *, resume: bool = True, out: Path | None
         perform(description, tell, resume=resume)
 
 
-def _say_where(console: Console, storage: Storage, report: Report, out: Path | None) -> None:
+def _say_where(console: Any, storage: Storage, report: Report, out: Path | None) -> None:
     for name in report.files:
         where = storage.uri_of(name)
         if out is not None:
