@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
 import stat
 from collections.abc import Iterator, Mapping
@@ -61,13 +62,20 @@ def _kind(target: str) -> int | None:
         return None
 
 
+def system_words(error: BaseException) -> str:
+    """What the system says, in one line without a full stop; pyarrow puts words of its own around it."""
+    text = " ".join(str(getattr(error, "strerror", None) or error).split())
+    found = re.search(r"\[errno (\d+)\]", text)
+    return os.strerror(int(found[1])) if found else text.rstrip(".")
+
+
 def _reason(error: BaseException | None) -> str | None:
     """Why a file cannot be written, if that is what an error says.
 
     Libraries wrap the system's error, or raise one of their own from it, or while they clean up after it.
     """
     if isinstance(error, OSError):
-        return error.strerror or str(error)
+        return system_words(error)
     if isinstance(error, ValueError) and "null" in str(error):
         return "its name has a null character"
     for _ in range(10):

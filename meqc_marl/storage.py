@@ -14,7 +14,7 @@ import pyarrow
 import pyarrow.fs
 
 from meqc_marl.errors import InputError
-from meqc_marl.files import make_folder, replacing
+from meqc_marl.files import make_folder, replacing, system_words
 from meqc_marl.uris import check_place, redacted
 
 _PATIENCE_S = 20.0
@@ -215,5 +215,4 @@ def unreadable(uri: str, error: BaseException) -> InputError:
 
 
 def _reason(error: BaseException) -> str:
-    reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-    return redacted(str(reason)).rstrip(".")
+    return redacted(system_words(error))

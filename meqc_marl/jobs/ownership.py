@@ -32,9 +32,10 @@ from typing import BinaryIO
 import pyarrow
 
 from meqc_marl.errors import InputError
-from meqc_marl.files import replacing
+from meqc_marl.files import replacing, system_words
 from meqc_marl.jobs.owner import Owner
 from meqc_marl.storage import Storage
+from meqc_marl.uris import redacted
 
 BEAT_S = 10.0
 """Seconds between renewals."""
@@ -156,8 +157,7 @@ def _acquire(storage: Storage, what: str, tell: Callable[[str], None], beat_s: f
                 _remove_older(storage, number + 1)
                 return Lease(storage, number + 1, mine)
         except (OSError, pyarrow.ArrowException) as error:
-            reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-            raise InputError(f"'{storage.shown}' cannot be owned: {str(reason).rstrip('.')}.") from error
+            raise InputError(f"'{storage.shown}' cannot be owned: {redacted(system_words(error))}.") from error
 
 
 def _refuse_if_alive(storage: Storage, what: str, raw: bytes, tell: Callable[[str], None]) -> None:

@@ -12,6 +12,7 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
+import pyarrow.fs
 import pytest
 import torch
 from hypothesis import given, settings
@@ -237,12 +238,17 @@ def by_matplotlib(path):
     figure.savefig(path, dpi=400, format="png")
 
 
+def by_pyarrow(path):
+    with pyarrow.fs.LocalFileSystem().open_output_stream(str(path)) as stream:
+        stream.write(bytes(400_000))
+
+
 def by_replacing(path):
     with replacing(path) as file:
         file.write(bytes(400_000))
 
 
-WRITERS = [by_safetensors, by_torch, by_pickle, by_numpy, by_matplotlib, by_replacing]
+WRITERS = [by_safetensors, by_torch, by_pickle, by_numpy, by_matplotlib, by_pyarrow, by_replacing]
 
 
 @pytest.mark.parametrize("write", WRITERS)
