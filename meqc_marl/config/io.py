@@ -18,7 +18,16 @@ from meqc_marl.config.yaml_text import MAX_BYTES, dump_yaml, parse_yaml
 from meqc_marl.errors import InputError, did_you_mean, shown
 from meqc_marl.files import read_text, replacing
 
-PRESETS: tuple[str, ...] = ("paper", "paper-literal", "static", "fast-folders", "small", "large")
+PRESETS: tuple[str, ...] = (
+    "paper",
+    "paper-literal",
+    "static",
+    "fast-folders",
+    "small",
+    "large",
+    "pooled",
+    "pooled-large",
+)
 
 
 def load_scenario(source: str | Path | Scenario, overrides: Sequence[str] = ()) -> Scenario:

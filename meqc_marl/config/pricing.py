@@ -120,3 +120,8 @@ class Lyapunov(Part):
         "neely", "(13)", "growth Delta - phi, or Delta 1[phi = 0] - phi as printed, which does not enforce (10)"
     )
     sign: FORMULA = choice("corrected", "(16), (18)", "+V C minimised, or -V C as printed, which maximises C")
+    reward: Literal["own", "team", "difference"] = choice(
+        "own",
+        "Wolpert and Tumer, Adv. Complex Syst. 4, 265 (2001)",
+        "a device is paid by its own objective, by the mean of all, or by what it adds to that of all",
+    )

@@ -16,6 +16,7 @@ from pydantic import AfterValidator, model_validator
 from meqc_marl.config.nature import FORMULA, MEGABYTE_BITS, Channel, Devices, Mobility, Tasks
 from meqc_marl.config.pricing import Cost, Local, Lyapunov, Quantum, Server
 from meqc_marl.config.quantity import Part, choice, quantity
+from meqc_marl.config.resources import Resources
 
 __all__ = [
     "FORMULA",
@@ -28,6 +29,7 @@ __all__ = [
     "Mobility",
     "Part",
     "Quantum",
+    "Resources",
     "Scenario",
     "Server",
     "Tasks",
@@ -56,6 +58,7 @@ class Scenario(Part):
     local: Local = Local()
     server: Server = Server()
     quantum: Quantum = Quantum()
+    resources: Resources = Resources()
     cost: Cost = Cost()
     lyapunov: Lyapunov = Lyapunov()
 

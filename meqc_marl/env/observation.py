@@ -11,9 +11,9 @@ import numpy as np
 
 from meqc_marl.config.scenario import Scenario
 from meqc_marl.nature.slot import Equipment, Slot
-from meqc_marl.physics.allocation import Allocation, allocate
+from meqc_marl.physics.allocation import allocate
 from meqc_marl.physics.channel import achievable_rate
-from meqc_marl.physics.quantum import success_probability
+from meqc_marl.physics.places import Work
 
 LIMIT = 10.0
 """No column but the backlog leaves [-LIMIT, LIMIT]."""
@@ -67,7 +67,7 @@ def observe(
     scenario: Scenario,
     slot: Slot,
     out: np.ndarray | None = None,
-    allocation: Allocation | None = None,
+    work: Work | None = None,
     fixed: np.ndarray | None = None,
 ) -> np.ndarray:
     """Observations of one slot or several, with an empty backlog column.
@@ -76,7 +76,7 @@ def observe(
         scenario: Parameters.
         slot: Nature [..., M].
         out: Array to fill, float32 [..., M, K].
-        allocation: What each device would get on its own, if known already.
+        work: Of the slot, if known already.
         fixed: The result of ``equipment_columns``, if known already.
 
     Returns:
@@ -84,8 +84,9 @@ def observe(
     """
     if out is None:
         out = np.empty((*slot.data_bits.shape, len(OBSERVATION_COLUMNS)), np.float32)
-    if allocation is None:
-        allocation = allocate(scenario, slot)
+    if work is None:
+        work = Work.of(scenario, slot)
+    allocation = allocate(scenario, work.server_cpu_hz)  # what a device gets on its own
     out[...] = equipment_columns(slot.equipment) if fixed is None else fixed
     gain, power = slot.gain.astype(np.float32), slot.equipment.tx_power_w.astype(np.float32)
     changing = {
@@ -96,11 +97,8 @@ def observe(
         "rate": achievable_rate(scenario.channel, allocation.bandwidth_hz, power, gain),
     }
     _fill_logs(out, changing)
-    success = success_probability(scenario.quantum, slot.qubits, slot.depth)
-    success *= 2.0
-    success -= 1.0
-    out[..., _COLUMN["success"]] = success
-    out[..., _COLUMN["qpu_admitted"]] = allocation.qpu_admitted
+    out[..., _COLUMN["success"]] = 2.0 * work.success - 1.0
+    out[..., _COLUMN["qpu_admitted"]] = work.qpu_admitted
     return out
 
 

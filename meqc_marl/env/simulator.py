@@ -11,12 +11,20 @@ from meqc_marl.config import Scenario
 from meqc_marl.env.observation import equipment_columns, observe
 from meqc_marl.errors import InputError, shown
 from meqc_marl.nature.trace import Trace, check_size, checked_seed, generate_trace
-from meqc_marl.physics.allocation import allocate, depends_on_actions
+from meqc_marl.physics.allocation import depends_on_actions
+from meqc_marl.physics.choices import admitted_mode
 from meqc_marl.physics.cost import Mode, Outcome, PlaceCosts, settle
-from meqc_marl.physics.places import place_costs, price
+from meqc_marl.physics.granting import granted_share
+from meqc_marl.physics.load import Load
+from meqc_marl.physics.places import Work, price
 
 _BLOCK_ELEMENTS = 32_768
 """Device-slots worked out ahead at once: enough to drown numpy's overhead, few enough to stay in the cache."""
+
+
+def placed_fractions(scenario: Scenario) -> bool:
+    """Whether an action's fraction is a place within what is granted, rather than the share itself."""
+    return scenario.resources.pooled and scenario.resources.fraction == "granted"
 
 
 class OffloadingSimulator:
@@ -32,12 +40,14 @@ class OffloadingSimulator:
 
     Attributes:
         observation: Of the current slot, float32 [E, M, K]; each slot has an array of its own, which may be changed.
-        places: What each place would cost in the current slot.
+        places: What each place would cost in the current slot if nobody else sent anything away.
+        work: Tasks of the current slot, for who prices it under other loads.
         truncated: Whether the episode has ended.
     """
 
     observation: np.ndarray
     places: PlaceCosts
+    work: Work
 
     def __init__(self, scenario: Scenario, num_envs: int = 1, trace: Trace | None = None) -> None:
         check_parts(scenario, trace)
@@ -90,23 +100,38 @@ class OffloadingSimulator:
         self._begin()
         return self.observation
 
-    def step(self, mode: np.ndarray, fraction: np.ndarray) -> Outcome:
+    def step(self, mode: np.ndarray, fraction: np.ndarray, placed: bool | None = None) -> Outcome:
         """Carry out one slot.
 
         Args:
             mode: ``Mode`` of every device, integers [E, M].
-            fraction: Share sent away in [0, 1] [E, M]; a remote mode sends at least ``cost.min_fraction``.
+            fraction: In [0, 1] [E, M]: the share sent away, of which a remote mode sends at least
+                ``cost.min_fraction``; or, if placed, a place between the least and the largest share that meets the
+                deadline with what the modes are granted (:mod:`~meqc_marl.physics.granting`).
+            placed: What ``fraction`` is; as ``placed_fractions`` says if None.
         """
-        mode, fraction = _as_array("mode", mode), _as_array("fraction", fraction)
-        self._check(mode, fraction)
-        if depends_on_actions(self.scenario):
-            slot = self.trace.slot(self.slot_index)
-            places = price(self.scenario, slot, mode, fraction)
-        else:
-            places = self.places
-        outcome = settle(self.scenario.cost, places, mode, fraction)
+        outcome = self.preview(mode, fraction, placed)
         self._seek(self.slot_index + 1)
         return outcome
+
+    def preview(self, mode: np.ndarray, fraction: np.ndarray, placed: bool | None = None) -> Outcome:
+        """What :meth:`step` would do, without going on to the next slot."""
+        mode, fraction = _as_array("mode", mode), _as_array("fraction", fraction)
+        self._check(mode, fraction)
+        placed = placed_fractions(self.scenario) if placed is None else placed
+        if not depends_on_actions(self.scenario):
+            return self._carry_out(self.places, mode, fraction, placed)
+        return self.under(Load.seen(admitted_mode(mode, self.places.qpu_admitted)), mode, fraction, placed)
+
+    def under(self, load: Load, mode: np.ndarray, fraction: np.ndarray, placed: bool) -> Outcome:
+        """What actions [E, M] of the current slot come to if so many share with each device, whatever the modes say."""
+        return self._carry_out(price(self.scenario, self.work, load), mode, fraction, placed)
+
+    def _carry_out(self, places: PlaceCosts, mode: np.ndarray, fraction: np.ndarray, placed: bool) -> Outcome:
+        cost = self.scenario.cost
+        if placed:
+            fraction = granted_share(cost, places, admitted_mode(mode, places.qpu_admitted), fraction)
+        return settle(cost, places, mode, fraction)
 
     def get_state(self) -> dict[str, Any]:
         """All that is needed to go on exactly: seeds, episode and slot; nature is drawn again from them."""
@@ -156,6 +181,7 @@ class OffloadingSimulator:
             self._work_ahead(shown)
         self.observation = self._observations[shown - self._block_start]
         self.places = self._places.slot(shown - self._block_start)
+        self.work = self._work.slot(shown - self._block_start)
         if self.truncated:
             self.observation = self.observation.copy()
             self.observation[..., -1] = 0.0
@@ -164,9 +190,9 @@ class OffloadingSimulator:
         slots = max(1, _BLOCK_ELEMENTS // (self.num_envs * self.num_devices))
         self._block_start, self._block_stop = start, min(start + slots, self.horizon)
         block = self.trace.slots(self._block_start, self._block_stop)
-        allocation = allocate(self.scenario, block)
-        self._places = place_costs(self.scenario, block, allocation)
-        self._observations = observe(self.scenario, block, None, allocation, self._fixed_columns)
+        self._work = Work.of(self.scenario, block)
+        self._places = price(self.scenario, self._work)
+        self._observations = observe(self.scenario, block, None, self._work, self._fixed_columns)
 
     def _check(self, mode: np.ndarray, fraction: np.ndarray) -> None:
         if self._trace is None or self._block_stop == 0:

@@ -13,7 +13,7 @@ from meqc_marl.evaluation.metrics import OracleReference, measure
 from meqc_marl.evaluation.optimum import Optimum, constrained_optimum, expected_passes
 from meqc_marl.evaluation.rollout import rollout
 from meqc_marl.nature.trace import Trace
-from meqc_marl.physics.allocation import allocate
+from meqc_marl.physics.places import Work
 from meqc_marl.policies import Policy, make_policy
 
 Progress = Callable[[str, int, str], Callable[[], object]]
@@ -104,5 +104,4 @@ def compare(
 
 
 def _qpu_admitted(scenario: Scenario, trace: Trace) -> float:
-    block = trace.slots()
-    return float(allocate(scenario, block).qpu_admitted.mean())
+    return float(Work.of(scenario, trace.slots()).qpu_admitted.mean())

@@ -11,7 +11,7 @@ from meqc_marl.config import Scenario
 from meqc_marl.env.simulator import OffloadingSimulator
 from meqc_marl.lyapunov import BACKLOG_COLUMN, VirtualQueues, growth, reward, scaled_backlog
 from meqc_marl.nature.trace import Trace
-from meqc_marl.physics.cost import Outcome, settle
+from meqc_marl.physics.cost import Outcome
 from meqc_marl.policies import OraclePolicy, Policy, Situation
 
 ROUNDING = 1e-9
@@ -67,10 +67,10 @@ def rollout(
     for slot in range(slots):
         observation = simulator.observation
         observation[..., BACKLOG_COLUMN] = scaled_backlog(scenario.lyapunov, queues.backlog)
-        situation = Situation(observation, simulator.places, queues.backlog, rng)
+        situation = Situation(observation, simulator.places, queues.backlog, simulator.work, rng)
         mode, fraction = policy.act(situation)
-        best = None if reference is None else _reward_of(reference, situation, scenario)
-        outcome = simulator.step(mode, fraction)
+        best = None if reference is None else _reward_of(reference, situation, simulator)
+        outcome = simulator.step(mode, fraction, policy.placed)
         step = queues.advance(outcome.cost, outcome.fraction, outcome.deadline_missed)
         happened = vars(outcome) | {"objective": step.objective, "reward": step.reward}
         if best is not None:
@@ -88,9 +88,10 @@ def rollout(
     return Rollout(**record, backlog=backlog)
 
 
-def _reward_of(policy: Policy, situation: Situation, scenario: Scenario) -> np.ndarray:
+def _reward_of(policy: Policy, situation: Situation, simulator: OffloadingSimulator) -> np.ndarray:
     """Reward [E, M] of what ``policy`` would do."""
-    outcome = settle(scenario.cost, situation.places, *policy.act(situation))
+    scenario = simulator.scenario
+    outcome = simulator.preview(*policy.act(situation), policy.placed)
     config, backlog = scenario.lyapunov, situation.backlog
     queue_growth = growth(config, outcome.fraction)
     return reward(config, outcome.cost, backlog, queue_growth, outcome.deadline_missed, scenario.cost.miss_penalty)

@@ -1,8 +1,9 @@
-"""What the devices get from the access point and the server in a slot: bandwidth, server CPU, admission to the QPU.
+"""What the devices get from the access point and the server in a slot: bandwidth, server CPU and QPU.
 
-This is the one place that decides it. Today every device has its own lease, whatever the others do. Where devices
-compete for a pool, ``allocate`` divides it by the actions of all devices of a row, and ``depends_on_actions`` says so;
-the simulator then asks in every slot, and works ahead in blocks of slots otherwise.
+This is the one place that decides it. What is leased, a device has whatever the others do. What is pooled is divided by
+how many use it (:class:`~meqc_marl.physics.load.Load`): the band and the server in equal parts, the QPU at full speed
+up to its tiles and in proportion beyond them. A part of the server is a part of the time of its cores, so congestion
+costs time and saves no energy. Admission to the QPU is a matter of each task alone.
 """
 
 from __future__ import annotations
@@ -12,8 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from meqc_marl.config.scenario import Scenario
-from meqc_marl.nature.slot import Slot
-from meqc_marl.physics.quantum import qpu_admitted
+from meqc_marl.physics.load import ALONE, Load, Pools
 
 
 @dataclass(frozen=True)
@@ -21,34 +21,32 @@ class Allocation:
     """What each device gets, broadcastable to the slot's [..., M].
 
     Attributes:
-        bandwidth_hz: Uplink band B.
-        server_cpu_hz: Server CPU frequency f0.
-        qpu_admitted: Whether the QPU takes the device's task (12c)-(12d).
+        bandwidth_hz: Uplink band B, in which the noise is gathered.
+        server_cpu_hz: Speed of the server for the device's task: f0, or its part of the pool.
+        qpu_slowdown: Times as long as alone a task takes on the QPU, at its energy alone; None for a lease.
     """
 
     bandwidth_hz: np.ndarray | float
-    server_cpu_hz: np.ndarray
-    qpu_admitted: np.ndarray
+    server_cpu_hz: np.ndarray | float
+    qpu_slowdown: np.ndarray | float | None
 
 
 def depends_on_actions(scenario: Scenario) -> bool:
-    """Whether ``allocate`` looks at the actions: not for leases."""
-    return False
+    """Whether what a device gets depends on what others do; if not, a simulator may work ahead."""
+    return scenario.resources.pooled
 
 
-def allocate(
-    scenario: Scenario, slot: Slot, mode: np.ndarray | None = None, fraction: np.ndarray | None = None
-) -> Allocation:
+def allocate(scenario: Scenario, leased_cpu_hz: np.ndarray, load: Load = ALONE) -> Allocation:
     """Decide what every device gets.
 
     Args:
         scenario: Parameters.
-        slot: Nature of one slot [E, M] or several [T, E, M].
-        mode, fraction: Actions of all devices, of the slot's shape; None asks what a device gets on its own.
+        leased_cpu_hz: Server CPU that each device leases, f0 [..., M].
+        load: How many share with each device; by default nobody.
     """
-    equipment = slot.equipment
+    resources, pools = scenario.resources, Pools.of(scenario)
     return Allocation(
-        bandwidth_hz=scenario.channel.bandwidth_hz,
-        server_cpu_hz=equipment.server_cpu_hz,
-        qpu_admitted=qpu_admitted(scenario.quantum, slot.qubits, slot.depth, equipment.leased_qubits),
+        bandwidth_hz=scenario.channel.bandwidth_hz if resources.band == "leased" else pools.band_hz / load.band,
+        server_cpu_hz=leased_cpu_hz if resources.server == "leased" else pools.server_hz / load.cpu,
+        qpu_slowdown=None if resources.qpu == "leased" else np.maximum(load.qpu / pools.tiles, 1.0),
     )

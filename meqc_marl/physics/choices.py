@@ -97,6 +97,12 @@ def fastest(cost: Cost, places: PlaceCosts) -> tuple[np.ndarray, np.ndarray]:
     return best_mode, best
 
 
+def admitted_mode(mode: np.ndarray, qpu_admitted: np.ndarray) -> np.ndarray:
+    """Where tasks run, deadlines apart, int8 [..., M]: one sent to a QPU that does not take it runs on the server CPU."""
+    rejected = (mode == Mode.QPU) & ~qpu_admitted
+    return np.subtract(mode, rejected, dtype=np.int8, casting="unsafe")  # Mode.QPU - 1 is Mode.CPU
+
+
 def carry_out(
     cost: Cost, choices: Choices, qpu_admitted: np.ndarray, mode: np.ndarray, fraction: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -117,9 +123,8 @@ def carry_out(
         Mode carried out (int8), its share (0 for LOCAL), whether the QPU refused the task, and whether the deadline
         overruled what was asked for.
     """
-    asked_qpu = mode == Mode.QPU
-    rejected = asked_qpu & ~qpu_admitted
-    executed = np.subtract(mode, rejected, dtype=np.int8, casting="unsafe")  # Mode.QPU - 1 is Mode.CPU
+    executed = admitted_mode(mode, qpu_admitted)
+    rejected = executed != mode
     phi = np.clip(fraction, cost.min_fraction, 1.0, dtype=np.float64)
     phi *= executed != Mode.LOCAL
     if cost.deadline == "penalty":

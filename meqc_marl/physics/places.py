@@ -1,11 +1,13 @@
 """What the whole task of each device would cost at each place: Section III put together.
 
-:func:`price` is the one place that prices a slot, for simulator, oracle, optimum and reports alike.
+:func:`price` is the one place that prices a slot, for simulator, oracle, optimum and reports alike. What no load
+changes (:class:`Work`) is worked out once; who prices a slot for many loads, or works ahead, keeps it.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -15,60 +17,138 @@ from meqc_marl.physics.allocation import Allocation, allocate
 from meqc_marl.physics.channel import achievable_rate, acknowledgement
 from meqc_marl.physics.choices import find_choices
 from meqc_marl.physics.cost import Mode, PlaceCosts
+from meqc_marl.physics.load import ALONE, Load
 from meqc_marl.physics.local import local_latency, local_power
-from meqc_marl.physics.quantum import quantum_energy, quantum_latency
+from meqc_marl.physics.quantum import qpu_admitted, quantum_energy, quantum_latency, success_probability
 from meqc_marl.physics.server import server_latency, server_power
 
 
-def price(
-    scenario: Scenario, slot: Slot, mode: np.ndarray | None = None, fraction: np.ndarray | None = None
-) -> PlaceCosts:
+@dataclass(frozen=True)
+class Work:
+    """A slot's tasks as far as no load changes what they take; arrays [..., M].
+
+    Attributes:
+        data_bits, cycles_per_bit, gain, deadline_s: Of the slot.
+        tx_power_w, server_cpu_hz: Of the equipment.
+        local_s, local_j: The whole task on the device.
+        core_j: Energy of the server's cores for the whole task, where the server is pooled; else None.
+        quantum_s, quantum_j: The whole task on a QPU of its own, without upload.
+        success: Success probability S on the QPU.
+        qpu_admitted: Whether the QPU takes the task.
+        latency_weight, energy_weight: Cost of a second and of a joule.
+    """
+
+    data_bits: np.ndarray
+    cycles_per_bit: np.ndarray
+    gain: np.ndarray
+    deadline_s: np.ndarray
+    tx_power_w: np.ndarray
+    server_cpu_hz: np.ndarray
+    local_s: np.ndarray
+    local_j: np.ndarray
+    core_j: np.ndarray | None
+    quantum_s: np.ndarray
+    quantum_j: np.ndarray
+    success: np.ndarray
+    qpu_admitted: np.ndarray
+    latency_weight: np.ndarray
+    energy_weight: np.ndarray
+
+    @classmethod
+    def of(cls, scenario: Scenario, slot: Slot) -> Work:
+        """Of one slot [E, M] or several [T, E, M]."""
+        equipment, data, cycles = slot.equipment, slot.data_bits, slot.cycles_per_bit
+        local_s = local_latency(data, cycles, equipment.cpu_hz)
+        core_j = None
+        if scenario.resources.server == "pooled":
+            core_hz = scenario.resources.core_hz
+            core_j = server_power(scenario.server, core_hz) * server_latency(data, cycles, core_hz)
+        success = success_probability(scenario.quantum, slot.qubits, slot.depth)
+        quantum_s = quantum_latency(scenario.quantum, data, slot.qubits, slot.depth)
+        return cls(
+            data_bits=data,
+            cycles_per_bit=cycles,
+            gain=slot.gain,
+            deadline_s=slot.deadline_s,
+            tx_power_w=equipment.tx_power_w,
+            server_cpu_hz=equipment.server_cpu_hz,
+            local_s=local_s,
+            local_j=local_power(scenario.local, equipment.cpu_hz) * local_s,
+            core_j=core_j,
+            quantum_s=quantum_s,
+            quantum_j=quantum_energy(scenario.quantum, data, slot.qubits, quantum_s, equipment.tx_power_w),
+            success=success,
+            qpu_admitted=qpu_admitted(scenario.quantum, success, slot.qubits, equipment.leased_qubits),
+            latency_weight=equipment.lambda_t / scenario.cost.latency_ref_s,
+            energy_weight=equipment.lambda_e / scenario.cost.energy_ref_j,
+        )
+
+    def slot(self, t: int) -> Work:
+        """Slot ``t`` [E, M] of the work of several slots [T, E, M]."""
+        dimensions = self.data_bits.ndim
+        return self._each(lambda values: values[t] if values.ndim == dimensions else values)
+
+    def rows(self, rows: np.ndarray) -> Work:
+        """The given rows [N] of a slot [E, M], any of them as often as asked for: [N, M]."""
+        return self._each(lambda values: values[rows])
+
+    def _each(self, pick: Callable[[np.ndarray], np.ndarray]) -> Work:
+        found = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(self, **{name: pick(values) for name, values in found.items() if values is not None})
+
+
+def price(scenario: Scenario, slot: Slot | Work, load: Load = ALONE) -> PlaceCosts:
     """Decide what every device gets, and price every place with it.
 
     Args:
         scenario: Parameters.
-        slot: Nature of one slot [E, M] or several [T, E, M].
-        mode, fraction: Actions of all devices, of the slot's shape; None prices what a device gets on its own.
+        slot: Nature of one slot [E, M] or several [T, E, M], or its work.
+        load: How many share with each device: ``Load.seen(mode)`` for what each finds given the others' modes,
+            ``Load.of_counts`` for given numbers; by default what a device gets on its own.
     """
-    return place_costs(scenario, slot, allocate(scenario, slot, mode, fraction))
+    work = Work.of(scenario, slot) if isinstance(slot, Slot) else slot
+    return _place_costs(scenario, work, allocate(scenario, work.server_cpu_hz, load))
 
 
-def place_costs(scenario: Scenario, slot: Slot, allocation: Allocation) -> PlaceCosts:
+def _place_costs(scenario: Scenario, work: Work, allocation: Allocation) -> PlaceCosts:
     """Costs of the whole task on the device, the server CPU and the QPU.
 
     Args:
         scenario: Parameters.
-        slot: Nature of one slot [E, M] or several [T, E, M].
+        work: Tasks of one slot [E, M] or several [T, E, M].
         allocation: What each device gets in it.
     """
-    shape, equipment = slot.data_bits.shape, slot.equipment
-    power = equipment.tx_power_w
+    shape, power = work.data_bits.shape, work.tx_power_w
     latency, energy = np.empty((3, *shape)), np.empty((3, *shape))
+    latency[Mode.LOCAL], energy[Mode.LOCAL] = work.local_s, work.local_j
 
-    rate = achievable_rate(scenario.channel, allocation.bandwidth_hz, power, slot.gain)
-    upload_s = slot.data_bits / rate
+    rate = achievable_rate(scenario.channel, allocation.bandwidth_hz, power, work.gain)
+    upload_s = work.data_bits / rate
+    upload_j = power * upload_s
     ack_s, ack_j = acknowledgement(scenario.channel, power, rate)
 
-    latency[Mode.LOCAL] = local_latency(slot.data_bits, slot.cycles_per_bit, equipment.cpu_hz)
-    np.multiply(local_power(scenario.local, equipment.cpu_hz), latency[Mode.LOCAL], out=energy[Mode.LOCAL])
-
-    compute_s = server_latency(slot.data_bits, slot.cycles_per_bit, allocation.server_cpu_hz)
+    compute_s = server_latency(work.data_bits, work.cycles_per_bit, allocation.server_cpu_hz)
     np.add(upload_s, compute_s, out=latency[Mode.CPU])
-    compute_j = server_power(scenario.server, allocation.server_cpu_hz) * compute_s
-    np.add(power * upload_s, compute_j, out=energy[Mode.CPU])
+    compute_j = (
+        server_power(scenario.server, allocation.server_cpu_hz) * compute_s if work.core_j is None else work.core_j
+    )
+    np.add(upload_j, compute_j, out=energy[Mode.CPU])
 
-    compute_s = quantum_latency(scenario.quantum, slot.data_bits, slot.qubits, slot.depth)
-    np.add(upload_s, compute_s, out=latency[Mode.QPU])
-    energy[Mode.QPU] = quantum_energy(scenario.quantum, slot.data_bits, slot.qubits, compute_s, upload_s, power)
+    shared_s = work.quantum_s if allocation.qpu_slowdown is None else work.quantum_s * allocation.qpu_slowdown
+    np.add(upload_s, shared_s, out=latency[Mode.QPU])
+    if scenario.quantum.circuit == "corrected":
+        np.add(work.quantum_j, upload_j, out=energy[Mode.QPU])
+    else:
+        energy[Mode.QPU] = work.quantum_j
 
     places = PlaceCosts(
         latency_s=latency,
         energy_j=energy,
         ack_latency_s=np.broadcast_to(ack_s, shape),
         ack_energy_j=np.broadcast_to(ack_j, shape),
-        deadline_s=slot.deadline_s,
-        qpu_admitted=np.broadcast_to(allocation.qpu_admitted, shape),
-        latency_weight=np.broadcast_to(equipment.lambda_t / scenario.cost.latency_ref_s, shape),
-        energy_weight=np.broadcast_to(equipment.lambda_e / scenario.cost.energy_ref_j, shape),
+        deadline_s=work.deadline_s,
+        qpu_admitted=np.broadcast_to(work.qpu_admitted, shape),
+        latency_weight=np.broadcast_to(work.latency_weight, shape),
+        energy_weight=np.broadcast_to(work.energy_weight, shape),
     )
     return replace(places, choices=find_choices(scenario.cost, places))

@@ -40,17 +40,16 @@ def quantum_energy(
     data_bits: np.ndarray,
     qubits: np.ndarray,
     compute_latency_s: np.ndarray,
-    upload_latency_s: np.ndarray,
     tx_power_w: np.ndarray,
 ) -> np.ndarray:
-    """Energy in J of the whole task uploaded to and computed on the QPU (6).
+    """Energy in J of the whole task on the QPU (6); as corrected, that of its upload comes on top.
 
-    Corrected: power of the qubits times compute time, plus transmit power times upload time. As printed, the compute
-    part has no time in it, and the device pays transmit power while the QPU computes, not while it uploads.
+    Corrected: power of the qubits times compute time, and transmit power is paid for the upload. As printed, the
+    compute part has no time in it, and the device pays transmit power while the QPU computes, not while it uploads.
     """
     energy_j: np.ndarray
     if quantum.circuit == "corrected":
-        energy_j = compute_latency_s * qubits * qubit_power(quantum) + tx_power_w * upload_latency_s
+        energy_j = compute_latency_s * qubits * qubit_power(quantum)
     else:
         energy_j = data_bits * qubits * (qubit_power(quantum) / BITS_PER_CIRCUIT) + tx_power_w * compute_latency_s
     return energy_j
@@ -69,8 +68,8 @@ def success_probability(quantum: Quantum, qubits: np.ndarray, depth: np.ndarray)
     return np.minimum(success, 1.0, out=success)
 
 
-def qpu_admitted(quantum: Quantum, qubits: np.ndarray, depth: np.ndarray, leased_qubits: np.ndarray) -> np.ndarray:
+def qpu_admitted(quantum: Quantum, success: np.ndarray, qubits: np.ndarray, leased_qubits: np.ndarray) -> np.ndarray:
     """Whether the access point lets a task on the QPU: S high enough (12c) and qubits enough (12d)."""
-    admitted: np.ndarray = success_probability(quantum, qubits, depth) >= quantum.min_success
+    admitted: np.ndarray = success >= quantum.min_success
     admitted &= quantum.qubits_counted * qubits <= leased_qubits
     return admitted

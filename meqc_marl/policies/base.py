@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from meqc_marl.physics.cost import PlaceCosts
+from meqc_marl.physics.places import Work
 
 
 @dataclass(frozen=True)
@@ -16,14 +17,16 @@ class Situation:
 
     Attributes:
         observation: What a learning agent sees, float32 [E, M, K], backlog column filled in.
-        places: What the whole task of each device would cost at each place this slot.
+        places: What the whole task of each device would cost at each place this slot, if nobody else sent anything.
         backlog: Virtual queues z [E, M].
+        work: The slot's tasks, to price them when others share.
         rng: The policy's own randomness, apart from nature's.
     """
 
     observation: np.ndarray
     places: PlaceCosts
     backlog: np.ndarray
+    work: Work
     rng: np.random.Generator
 
 
@@ -31,6 +34,8 @@ class Policy(ABC):
     """A decision rule for all devices of all rows. It keeps no state between slots: the backlog is in the situation."""
 
     name: str
+    placed: bool | None = False
+    """Whether its fractions are places within what is granted; if not, shares; None: as in the scenario's actions."""
 
     @abstractmethod
     def act(self, situation: Situation) -> tuple[np.ndarray, np.ndarray]:

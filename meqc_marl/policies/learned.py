@@ -46,6 +46,7 @@ class LearnedPolicy(Policy):
     critic: Critic
     name: str = "learned"
     scenario: Scenario | None = None
+    placed = None
 
     @classmethod
     def load(cls, path: str | Path, name: str = "learned") -> LearnedPolicy:

@@ -6,16 +6,13 @@ import numpy as np
 import pytest
 
 from meqc_marl.config import Scenario, load_scenario
-from meqc_marl.env import simulator as simulator_module
 from meqc_marl.env.observation import OBSERVATION_COLUMNS, observe
 from meqc_marl.env.parallel import OffloadingParallelEnv
 from meqc_marl.env.simulator import OffloadingSimulator
 from meqc_marl.errors import InputError
 from meqc_marl.nature.trace import generate_trace
-from meqc_marl.physics import places as places_module
-from meqc_marl.physics.allocation import Allocation, allocate
 from meqc_marl.physics.cost import Mode, Outcome, settle
-from meqc_marl.physics.places import place_costs
+from meqc_marl.physics.places import price
 from tests.policies.places import assert_same_places
 from tests.sentences import is_one_sentence
 
@@ -226,35 +223,8 @@ def test_places_are_those_of_the_current_slot(small: Scenario) -> None:
     trace = generate_trace(small, [9, 10])
     for t in range(100):
         slot = trace.slot(t)
-        assert_same_places(simulator.places, place_costs(small, slot, allocate(small, slot)))
+        assert_same_places(simulator.places, price(small, slot))
         simulator.step(mode[t], fraction[t])
-
-
-def test_pooled_resources_fit_in_allocate(small: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The band is divided among those who send: two of three get half of it each."""
-
-    def pooled(scenario, slot, mode=None, fraction=None):  # type: ignore[no-untyped-def]
-        lease = allocate(scenario, slot)
-        if mode is None:
-            return lease
-        senders = np.maximum((mode != Mode.LOCAL).sum(-1, keepdims=True), 1)
-        return Allocation(lease.bandwidth_hz / senders, lease.server_cpu_hz, lease.qpu_admitted)
-
-    leased, shared = OffloadingSimulator(small), OffloadingSimulator(small)
-    leased.reset(seed=2)
-    shared.reset(seed=2)
-    monkeypatch.setattr(places_module, "allocate", pooled)
-    monkeypatch.setattr(simulator_module, "depends_on_actions", lambda scenario: True)
-    slot = shared.trace.slot(0)
-    mode, fraction = np.array([[1, 1, 0]]), np.array([[1.0, 1.0, 0.0]])
-    outcome = shared.step(mode, fraction)
-    monkeypatch.undo()
-    expected = leased.step(mode, fraction)
-    assert outcome.latency_s[0, 2] == expected.latency_s[0, 2]
-    # Half the band: p g / noise doubles, R = B/2 log2(1 + 2 snr).
-    snr = slot.equipment.tx_power_w * slot.gain / 3.98107170553497e-13
-    upload = slot.data_bits / (0.5e8 * np.log2(1 + 2 * snr)) - slot.data_bits / (1e8 * np.log2(1 + snr))
-    np.testing.assert_allclose(outcome.latency_s[0, :2] - expected.latency_s[0, :2], upload[0, :2], rtol=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -354,7 +324,7 @@ def test_costs_are_those_of_the_reference(paper: Scenario) -> None:
     simulator = OffloadingSimulator(paper, 64)
     simulator.reset(seed=0)
     slots = simulator.trace.slots(0, 500)
-    places = place_costs(paper, slots, allocate(paper, slots))
+    places = price(paper, slots)
     rng = np.random.default_rng(0)
     shape = slots.gain.shape
     local = settle(paper.cost, places, np.zeros(shape, int), np.zeros(shape))

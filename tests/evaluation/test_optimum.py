@@ -9,9 +9,8 @@ from meqc_marl.evaluation.optimum import constrained_optimum
 from meqc_marl.evaluation.rollout import rollout
 from meqc_marl.lyapunov import drift_bound
 from meqc_marl.nature.trace import generate_trace
-from meqc_marl.physics.allocation import allocate
 from meqc_marl.physics.cost import Mode, settle
-from meqc_marl.physics.places import place_costs
+from meqc_marl.physics.places import price
 from meqc_marl.policies import make_policy
 
 SLOTS, DEVICES = 8, 3
@@ -23,7 +22,7 @@ def action_table(scenario, trace, fractions):
     for mode, phi in [(Mode.LOCAL, 0.0)] + [(mode, phi) for mode in (Mode.CPU, Mode.QPU) for phi in fractions]:
         slots = []
         for t in range(trace.num_slots):
-            places = place_costs(scenario, trace.slot(t), allocate(scenario, trace.slot(t), None, None))
+            places = price(scenario, trace.slot(t))
             shape = (1, trace.num_devices)
             outcome = settle(scenario.cost, places, np.full(shape, mode), np.full(shape, phi))
             admitted = places.qpu_admitted if mode == Mode.QPU else np.ones(shape, bool)

@@ -50,14 +50,13 @@ def test_quantum_latency_by_hand() -> None:
 
 
 def test_quantum_energy_by_hand() -> None:
-    data, qubits, compute_s, upload_s, power = one(2e9), one(897.0), one(1.8858), one(4.0), one(0.1)
-    # 1.8858 * 897 * 0.0168 + 0.1 * 4
-    expected = 28.41825168 + 0.4
-    assert quantum_energy(Quantum(), data, qubits, compute_s, upload_s, power) == pytest.approx([expected])
+    data, qubits, compute_s, power = one(2e9), one(897.0), one(1.8858), one(0.1)
+    expected = 28.41825168  # 1.8858 * 897 * 0.0168
+    assert quantum_energy(Quantum(), data, qubits, compute_s, power) == pytest.approx([expected])
     # printed: 2000 * 897 * 0.0168, no time; and transmit power for the compute time
     expected = 30139.2 + 0.18858
     literal = Quantum(circuit="literal")
-    assert quantum_energy(literal, data, qubits, compute_s, upload_s, power) == pytest.approx([expected])
+    assert quantum_energy(literal, data, qubits, compute_s, power) == pytest.approx([expected])
 
 
 def test_success_by_hand() -> None:
@@ -72,15 +71,19 @@ def test_success_by_hand() -> None:
     assert success_probability(Quantum(concatenation=0), one(897.0), one(898.0)) == pytest.approx([0.0])
 
 
+def admitted_to(quantum: Quantum, qubits: np.ndarray, leased: np.ndarray) -> np.ndarray:
+    return qpu_admitted(quantum, success_probability(quantum, qubits, qubits + 1), qubits, leased)
+
+
 def test_admission_by_hand() -> None:
     # S >= 2/3 is o l <= 1666666.7: 1290 * 1291 = 1665390 yes, 1291 * 1292 = 1667972 no.
     qubits, leased = np.array([1290.0, 1291.0, 999.0, 1000.0, 1001.0]), np.array([5000.0, 5000.0, 1000, 1000, 1000])
-    admitted = qpu_admitted(Quantum(), qubits, qubits + 1, leased)
+    admitted = admitted_to(Quantum(), qubits, leased)
     np.testing.assert_array_equal(admitted, [True, False, True, True, False])
     # Physical qubits: 7 * 142 = 994, 7 * 143 = 1001
     qubits = np.array([142.0, 143.0])
-    admitted = qpu_admitted(Quantum(qubits_counted=7), qubits, qubits + 1, np.array([1000.0, 1000.0]))
+    admitted = admitted_to(Quantum(qubits_counted=7), qubits, np.array([1000.0, 1000.0]))
     np.testing.assert_array_equal(admitted, [True, False])
     # The printed prefactor admits every task of the paper that has the qubits.
-    assert qpu_admitted(Quantum(success="literal"), one(2022.0), one(2023.0), one(5000.0))[0]
-    assert not qpu_admitted(Quantum(), one(2022.0), one(2023.0), one(5000.0))[0]
+    assert admitted_to(Quantum(success="literal"), one(2022.0), one(5000.0))[0]
+    assert not admitted_to(Quantum(), one(2022.0), one(5000.0))[0]

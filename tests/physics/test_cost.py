@@ -8,9 +8,10 @@ import pytest
 from meqc_marl.config import Scenario
 from meqc_marl.config.scenario import Cost
 from meqc_marl.nature.slot import Equipment, Slot
-from meqc_marl.physics.allocation import allocate, depends_on_actions
+from meqc_marl.physics.allocation import Allocation, allocate, depends_on_actions
 from meqc_marl.physics.cost import Mode, Outcome, PlaceCosts, blend_energy, blend_latency, settle
-from meqc_marl.physics.places import place_costs
+from meqc_marl.physics.load import ALONE, Load
+from meqc_marl.physics.places import price
 from tests.policies.places import assert_same_places
 
 LOCAL_S, CPU_S, QPU_S = 8.0, 7.2, 5.8858
@@ -41,7 +42,7 @@ def worked_slot(residues_qubits: float = 897.0) -> Slot:
 
 def worked_places(scenario: Scenario | None = None, slot: Slot | None = None) -> PlaceCosts:
     scenario, slot = scenario or Scenario(), slot or worked_slot()
-    return place_costs(scenario, slot, allocate(scenario, slot))
+    return price(scenario, slot)
 
 
 def act(cost: Cost, places: PlaceCosts, mode: int, fraction: float) -> Outcome:
@@ -82,10 +83,9 @@ def test_reference_units_scale_the_weights() -> None:
 def test_leases_do_not_look_at_the_actions() -> None:
     scenario, slot = Scenario(), worked_slot()
     assert not depends_on_actions(scenario)
-    alone, asked = allocate(scenario, slot), allocate(scenario, slot, np.array([[2]]), one(1.0))
-    assert alone.bandwidth_hz == asked.bandwidth_hz == 1e8
-    np.testing.assert_array_equal(alone.server_cpu_hz, asked.server_cpu_hz)
-    np.testing.assert_array_equal(alone.qpu_admitted, asked.qpu_admitted)
+    leased = slot.equipment.server_cpu_hz
+    for load in (ALONE, Load.of_counts(7.0, 9.0)):
+        assert allocate(scenario, leased, load) == Allocation(1e8, leased, None)
 
 
 def test_local_has_no_ack_in_any_form() -> None:
@@ -177,11 +177,10 @@ def test_places_over_a_trace_are_the_places_of_its_slots(paper: Scenario) -> Non
 
     trace = generate_trace(paper, [1, 2], num_slots=4)
     block = trace.slots()
-    together = place_costs(paper, block, allocate(paper, block))
+    together = price(paper, block)
     assert together.latency_s.shape == (3, 4, 2, 15)
     for t in range(4):
-        alone = place_costs(paper, trace.slot(t), allocate(paper, trace.slot(t)))
-        assert_same_places(together.slot(t), alone)
+        assert_same_places(together.slot(t), price(paper, trace.slot(t)))
 
 
 def test_blends_at_share_zero_are_local() -> None:

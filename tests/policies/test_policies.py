@@ -42,7 +42,7 @@ def situation(scenario, seed=0, envs=3):
     observation = simulator.reset(seed)
     rng = np.random.default_rng(seed)
     backlog = rng.uniform(0, 20, (envs, scenario.num_devices))
-    return Situation(observation, simulator.places, backlog, np.random.default_rng(seed))
+    return Situation(observation, simulator.places, backlog, simulator.work, np.random.default_rng(seed))
 
 
 @pytest.mark.parametrize("latency", LATENCY)

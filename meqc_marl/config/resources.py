@@ -1,0 +1,44 @@
+"""What the devices lease, each for itself, and what they share."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from meqc_marl.config.quantity import Part, choice, quantity
+
+Sharing = Literal["leased", "pooled"]
+_FIFTEEN = "for 15 devices, and in proportion for others, unless given"
+
+
+class Resources(Part):
+    """Leases and pools: a pool is divided among the devices that use it in a slot."""
+
+    band: Sharing = choice("leased", "III-B2, licensed", "uplink band: one each, or a pool in equal parts")
+    server: Sharing = choice("leased", "III-B2", "server CPU: a share each, or a pool in equal parts")
+    qpu: Sharing = choice("leased", "III-B2", "QPU: as if alone, or tiles that are shared; admission is per device")
+    band_hz: float | None = quantity(
+        None, "Hz", f"0.5 GHz {_FIFTEEN}", "pooled band of all devices", (1e3, 1e15, "a narrow channel to a city's")
+    )
+    server_hz: float | None = quantity(
+        None, "Hz", f"15 GHz {_FIFTEEN}", "pooled server CPU of all devices", (1e6, 1e18, "a microcontroller to exascale")
+    )
+    core_hz: float = quantity(
+        *(5e9, "Hz", "mid-range of f0", "frequency of the pooled server's cores, which sets their energy"),
+        (1e6, 1e12, "a microcontroller to a hundred fast cores"),
+    )
+    qpu_tiles: int | None = quantity(
+        *(None, "", f"2 {_FIFTEEN}; a whole number", "tasks that the pooled QPU runs at full speed"),
+        (1, 1_000_000, "one, or one for each device of a megacity"),
+    )
+    fraction: Literal["granted", "literal"] = choice(
+        "granted",
+        "modes first, then shares",
+        "what an action's fraction is where anything is pooled: a place between the least and the largest share that "
+        "meets the deadline with what was granted, or the share itself",
+    )
+    broadcast: bool = choice(False, "", "whether devices see how many used server CPU and QPU in the last slot")
+
+    @property
+    def pooled(self) -> bool:
+        """Whether what a device gets depends on what others do."""
+        return "pooled" in (self.band, self.server, self.qpu)

@@ -1,0 +1,50 @@
+"""Shares placed within what the access point granted: first the modes, then how much to send.
+
+Once all modes are known, band, server and tiles are granted, and with them the least and the largest share that meet
+a task's deadline. An action's fraction x in [0, 1] is then a place between these two; where no share meets the
+deadline, the fastest one is taken. So no deadline is missed that the granted modes allow to meet.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from meqc_marl.config.scenario import Cost
+from meqc_marl.physics.cost import Mode, PlaceCosts
+from meqc_marl.physics.feasible import feasible_fraction
+
+
+def granted_share(cost: Cost, places: PlaceCosts, executed: np.ndarray, fraction: np.ndarray) -> np.ndarray:
+    """The shares that placed fractions stand for.
+
+    Args:
+        cost: Form of the latency and least share.
+        places: What each place costs with what was granted [..., M].
+        executed: Executed modes [..., M].
+        fraction: x in [0, 1] [..., M].
+
+    Returns:
+        Share phi float64 [..., M]: lo + x (hi - lo), or the fastest share, for remote modes; 0 for LOCAL.
+    """
+    local = places.latency_s[Mode.LOCAL]
+    remote = np.where(executed == Mode.QPU, places.latency_s[Mode.QPU], places.latency_s[Mode.CPU])
+    ack = places.ack_latency_s
+    low, high = feasible_fraction(cost.latency, cost.min_fraction, local, remote, ack, places.deadline_s)
+    hopeless = low > high
+    with np.errstate(invalid="ignore"):  # the ends of nothing may be infinite
+        share = low + fraction * (high - low)
+    if hopeless.any():
+        share[hopeless] = fastest_share(cost, local[hopeless], remote[hopeless], ack[hopeless])
+    share *= executed != Mode.LOCAL
+    return share
+
+
+def fastest_share(cost: Cost, local: np.ndarray, remote: np.ndarray, ack: np.ndarray) -> np.ndarray:
+    """The share in [min_fraction, 1] of least latency, from T_L, T_X and t_a [...]; the latency is convex in it."""
+    if cost.latency == "sequential":
+        return np.where(remote < local, 1.0, cost.min_fraction)
+    if cost.latency == "parallel":
+        inner = (local - ack) / (local + remote)
+    else:
+        inner = (2.0 * local - ack) / (2.0 * (local + remote))
+    return np.clip(inner, cost.min_fraction, 1.0)
