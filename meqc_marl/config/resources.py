@@ -20,7 +20,11 @@ class Resources(Part):
         None, "Hz", f"0.5 GHz {_FIFTEEN}", "pooled band of all devices", (1e3, 1e15, "a narrow channel to a city's")
     )
     server_hz: float | None = quantity(
-        None, "Hz", f"15 GHz {_FIFTEEN}", "pooled server CPU of all devices", (1e6, 1e18, "a microcontroller to exascale")
+        None,
+        "Hz",
+        f"15 GHz {_FIFTEEN}",
+        "pooled server CPU of all devices",
+        (1e6, 1e18, "a microcontroller to exascale"),
     )
     core_hz: float = quantity(
         *(5e9, "Hz", "mid-range of f0", "frequency of the pooled server's cores, which sets their energy"),
@@ -36,7 +40,9 @@ class Resources(Part):
         "what an action's fraction is where anything is pooled: a place between the least and the largest share that "
         "meets the deadline with what was granted, or the share itself",
     )
-    broadcast: bool = choice(False, "", "whether devices see how many used server CPU and QPU in the last slot")
+    broadcast: Literal["nothing", "counts"] = choice(
+        "nothing", "", "what all devices see of the others: nothing, or how many used CPU and QPU in the last slot"
+    )
 
     @property
     def pooled(self) -> bool:

@@ -72,3 +72,12 @@ class Scenario(Part):
                     f"{self.num_devices} devices"
                 )
         return self
+
+    @model_validator(mode="after")
+    def _shared_costs_are_minimised(self) -> Scenario:
+        if self.resources.pooled and self.lyapunov.sign == "literal":
+            raise ValueError(
+                "lyapunov.sign is 'literal'; with pooled resources it must be 'corrected': the printed sign maximises "
+                "the cost, and devices that share would be best off in each other's way"
+            )
+        return self

@@ -97,7 +97,7 @@ class Work:
         return replace(self, **{name: pick(values) for name, values in found.items() if values is not None})
 
 
-def price(scenario: Scenario, slot: Slot | Work, load: Load = ALONE) -> PlaceCosts:
+def price(scenario: Scenario, slot: Slot | Work, load: Load = ALONE, with_choices: bool = True) -> PlaceCosts:
     """Decide what every device gets, and price every place with it.
 
     Args:
@@ -105,9 +105,11 @@ def price(scenario: Scenario, slot: Slot | Work, load: Load = ALONE) -> PlaceCos
         slot: Nature of one slot [E, M] or several [T, E, M], or its work.
         load: How many share with each device: ``Load.seen(mode)`` for what each finds given the others' modes,
             ``Load.of_counts`` for given numbers; by default what a device gets on its own.
+        with_choices: Work out what each device may choose, too.
     """
     work = Work.of(scenario, slot) if isinstance(slot, Slot) else slot
-    return _place_costs(scenario, work, allocate(scenario, work.server_cpu_hz, load))
+    places = _place_costs(scenario, work, allocate(scenario, work.server_cpu_hz, load))
+    return replace(places, choices=find_choices(scenario.cost, places)) if with_choices else places
 
 
 def _place_costs(scenario: Scenario, work: Work, allocation: Allocation) -> PlaceCosts:
@@ -141,7 +143,7 @@ def _place_costs(scenario: Scenario, work: Work, allocation: Allocation) -> Plac
     else:
         energy[Mode.QPU] = work.quantum_j
 
-    places = PlaceCosts(
+    return PlaceCosts(
         latency_s=latency,
         energy_j=energy,
         ack_latency_s=np.broadcast_to(ack_s, shape),
@@ -151,4 +153,3 @@ def _place_costs(scenario: Scenario, work: Work, allocation: Allocation) -> Plac
         latency_weight=np.broadcast_to(work.latency_weight, shape),
         energy_weight=np.broadcast_to(work.energy_weight, shape),
     )
-    return replace(places, choices=find_choices(scenario.cost, places))

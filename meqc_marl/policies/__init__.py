@@ -7,7 +7,9 @@ from collections.abc import Callable
 from meqc_marl.config import Scenario
 from meqc_marl.errors import InputError, did_you_mean, shown
 from meqc_marl.policies.base import Policy, Situation
+from meqc_marl.policies.best_response import BestResponse, Oblivious
 from meqc_marl.policies.greedy import greedy
+from meqc_marl.policies.joint_oracle import JointOracle
 from meqc_marl.policies.local_only import LocalOnly
 from meqc_marl.policies.oracle import OraclePolicy, drift_plus_penalty
 from meqc_marl.policies.random_mode import RandomMode
@@ -24,8 +26,26 @@ from meqc_marl.policies.restricted import (
     qpu_discrete,
 )
 
+
+def _oracle(scenario: Scenario) -> Policy:
+    """The exact solver of a slot: of each device where everything is leased, of all together where they share."""
+    return JointOracle(scenario, "oracle") if scenario.resources.pooled else OraclePolicy(scenario)
+
+
+def _selfish(scenario: Scenario) -> Policy:
+    return BestResponse(scenario, "selfish", team=False)
+
+
+def _team_best_response(scenario: Scenario) -> Policy:
+    return BestResponse(scenario, "team-best-response", team=True)
+
+
 POLICIES: dict[str, Callable[[Scenario], Policy]] = {
-    "oracle": OraclePolicy,
+    "oracle": _oracle,
+    "joint-oracle": JointOracle,
+    "team-best-response": _team_best_response,
+    "selfish": _selfish,
+    "oblivious": Oblivious,
     "greedy": greedy,
     "hybrid-discrete": hybrid_discrete,
     "cpu-continuous": cpu_continuous,
@@ -42,10 +62,32 @@ POLICIES: dict[str, Callable[[Scenario], Policy]] = {
 }
 """Name to factory, in the order in which reports show them."""
 
-DEFAULT_POLICIES: tuple[str, ...] = tuple(name for name in POLICIES if not name.startswith("oracle-"))
+_OF_POOLS = ("joint-oracle", "team-best-response", "selfish", "oblivious")
+DEFAULT_POLICIES: tuple[str, ...] = tuple(
+    name for name in POLICIES if not name.startswith("oracle-") and name not in _OF_POOLS
+)
 """What a comparison shows unless told otherwise: all but the restricted oracles."""
+POOLED_POLICIES: tuple[str, ...] = (*_OF_POOLS, "greedy", "local-only", "random")
+"""The same where devices share; ``oracle`` is the joint one there, and ``greedy`` decides as if alone."""
 
-__all__ = ["DEFAULT_POLICIES", "POLICIES", "OraclePolicy", "Policy", "Situation", "drift_plus_penalty", "make_policy"]
+
+def default_policies(scenario: Scenario) -> tuple[str, ...]:
+    """What a comparison on a scenario shows unless told otherwise."""
+    return POOLED_POLICIES if scenario.resources.pooled else DEFAULT_POLICIES
+
+
+__all__ = [
+    "DEFAULT_POLICIES",
+    "POLICIES",
+    "POOLED_POLICIES",
+    "JointOracle",
+    "OraclePolicy",
+    "Policy",
+    "Situation",
+    "default_policies",
+    "drift_plus_penalty",
+    "make_policy",
+]
 
 
 def make_policy(name: str, scenario: Scenario) -> Policy:

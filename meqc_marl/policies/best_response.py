@@ -1,0 +1,170 @@
+"""Rules for devices that share and do not decide jointly: best responses to each other, and to no one in particular.
+
+``selfish``: each device minimises its own objective given what the others do, in turn, until nobody changes: a Nash
+equilibrium of the slot. ``team-best-response``: each minimises the objective of all, in turn, until nobody changes; a
+fixed point is an equilibrium of the common-interest game, not always the joint optimum. Both start from all devices
+local and take the devices in their order, so that they are deterministic. ``oblivious``: each device minimises its own
+objective as if as many shared with it as on average under the joint optimum, whatever they really do.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from meqc_marl.config import Scenario
+from meqc_marl.lyapunov import growth, next_backlog
+from meqc_marl.nature.trace import generate_trace
+from meqc_marl.physics.cost import Mode
+from meqc_marl.physics.load import Load, count
+from meqc_marl.physics.places import Work, price
+from meqc_marl.policies.base import Policy, Situation
+from meqc_marl.policies.joint_search import RowValues, all_pairs, joint_optimum
+from meqc_marl.policies.place_values import place_values
+
+_MAX_ROUNDS = 50
+"""In which every device may change; selfish choices settle in two to four, and a cycle is left here."""
+_TABLED = 30
+"""Devices up to which the values of all pairs of counts are worked out at once."""
+_TIE = 1e-9
+"""Relative gain for which nobody changes."""
+_CALIBRATION_SEED = 2_000_000
+_CALIBRATION_SLOTS = 60
+_CALIBRATION_ROWS = 2
+
+
+class BestResponse(Policy):
+    """Best responses in turn until nobody changes.
+
+    Args:
+        scenario: Parameters.
+        name: For reports.
+        team: Each minimises the objective of all, rather than its own.
+
+    Attributes:
+        rounds: Rounds that each row took in the last slot, the one without a change included, int [E].
+    """
+
+    rounds: np.ndarray
+
+    def __init__(self, scenario: Scenario, name: str, team: bool) -> None:
+        self.name, self._scenario, self._team = name, scenario, team
+
+    def act(self, situation: Situation) -> tuple[np.ndarray, np.ndarray]:
+        """Play the slot."""
+        values = RowValues(self._scenario, situation.work, situation.backlog)
+        known: list[dict[tuple[int, int], np.ndarray]] = [{} for _ in situation.backlog]
+        if values.devices <= _TABLED:
+            cpu, qpu = all_pairs(values.devices)
+            names = list(zip(cpu.tolist(), qpu.tolist(), strict=True))
+            known = [dict(zip(names, table, strict=True)) for table in values.table(cpu, qpu)]
+        rows = [self._play(_Row(values, row, table)) for row, table in enumerate(known)]
+        mode = np.stack([mode for mode, _ in rows])
+        self.rounds = np.array([rounds for _, rounds in rows])
+        cpu, qpu = count(mode)
+        places = price(self._scenario, situation.work, Load.of_counts(cpu[:, None], qpu[:, None]))
+        fraction = place_values(self._scenario, places, situation.backlog).fraction
+        return mode, np.take_along_axis(fraction, mode[None].astype(np.intp), 0)[0]
+
+    def _play(self, row: _Row) -> tuple[np.ndarray, int]:
+        choose = row.best_for_all if self._team else row.best_for_itself
+        played = 1
+        while sum([choose(device) for device in range(len(row.mode))]) and played < _MAX_ROUNDS:
+            played += 1
+        return row.mode, played
+
+
+class _Row:
+    """The state of play in a row."""
+
+    def __init__(self, values: RowValues, row: int, known: dict[tuple[int, int], np.ndarray]) -> None:
+        self._values, self._row, self._known = values, np.array([row]), known
+        self.mode = np.zeros(values.devices, np.int8)
+        self._number = [values.devices, 0, 0]
+        self._device = np.arange(values.devices)
+
+    def _at(self, cpu: int, qpu: int) -> np.ndarray:
+        """Values [3, M] if so many use the server CPU and the QPU in all."""
+        if (cpu, qpu) not in self._known:
+            self._known[cpu, qpu] = self._values.at(self._row, np.array([cpu]), np.array([qpu])).value[:, 0]
+        return self._known[cpu, qpu]
+
+    def _options(self, device: int) -> list[tuple[Mode, np.ndarray]]:
+        """Each mode of a device, with what everybody's values are then."""
+        others = list(self._number)
+        others[self.mode[device]] -= 1
+        cpu, qpu = others[Mode.CPU], others[Mode.QPU]
+        return [
+            (Mode.LOCAL, self._at(cpu, qpu)),
+            (Mode.CPU, self._at(cpu + 1, qpu)),
+            (Mode.QPU, self._at(cpu, qpu + 1)),
+        ]
+
+    def best_for_itself(self, device: int) -> bool:
+        """Take the mode of least own objective; whether it is another."""
+        return self._take(device, [float(value[mode, device]) for mode, value in self._options(device)])
+
+    def best_for_all(self, device: int) -> bool:
+        """Take the mode of least total; whether it is another."""
+        total = []
+        now = self.mode[device]
+        for mode, value in self._options(device):
+            self.mode[device] = mode
+            total.append(float(value[self.mode, self._device].sum()))
+        self.mode[device] = now
+        return self._take(device, total)
+
+    def _take(self, device: int, worth: list[float]) -> bool:
+        now, best = int(self.mode[device]), int(np.argmin(worth))
+        if worth[best] >= worth[now] - _TIE * (abs(worth[now]) + 1.0):
+            return False
+        self._number[now] -= 1
+        self._number[best] += 1
+        self.mode[device] = best
+        return True
+
+
+class Oblivious(Policy):
+    """Each device minimises its own objective as if fixed numbers shared with it.
+
+    Args:
+        scenario: Parameters.
+        counts: How many it believes to use the server CPU and the QPU; by default the mean counts of the joint optimum
+            on traces of its own.
+    """
+
+    name = "oblivious"
+
+    def __init__(self, scenario: Scenario, counts: tuple[float, float] | None = None) -> None:
+        self._scenario, self._counts = scenario, counts
+
+    def act(self, situation: Situation) -> tuple[np.ndarray, np.ndarray]:
+        """Decide as if the numbers held."""
+        cpu, qpu = mean_joint_counts(self._scenario) if self._counts is None else self._counts
+        places = price(self._scenario, situation.work, Load.of_counts(cpu, qpu))
+        value, fraction = place_values(self._scenario, places, situation.backlog)
+        mode = value.argmin(0)
+        return mode.astype(np.int8), np.take_along_axis(fraction, mode[None], 0)[0]
+
+
+def mean_joint_counts(scenario: Scenario) -> tuple[float, float]:
+    """How many use the server CPU and the QPU under the joint optimum, on average over a few held-out slots."""
+    return _mean_joint_counts(scenario.model_dump_json())
+
+
+@lru_cache(maxsize=8)
+def _mean_joint_counts(scenario_json: str) -> tuple[float, float]:
+    scenario = Scenario.model_validate_json(scenario_json)
+    slots = max(4, _CALIBRATION_SLOTS * 15 // max(15, scenario.num_devices))
+    seeds = range(_CALIBRATION_SEED, _CALIBRATION_SEED + _CALIBRATION_ROWS)
+    trace = generate_trace(scenario, seeds, num_slots=slots)
+    backlog = np.zeros((_CALIBRATION_ROWS, scenario.num_devices))
+    numbers = []
+    for t in range(slots):
+        work = Work.of(scenario, trace.slot(t))
+        best = joint_optimum(scenario, work, backlog, budget=0)
+        numbers.append(np.stack(count(best.mode)))
+        backlog = next_backlog(backlog, growth(scenario.lyapunov, best.fraction))
+    cpu, qpu = np.mean(numbers, (0, 2))
+    return float(cpu), float(qpu)
