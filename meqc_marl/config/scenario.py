@@ -9,7 +9,7 @@ for Hybrid Mobile Edge-Quantum Computing", arXiv 2306.14588.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, model_validator
 
@@ -73,11 +73,32 @@ class Scenario(Part):
                 )
         return self
 
+    @model_validator(mode="before")
+    @classmethod
+    def _misses_of_those_who_share_are_penalised(cls, fields: Any) -> Any:
+        """Where anything is pooled a miss is penalised unless the scenario says otherwise, which is refused below."""
+        if isinstance(fields, dict):
+            resources, cost = fields.get("resources"), fields.get("cost", {})
+            if isinstance(resources, Resources):
+                resources = resources.model_dump()
+            if isinstance(resources, dict) and isinstance(cost, dict) and "pooled" in _kinds(resources):
+                return fields | {"cost": {"deadline": "penalty"} | cost}
+        return fields
+
     @model_validator(mode="after")
-    def _shared_costs_are_minimised(self) -> Scenario:
+    def _those_who_share_have_an_optimum(self) -> Scenario:
         if self.resources.pooled and self.lyapunov.sign == "literal":
             raise ValueError(
                 "lyapunov.sign is 'literal'; with pooled resources it must be 'corrected': the printed sign maximises "
                 "the cost, and devices that share would be best off in each other's way"
             )
+        if self.resources.pooled and self.cost.deadline == "kept":
+            raise ValueError(
+                "cost.deadline is 'kept'; with pooled resources it must be 'penalty': whether a deadline can be met "
+                "depends on what the others do"
+            )
         return self
+
+
+def _kinds(resources: dict[str, Any]) -> list[Any]:
+    return [resources.get(part) for part in ("band", "server", "qpu")]

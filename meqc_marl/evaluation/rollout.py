@@ -12,7 +12,7 @@ from meqc_marl.env.simulator import OffloadingSimulator
 from meqc_marl.lyapunov import BACKLOG_COLUMN, VirtualQueues, growth, reward, scaled_backlog
 from meqc_marl.nature.trace import Trace
 from meqc_marl.physics.cost import Outcome
-from meqc_marl.policies import OraclePolicy, Policy, Situation
+from meqc_marl.policies import JointOracle, OraclePolicy, Policy, Situation
 
 ROUNDING = 1e-9
 """Relative error of the terms of a reward: regret may lie so far below zero."""
@@ -25,8 +25,8 @@ class Rollout(Outcome):
     Attributes:
         objective, reward: Drift-plus-penalty (18) and shaped reward [T, E, M].
         backlog: Virtual queues z [T + 1, E, M], from the empty ones before the first slot to those after the last.
-        regret: How much less reward the action brought than the reference policy's in the same state [T, E, M]; None
-            without a reference.
+        regret: How much less reward the action brought than the reference policy's in the same state [T, E, M], where
+            devices share the mean of all; None without a reference.
     """
 
     objective: np.ndarray
@@ -62,6 +62,7 @@ def rollout(
     rng = np.random.default_rng(seed)
     record: dict[str, np.ndarray] = {}
     backlog = np.zeros((slots + 1, rows, devices))
+    shared = scenario.resources.pooled
 
     simulator.reset()
     for slot in range(slots):
@@ -74,10 +75,10 @@ def rollout(
         step = queues.advance(outcome.cost, outcome.fraction, outcome.deadline_missed)
         happened = vars(outcome) | {"objective": step.objective, "reward": step.reward}
         if best is not None:
-            happened["regret"] = best - step.reward
-            if isinstance(reference, OraclePolicy) and reference.unrestricted:
+            happened["regret"] = _regret(scenario, best - step.reward)
+            if isinstance(reference, OraclePolicy | JointOracle) and reference.unrestricted:
                 terms = scenario.lyapunov.v * np.abs(outcome.cost) + situation.backlog + np.abs(best)
-                _check_never_negative(happened["regret"], terms)
+                _check_never_negative(happened["regret"], terms.max(-1, keepdims=True) if shared else terms)
         if slot == 0:
             record = {name: np.empty((slots, *values.shape), values.dtype) for name, values in happened.items()}
         for name, values in happened.items():
@@ -86,6 +87,13 @@ def rollout(
         if on_slot is not None:
             on_slot()
     return Rollout(**record, backlog=backlog)
+
+
+def _regret(scenario: Scenario, excess: np.ndarray) -> np.ndarray:
+    """Excess over the reference [E, M]; where devices share, the mean of all: one may gain by what another loses."""
+    if not scenario.resources.pooled:
+        return excess
+    return np.broadcast_to(excess.mean(-1, keepdims=True), excess.shape)
 
 
 def _reward_of(policy: Policy, situation: Situation, simulator: OffloadingSimulator) -> np.ndarray:

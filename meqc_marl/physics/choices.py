@@ -98,7 +98,7 @@ def fastest(cost: Cost, places: PlaceCosts) -> tuple[np.ndarray, np.ndarray]:
 
 
 def admitted_mode(mode: np.ndarray, qpu_admitted: np.ndarray) -> np.ndarray:
-    """Where tasks run, deadlines apart, int8 [..., M]: one sent to a QPU that does not take it runs on the server CPU."""
+    """Where tasks run, deadlines apart, int8 [..., M]: on the server CPU if the QPU asked for does not take it."""
     rejected = (mode == Mode.QPU) & ~qpu_admitted
     return np.subtract(mode, rejected, dtype=np.int8, casting="unsafe")  # Mode.QPU - 1 is Mode.CPU
 

@@ -17,7 +17,7 @@ from meqc_marl.config import Scenario
 from meqc_marl.lyapunov import growth, next_backlog
 from meqc_marl.nature.trace import generate_trace
 from meqc_marl.physics.cost import Mode
-from meqc_marl.physics.load import Load, count
+from meqc_marl.physics.load import Load, Pools, count
 from meqc_marl.physics.places import Work, price
 from meqc_marl.policies.base import Policy, Situation
 from meqc_marl.policies.joint_search import RowValues, all_pairs, joint_optimum
@@ -30,8 +30,9 @@ _TABLED = 30
 _TIE = 1e-9
 """Relative gain for which nobody changes."""
 _CALIBRATION_SEED = 2_000_000
-_CALIBRATION_SLOTS = 60
-_CALIBRATION_ROWS = 2
+_CALIBRATION_SLOTS = 300
+_CALIBRATION_DEVICES = 30
+"""A larger system is calibrated on so many of its devices, with their part of the pools."""
 
 
 class BestResponse(Policy):
@@ -149,22 +150,32 @@ class Oblivious(Policy):
 
 
 def mean_joint_counts(scenario: Scenario) -> tuple[float, float]:
-    """How many use the server CPU and the QPU under the joint optimum, on average over a few held-out slots."""
+    """How many use the server CPU and the QPU under the joint optimum, on average over a trace of its own."""
     return _mean_joint_counts(scenario.model_dump_json())
 
 
 @lru_cache(maxsize=8)
 def _mean_joint_counts(scenario_json: str) -> tuple[float, float]:
-    scenario = Scenario.model_validate_json(scenario_json)
-    slots = max(4, _CALIBRATION_SLOTS * 15 // max(15, scenario.num_devices))
-    seeds = range(_CALIBRATION_SEED, _CALIBRATION_SEED + _CALIBRATION_ROWS)
-    trace = generate_trace(scenario, seeds, num_slots=slots)
-    backlog = np.zeros((_CALIBRATION_ROWS, scenario.num_devices))
-    numbers = []
+    whole = Scenario.model_validate_json(scenario_json)
+    devices = min(whole.num_devices, _CALIBRATION_DEVICES)
+    share, pools = devices / whole.num_devices, Pools.of(whole)
+    fields = whole.model_dump(mode="json")
+    fields["num_devices"] = devices
+    fields["resources"] |= {
+        "band_hz": pools.band_hz * share,
+        "server_hz": pools.server_hz * share,
+        "qpu_tiles": max(1, round(pools.tiles * share)),
+    }
+    for weight in ("lambda_t", "lambda_e"):
+        if isinstance(fields["devices"][weight], list):
+            fields["devices"][weight] = fields["devices"][weight][:devices]
+    scenario = Scenario.model_validate(fields)
+    slots = min(scenario.horizon, _CALIBRATION_SLOTS)
+    trace = generate_trace(scenario, [_CALIBRATION_SEED], num_slots=slots)
+    backlog, numbers = np.zeros((1, devices)), []
     for t in range(slots):
-        work = Work.of(scenario, trace.slot(t))
-        best = joint_optimum(scenario, work, backlog, budget=0)
+        best = joint_optimum(scenario, Work.of(scenario, trace.slot(t)), backlog)
         numbers.append(np.stack(count(best.mode)))
         backlog = next_backlog(backlog, growth(scenario.lyapunov, best.fraction))
-    cpu, qpu = np.mean(numbers, (0, 2))
+    cpu, qpu = np.mean(numbers, (0, 2)) / share
     return float(cpu), float(qpu)

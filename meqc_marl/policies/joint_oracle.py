@@ -34,10 +34,14 @@ class JointOracle(Policy):
         self.name = name
         self._scenario = scenario
 
+    @property
+    def unrestricted(self) -> bool:
+        """Whether it is the exact minimiser over all actions: nothing does better in any state."""
+        return self._scenario.num_devices <= EXACT_DEVICES
+
     def act(self, situation: Situation) -> tuple[np.ndarray, np.ndarray]:
         """Solve the slot."""
-        large = self._scenario.num_devices > EXACT_DEVICES
-        budget, starts = (_BUDGET, 1) if large else (None, 1)
-        best = joint_optimum(self._scenario, situation.work, situation.backlog, budget, starts)
+        budget = None if self.unrestricted else _BUDGET
+        best = joint_optimum(self._scenario, situation.work, situation.backlog, budget)
         self.gap = np.where(best.proven, 0.0, (best.value - best.bound) / np.maximum(np.abs(best.value), 1e-300))
         return best.mode, best.fraction

@@ -36,7 +36,7 @@ def place_values(scenario: Scenario, places: PlaceCosts, backlog: np.ndarray) ->
         places: What each place costs under some load [..., M].
         backlog: Virtual queues z, broadcastable to it.
     """
-    config, penalty = scenario.lyapunov, scenario.lyapunov.v * scenario.cost.deadline_penalty
+    config, penalty = scenario.lyapunov, scenario.lyapunov.v * scenario.cost.miss_penalty
     local_s = places.latency_s[Mode.LOCAL]
     value, fraction = np.empty((3, *local_s.shape)), np.zeros((3, *local_s.shape))
     none = growth(config, np.zeros(()))

@@ -22,11 +22,18 @@ FEW = ("oracle", "random", "cpu-discrete")
 FREE = {"devices.lambda_t=0.0", "devices.lambda_e=0.0"}
 """Both together are refused: nothing would cost anything."""
 
+POOLED = {f"resources.{part}=pooled" for part in ("band", "server", "qpu")}
+OF_LEASES = {"lyapunov.sign=literal", "cost.deadline=kept"}
+"""Refused where anything is pooled."""
+
 UNHURRIED = {"deadline": None, "suppress_health_check": list(HealthCheck)}
 
 
 def sound_unless_free(overrides: list[str], policies: tuple[str, ...]) -> None:
-    if set(overrides) >= FREE:
+    if set(overrides) & POOLED and set(overrides) & OF_LEASES:
+        with pytest.raises(InputError, match="with pooled resources it must be"):
+            load_scenario("paper", [one for one in overrides if one not in FREE])
+    elif set(overrides) >= FREE:
         with pytest.raises(InputError, match="one must be above 0"):
             load_scenario("paper", overrides)
     else:

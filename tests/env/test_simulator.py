@@ -11,7 +11,7 @@ from meqc_marl.env.parallel import OffloadingParallelEnv
 from meqc_marl.env.simulator import OffloadingSimulator
 from meqc_marl.errors import InputError
 from meqc_marl.nature.trace import generate_trace
-from meqc_marl.physics.cost import Mode, Outcome, settle
+from meqc_marl.physics.cost import Outcome, settle
 from meqc_marl.physics.places import price
 from tests.policies.places import assert_same_places
 from tests.sentences import is_one_sentence

@@ -73,7 +73,7 @@ def test_a_loaded_slot_by_hand() -> None:
 def test_each_resource_is_pooled_by_itself(part: str) -> None:
     """What is leased costs what it costs in a leased scenario, however many others there are."""
     leased = load_scenario("paper", ["num_devices=3"])
-    shared = load_scenario(leased, [f"resources.{part}=pooled"])
+    shared = load_scenario("paper", ["num_devices=3", f"resources.{part}=pooled"])
     slot = generate_trace(leased, [1], num_slots=1).slot(0)
     before, after = price(leased, slot), price(shared, slot, Load.of_counts(2.0, 1.0))
     changed = [bool((before.latency_s[mode] != after.latency_s[mode]).any()) for mode in Mode]

@@ -96,6 +96,8 @@ def assert_sound(overrides: list[str], policies: tuple[str, ...] = tuple(POLICIE
             assert not positive or (record.cost >= 0).all()
             assert record.regret is not None
             scale = np.abs(record.reward) + scenario.lyapunov.v * np.abs(record.cost) + record.backlog[:-1]
+            if scenario.resources.pooled:
+                scale = scale.max(-1, keepdims=True)
             beaten = record.regret < -1e-6 * scale
             assert not beaten.any(), (name, record.regret[beaten], overrides)
         result = compare([make_policy(name, scenario) for name in policies], scenario, trace)

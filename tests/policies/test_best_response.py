@@ -1,0 +1,89 @@
+"""Equilibria device by device, and the reference table of the pooled system."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from joint_brute_force import objective_with_penalty
+
+from meqc_marl.config import load_scenario
+from meqc_marl.env.simulator import OffloadingSimulator
+from meqc_marl.evaluation.rollout import rollout
+from meqc_marl.nature.trace import generate_trace
+from meqc_marl.physics.load import Load
+from meqc_marl.physics.places import price
+from meqc_marl.policies import Situation, make_policy
+from meqc_marl.policies.best_response import Oblivious, mean_joint_counts
+from meqc_marl.policies.place_values import place_values
+
+
+@pytest.mark.parametrize("form", ["parallel", "sequential", "literal"])
+@pytest.mark.parametrize("devices", [6, 40])
+def test_nobody_gains_by_changing(form: str, devices: int) -> None:
+    """At the selfish equilibrium for itself, at the team's for all: every device's other modes, by the simulator."""
+    scenario = load_scenario("pooled", [f"num_devices={devices}", f"cost.latency={form}"])
+    simulator = OffloadingSimulator(scenario, 2)
+    simulator.reset(seed=1)
+    rng = np.random.default_rng(0)
+    backlog = rng.exponential(10.0, (2, devices))
+    situation = Situation(simulator.observation, simulator.places, backlog, simulator.work, rng)
+    for name in ("selfish", "team-best-response"):
+        mode, fraction = make_policy(name, scenario).act(situation)
+        own = objective_with_penalty(scenario, simulator.preview(mode, fraction, placed=False), backlog)
+        for device in range(0, devices, max(1, devices // 8)):
+            for other in range(3):
+                changed = mode.copy()
+                changed[:, device] = other
+                # Everybody's best shares under the changed modes.
+                value, share = place_values(scenario, price(scenario, simulator.work, Load.seen(changed)), backlog)
+                best = np.take_along_axis(share, changed[None].astype(int), 0)[0]
+                worth = objective_with_penalty(scenario, simulator.preview(changed, best, placed=False), backlog)
+                allowed = np.isfinite(np.take_along_axis(value, changed[None].astype(int), 0)[0][:, device])
+                gain = (own - worth)[:, device] if name == "selfish" else (own - worth).sum(-1)
+                assert (gain[allowed] <= 1e-6).all(), (name, device, other)
+
+
+def test_the_oblivious_take_what_they_believe() -> None:
+    """Believing that nobody shares, they are greedy; and their belief of others is that of the joint optimum."""
+    scenario = load_scenario("pooled", ["lyapunov.delta=0"])
+    trace = generate_trace(scenario, [7], num_slots=20)
+    alone = rollout(Oblivious(scenario, (0.0, 0.0)), scenario, trace)
+    greedy = rollout(make_policy("greedy", scenario), scenario, trace)
+    np.testing.assert_array_equal(alone.mode, greedy.mode)
+    cpu, qpu = mean_joint_counts(load_scenario("pooled"))
+    assert cpu == pytest.approx(4.9, abs=0.7)  # of the reference table's traces
+    assert qpu == pytest.approx(6.5, abs=0.7)
+
+
+@pytest.mark.long
+def test_the_reference_table() -> None:
+    """An independent implementation of the same model reached these, on these traces."""
+    scenario = load_scenario("pooled")
+    trace = generate_trace(scenario, range(1000, 1006), num_slots=500)
+    reference = make_policy("joint-oracle", scenario)
+    expected = {
+        "joint-oracle": (18.51, 18.93, 19.28, 0.670, 0.021, 0.0),
+        "team-best-response": (18.52, 19.02, 19.37, 0.671, 0.025, 0.005),
+        "selfish": (19.28, 20.01, 20.36, 0.685, 0.036, 0.063),
+        "oblivious": (19.37, 24.60, 24.81, 0.709, 0.26, 0.32),
+        "local-only": (21.60, 23.86, 146.1, 0.0, 0.11, None),
+    }
+    counts = (0.0, 0.0)
+    for name, (cost, with_penalty, objective, fraction, missed, over) in expected.items():
+        policy = make_policy(name, scenario)
+        if isinstance(policy, Oblivious):
+            policy = Oblivious(scenario, counts)
+        record = rollout(policy, scenario, trace, reference=reference)
+        if name == "joint-oracle":
+            counts = (float((record.mode == 1).sum(-1).mean()), float((record.mode == 2).sum(-1).mean()))
+        misses = 20.0 * record.deadline_missed
+        assert record.cost.mean() == pytest.approx(cost, abs=0.006)
+        assert (record.cost + misses).mean() == pytest.approx(with_penalty, abs=0.006)
+        total = record.objective + misses
+        assert total.mean() == pytest.approx(objective, rel=3e-4)
+        assert record.fraction.mean() == pytest.approx(fraction, abs=6e-4)
+        assert record.deadline_missed.mean() == pytest.approx(missed, abs=0.005)
+        if over is not None:
+            regret = record.reward_regret
+            assert regret is not None
+            assert regret.sum() / (total - regret).sum() == pytest.approx(over, abs=0.005)
