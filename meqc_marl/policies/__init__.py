@@ -7,11 +7,11 @@ from collections.abc import Callable
 from meqc_marl.config import Scenario
 from meqc_marl.errors import InputError, did_you_mean, shown
 from meqc_marl.policies.base import Policy, Situation
-from meqc_marl.policies.best_response import BestResponse, Oblivious
+from meqc_marl.policies.best_response import Oblivious, selfish, team_best_response
 from meqc_marl.policies.greedy import greedy
 from meqc_marl.policies.joint_oracle import JointOracle
 from meqc_marl.policies.local_only import LocalOnly
-from meqc_marl.policies.oracle import OraclePolicy, drift_plus_penalty
+from meqc_marl.policies.oracle import OraclePolicy, drift_plus_penalty, exact_oracle
 from meqc_marl.policies.random_mode import RandomMode
 from meqc_marl.policies.restricted import (
     cpu_continuous,
@@ -26,25 +26,11 @@ from meqc_marl.policies.restricted import (
     qpu_discrete,
 )
 
-
-def _oracle(scenario: Scenario) -> Policy:
-    """The exact solver of a slot: of each device where everything is leased, of all together where they share."""
-    return JointOracle(scenario, "oracle") if scenario.resources.pooled else OraclePolicy(scenario)
-
-
-def _selfish(scenario: Scenario) -> Policy:
-    return BestResponse(scenario, "selfish", team=False)
-
-
-def _team_best_response(scenario: Scenario) -> Policy:
-    return BestResponse(scenario, "team-best-response", team=True)
-
-
 POLICIES: dict[str, Callable[[Scenario], Policy]] = {
-    "oracle": _oracle,
+    "oracle": exact_oracle,
     "joint-oracle": JointOracle,
-    "team-best-response": _team_best_response,
-    "selfish": _selfish,
+    "team-best-response": team_best_response,
+    "selfish": selfish,
     "oblivious": Oblivious,
     "greedy": greedy,
     "hybrid-discrete": hybrid_discrete,

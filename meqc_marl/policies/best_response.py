@@ -20,8 +20,8 @@ from meqc_marl.physics.cost import Mode
 from meqc_marl.physics.load import Load, Pools, count
 from meqc_marl.physics.places import Work, price
 from meqc_marl.policies.base import Policy, Situation
-from meqc_marl.policies.joint_search import RowValues, all_pairs, joint_optimum
-from meqc_marl.policies.place_values import place_values
+from meqc_marl.policies.joint.place_values import place_values
+from meqc_marl.policies.joint.search import RowValues, all_pairs, joint_optimum
 
 _MAX_ROUNDS = 50
 """In which every device may change; selfish choices settle in two to four, and a cycle is left here."""
@@ -74,6 +74,16 @@ class BestResponse(Policy):
         while sum([choose(device) for device in range(len(row.mode))]) and played < _MAX_ROUNDS:
             played += 1
         return row.mode, played
+
+
+def selfish(scenario: Scenario) -> BestResponse:
+    """Each minimises its own objective given what the others do: a Nash equilibrium of the slot."""
+    return BestResponse(scenario, "selfish", team=False)
+
+
+def team_best_response(scenario: Scenario) -> BestResponse:
+    """Each minimises the objective of all given what the others do."""
+    return BestResponse(scenario, "team-best-response", team=True)
 
 
 class _Row:

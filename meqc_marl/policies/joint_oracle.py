@@ -6,7 +6,7 @@ import numpy as np
 
 from meqc_marl.config import Scenario
 from meqc_marl.policies.base import Policy, Situation
-from meqc_marl.policies.joint_search import joint_optimum
+from meqc_marl.policies.joint.search import joint_optimum
 
 EXACT_DEVICES = 200
 """Devices up to which every slot is proven; above, the best found stands beside a lower bound."""

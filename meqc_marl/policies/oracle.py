@@ -20,6 +20,7 @@ from meqc_marl.physics.cost import PlaceCosts
 from meqc_marl.physics.feasible import deadline_missed
 from meqc_marl.physics.modes import REMOTE, Mode
 from meqc_marl.policies.base import Policy, Situation
+from meqc_marl.policies.joint_oracle import JointOracle
 
 ALL_MODES: tuple[Mode, ...] = tuple(Mode)
 
@@ -57,6 +58,11 @@ class OraclePolicy(Policy):
         """Solve the slot."""
         backlog = situation.backlog if self._with_queue else np.zeros_like(situation.backlog)
         return drift_plus_penalty(situation.places, backlog, self._cost, self._lyapunov, self._modes, self._discrete)
+
+
+def exact_oracle(scenario: Scenario) -> OraclePolicy | JointOracle:
+    """The exact solver of a slot: of each device where everything is leased, of all together where they share."""
+    return JointOracle(scenario, "oracle") if scenario.resources.pooled else OraclePolicy(scenario)
 
 
 def drift_plus_penalty(

@@ -14,7 +14,7 @@ from meqc_marl.physics.load import Load
 from meqc_marl.physics.places import price
 from meqc_marl.policies import Situation, make_policy
 from meqc_marl.policies.best_response import Oblivious, mean_joint_counts
-from meqc_marl.policies.place_values import place_values
+from meqc_marl.policies.joint.place_values import place_values
 
 
 @pytest.mark.parametrize("form", ["parallel", "sequential", "literal"])

@@ -17,9 +17,9 @@ from meqc_marl.physics.cost import Mode
 from meqc_marl.physics.load import Load
 from meqc_marl.physics.places import Work, price
 from meqc_marl.policies import make_policy
-from meqc_marl.policies.joint_search import RowValues, _Search, all_pairs, joint_optimum
-from meqc_marl.policies.place_values import place_values
-from meqc_marl.policies.transport import assign, prices
+from meqc_marl.policies.joint.place_values import place_values
+from meqc_marl.policies.joint.search import RowValues, _Search, all_pairs, joint_optimum
+from meqc_marl.policies.joint.transport import assign, prices
 
 FORMS = ("parallel", "sequential", "literal")
 POOLS: tuple[list[str], ...] = (

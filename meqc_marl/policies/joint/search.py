@@ -1,9 +1,10 @@
 """The exact joint optimum of a slot with pooled resources: the best pair of counts, and who goes where.
 
 Given how many devices use the server CPU and the QPU, what each device can make of each place is closed form
-(:mod:`~meqc_marl.policies.place_values`), and who goes where is a transportation problem with three places
-(:mod:`~meqc_marl.policies.transport`). No value falls as the counts grow, so *at most* so many may stand for *exactly*,
-and a box of pairs is bounded from below by the values at its lower corner with the capacities of its upper one.
+(:mod:`~meqc_marl.policies.joint.place_values`), and who goes where is a transportation problem with three places
+(:mod:`~meqc_marl.policies.joint.transport`). No value falls as the counts grow, so *at most* so many may stand for
+*exactly*, and a box of pairs is bounded from below by the values at its lower corner with the capacities of its upper
+one.
 
 The least over all pairs is not unimodal. Boxes are split, the one of the least bound first, until none is below the
 best assignment found (proven), or until the budget is spent: then the best found stands beside the least bound left.
@@ -19,8 +20,8 @@ import numpy as np
 from meqc_marl.config import Scenario
 from meqc_marl.physics.load import Load, count
 from meqc_marl.physics.places import Work, price
-from meqc_marl.policies.place_values import PlaceValues, place_values
-from meqc_marl.policies.transport import ROUNDS, assign, prices
+from meqc_marl.policies.joint.place_values import PlaceValues, place_values
+from meqc_marl.policies.joint.transport import ROUNDS, assign, prices
 
 _CHUNK_ELEMENTS = 16_384
 """Devices times pairs priced at once: few enough to stay in the cache."""
