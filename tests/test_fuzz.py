@@ -344,7 +344,7 @@ def test_arrays_of_traces(data: st.DataObject) -> None:
     a_trace(a_member(data))
 
 
-@settings(**FEW)
+@settings(**FEW | {"max_examples": 12})
 @given(command_lines())
 def test_command_lines(words: list[str]) -> None:
     a_command(words)

@@ -71,7 +71,7 @@ def test_version(capsys):
         ("train --checkpoint-every-s soon", ["--checkpoint-every-s", "'soon'", "a number"]),
         ("train --env-runner fast", ["'fast'", "'batched', 'stock'"]),
         ("sweep --v 0.1 x", ["--v", "'x'"]),
-        ("evaluate", ["PATH", "missing"]),
+        ("evaluate", ["RUN", "missing"]),
         ("scenario", ["show", "check"]),
         ("scenario shw", ["'shw'", "show, check"]),
     ],
