@@ -1,55 +1,81 @@
-"""Means and interquartile means over traces, with bootstrap confidence intervals.
+"""Means and interquartile means over runs or traces, with confidence intervals that cover at small samples.
 
-The interquartile mean (the mean of the middle half) and the percentile bootstrap are those of Agarwal et al., "Deep
-Reinforcement Learning at the Edge of the Statistical Precipice", NeurIPS 2021 (package rliable).
+The interquartile mean (the mean of the middle half) is that of Agarwal et al., "Deep Reinforcement Learning at the Edge
+of the Statistical Precipice", NeurIPS 2021 (package rliable); the intervals are those of
+:mod:`meqc_marl.evaluation.intervals`, since percentile bootstraps cover too seldom at 5 to 20 runs.
+
+The rows of an array are the *units*: what was drawn independently, and what a repetition would draw anew. Of a training
+method they are runs, each whole over all its traces; of a policy that is given, traces. Below ``MIN_UNITS`` units there
+is no interval, only the units' own values (:attr:`Estimate.points`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-CONFIDENCE = 0.95
-NUM_RESAMPLES = 10_000
-_DRAWN_AT_ONCE = 4_000_000
-"""Values of the resamples that are drawn together."""
+from meqc_marl.evaluation.intervals import MIN_UNITS, difference_interval, iqm_interval, mean_interval, trimmed
+
+__all__ = [
+    "MIN_UNITS",
+    "Estimate",
+    "error_bars",
+    "interquartile_mean",
+    "mean",
+    "paired_difference",
+    "paired_interquartile_difference",
+    "probability_of_improvement",
+]
 
 
 class Estimate(NamedTuple):
-    """A statistic with its confidence interval; the ends are NaN where a single trace allows none."""
+    """A statistic with its 95 % interval, or, where too few units allow none, with the units' own values.
+
+    Attributes:
+        value: The statistic of all units.
+        low, high: Ends of the interval; NaN where there is none.
+        points: The statistic of each unit alone.
+    """
 
     value: float
     low: float
     high: float
+    points: tuple[float, ...] = ()
+
+    @property
+    def has_interval(self) -> bool:
+        """Whether there is an interval; if not, show the points."""
+        return not np.isnan(self.low)
+
+    @property
+    def least(self) -> float:
+        """Lower end of the interval, or the least of the points where there is none."""
+        return self.low if self.has_interval else min(self.points, default=self.value)
+
+    @property
+    def greatest(self) -> float:
+        """Upper end of the interval, or the greatest of the points where there is none."""
+        return self.high if self.has_interval else max(self.points, default=self.value)
+
+    def times(self, factor: float) -> Estimate:
+        """The estimate in another unit."""
+        low, high = sorted((factor * self.low, factor * self.high))
+        return Estimate(factor * self.value, low, high, tuple(factor * point for point in self.points))
 
 
-def mean(values: np.ndarray, seed: int = 0) -> Estimate:
-    """Mean over traces [E] with a 95 % bootstrap interval."""
-    return _estimate(values, np.mean, seed)
+def mean(values: np.ndarray) -> Estimate:
+    """Mean of ``values``, [units] or [units, traces]."""
+    scores = _matrix(values)
+    own = scores.mean(1)
+    return _estimate(own.mean(), own, mean_interval(own))
 
 
-def interquartile_mean(values: np.ndarray, seed: int = 0) -> Estimate:
-    """Mean of the middle half of the traces [E] with a 95 % bootstrap interval."""
-    return _estimate(values, _trimmed, seed)
-
-
-def stratified_interquartile_mean(scores: np.ndarray, seed: int = 0) -> Estimate:
-    """Mean of the middle half of all scores [runs, traces], with a stratified bootstrap interval over the runs.
-
-    A resample draws runs with replacement anew for each trace, as rliable does. A single run allows no interval; then
-    the one over traces stands in.
-    """
-    scores = np.atleast_2d(np.asarray(scores, dtype=np.float64))
-    runs, traces = scores.shape
-    if runs < 2:
-        return interquartile_mean(scores[0], seed)
-    value = float(_trimmed(scores.reshape(-1)))
-    rng = np.random.default_rng(seed)
-    drawn = rng.integers(0, runs, (NUM_RESAMPLES, runs, traces))
-    resamples = np.take_along_axis(scores[None], drawn, axis=1).reshape(NUM_RESAMPLES, -1)
-    return _with_interval(value, _trimmed(resamples, axis=-1))
+def interquartile_mean(values: np.ndarray) -> Estimate:
+    """Mean of the middle half of all ``values``, [units] or [units, traces]: a quarter is cut at either end."""
+    scores = _matrix(values)
+    return _estimate(trimmed(scores.reshape(-1)), trimmed(scores), iqm_interval(scores))
 
 
 def probability_of_improvement(scores: np.ndarray, others: np.ndarray) -> float:
@@ -61,28 +87,35 @@ def probability_of_improvement(scores: np.ndarray, others: np.ndarray) -> float:
     return float(((a < b) + 0.5 * (a == b)).mean())
 
 
-def paired_difference(values: np.ndarray, reference: np.ndarray, seed: int = 0) -> Estimate:
+def paired_difference(values: np.ndarray, reference: np.ndarray) -> Estimate:
     """Mean of ``values - reference`` over traces [E]: entry i of both comes from the same trace.
 
     What is common to a trace cancels, so this interval is much tighter than those of the two means suggest.
     """
-    return _estimate(np.asarray(values) - np.asarray(reference), np.mean, seed)
+    return mean(np.asarray(values) - np.asarray(reference))
 
 
-def paired_interquartile_difference(scores: np.ndarray, reference: np.ndarray, seed: int = 0) -> Estimate:
-    """Mean of the middle half over traces of ``scores - reference``, means over the runs of each [runs, traces].
+def paired_interquartile_difference(scores: np.ndarray, reference: np.ndarray) -> Estimate:
+    """Mean of the middle half over traces of ``scores - reference``, each the mean over its runs.
 
-    Trace i is the same in both, so what is common to it cancels. A resample draws the traces, and anew the runs of each
-    side: the interval holds what training seeds change as well.
+    Trace i is the same in both, so what is common to it cancels. The units are the runs of the sides that have some,
+    on the traces given; where neither has, the traces.
+
+    Args:
+        scores: [runs, traces], or [traces] of what no training changes.
+        reference: The same.
     """
-    mine, theirs = (np.atleast_2d(np.asarray(values, dtype=np.float64)) for values in (scores, reference))
-    if len(mine) == 1 and len(theirs) == 1:
-        return interquartile_mean(mine[0] - theirs[0], seed)
-    value = float(_trimmed(mine.mean(0) - theirs.mean(0)))
-    rng = np.random.default_rng(seed)
-    drawn = [side[rng.integers(0, len(side), (NUM_RESAMPLES, len(side)))].mean(1) for side in (mine, theirs)]
-    traces = rng.integers(0, mine.shape[1], (NUM_RESAMPLES, mine.shape[1]))
-    return _with_interval(value, _trimmed(np.take_along_axis(drawn[0] - drawn[1], traces, axis=1)))
+    sides = [np.asarray(values, dtype=np.float64) for values in (scores, reference)]
+    if all(side.ndim == 1 for side in sides):
+        return interquartile_mean(sides[0] - sides[1])
+    ours, theirs = (side if side.ndim == 2 else side[None] for side in sides)
+    difference = ours.mean(0) - theirs.mean(0)
+    cut = len(difference) // 4
+    middle = np.argsort(difference, kind="stable")[cut : len(difference) - cut]
+    a, b = ours[:, middle].mean(1), theirs[:, middle].mean(1)
+    sampled = [own for own, side in zip((a, b), sides, strict=True) if side.ndim == 2]
+    points = np.subtract.outer(a, b).reshape(-1)
+    return _estimate(difference[middle].mean(), points, difference_interval(float(a.mean() - b.mean()), sampled))
 
 
 def error_bars(estimates: Sequence[Estimate]) -> np.ndarray:
@@ -90,26 +123,10 @@ def error_bars(estimates: Sequence[Estimate]) -> np.ndarray:
     return np.abs(np.nan_to_num([[e.value - e.low for e in estimates], [e.high - e.value for e in estimates]]))
 
 
-def _trimmed(values: np.ndarray, axis: int = -1) -> Any:
-    cut = values.shape[axis] // 4
-    return np.sort(values, axis=axis).take(range(cut, values.shape[axis] - cut), axis=axis).mean(axis=axis)
+def _matrix(values: np.ndarray) -> np.ndarray:
+    scores = np.asarray(values, dtype=np.float64)
+    return scores[:, None] if scores.ndim == 1 else scores
 
 
-def _estimate(values: np.ndarray, statistic: Callable[..., Any], seed: int) -> Estimate:
-    values = np.asarray(values, dtype=np.float64)
-    value = float(statistic(values, axis=-1))
-    if len(values) < 2:
-        return Estimate(value, np.nan, np.nan)
-    if np.ptp(values) == 0.0:
-        return Estimate(value, value, value)
-    rng, rows = np.random.default_rng(seed), max(1, _DRAWN_AT_ONCE // len(values))
-    # In parts, which are the same draws as all at once: ten thousand traces would take gigabytes.
-    parts = [min(rows, NUM_RESAMPLES - start) for start in range(0, NUM_RESAMPLES, rows)]
-    drawn = (values[rng.integers(0, len(values), (part, len(values)))] for part in parts)
-    return _with_interval(value, np.concatenate([statistic(resamples, axis=-1) for resamples in drawn]))
-
-
-def _with_interval(value: float, resampled: np.ndarray) -> Estimate:
-    tail = 50.0 * (1.0 - CONFIDENCE)
-    low, high = np.percentile(resampled, (tail, 100.0 - tail))
-    return Estimate(value, float(low), float(high))
+def _estimate(value: float, points: np.ndarray, interval: tuple[float, float]) -> Estimate:
+    return Estimate(float(value), *interval, tuple(float(point) for point in points))
