@@ -61,7 +61,7 @@ def table(results_of_runs: Mapping[str, dict[str, Any]]) -> str:
     for name, results in by_setting(results_of_runs).items():
         cells = [f"`{name}`", str(len(results))]
         estimate = interquartile_mean(np.array([100 * result["held_out"]["regret"] for result in results]))
-        cells.append(f"{estimate.value:.3f} % [{estimate.low:.3f}, {estimate.high:.3f}]")
+        cells.append(f"{estimate.told('.3f')} %")
         missed = np.array([100 * result["held_out"]["deadline_missed_feasible"] for result in results])
         cells.append(f"{interquartile_mean(missed).value:.2f} %")
         cells.append(f"{np.median([result['training_s'] for result in results]):.0f}")

@@ -52,7 +52,7 @@ def table(results_of_runs: Mapping[str, dict[str, Any]]) -> str:
             values = np.array([100 * result["held_out"][metric] for result in results])
             estimate = interquartile_mean(values)
             cells += [
-                f"{estimate.value:{form}} % [{estimate.low:{form}}, {estimate.high:{form}}]",
+                f"{estimate.told(form)} %",
                 f"{max(values, key=abs):{form}} %",
             ]
         missed = np.array([result["held_out"]["deadline_missed_feasible"] for result in results])

@@ -48,7 +48,7 @@ def ranking(data: Data, setting: str) -> list[Claim]:
     }
     number = f"{kind}: discrete less continuous: "
     number += ", ".join(f"{tell(gain, '+.2f')} ({place})" for place, gain in gains.items())
-    claim = judge("Continuous always beats discrete.", all(e.low > 0 for e in gains.values()), number)
+    claim = judge("Continuous always beats discrete.", all(e.least > 0 for e in gains.values()), number)
     return [best, worst, claim]
 
 
@@ -65,7 +65,7 @@ def _nearest(claim: str, differences: dict[str, Estimate], what: str) -> Claim:
     """That all differences are positive, told by the least."""
     name = min(differences, key=lambda name: differences[name].value)
     number = f"{what.format(name=name)}: {tell(differences[name], '+.2f')}"
-    return judge(claim, all(estimate.low > 0 for estimate in differences.values()), number)
+    return judge(claim, all(estimate.least > 0 for estimate in differences.values()), number)
 
 
 def ours_best_everywhere(data: Data) -> Claim:
@@ -75,12 +75,12 @@ def ours_best_everywhere(data: Data) -> Claim:
         least = {s["name"]: _cheapest_other(data, s["name"], kind) for s in data.settings() if _has_all(data, s, kind)}
         if not least:
             continue
-        where = min(least, key=lambda name: least[name][1].low)
+        where = min(least, key=lambda name: least[name][1].least)
         name, estimate = least[where]
         settings = "1 setting" if len(least) == 1 else f"{len(least)} settings"
         nearest = f"{name}, the nearest, less ours at {where}: {tell(estimate, '+.2f')}"
         told.append(f"{kind}, {settings}: {nearest}")
-        fails += [(kind, setting) for setting, (_, difference) in least.items() if difference.low <= 0]
+        fails += [(kind, setting) for setting, (_, difference) in least.items() if difference.least <= 0]
         judged += len(least)
     verdict = "holds" if not fails else "does not hold" if len(fails) == judged else "depends"
     return Claim("Ours costs least everywhere.", verdict, "; ".join(told), _why_not_best(data, fails))
@@ -92,7 +92,7 @@ def _has_all(data: Data, setting: dict[str, float | str], kind: str) -> bool:
 
 def _cheapest_other(data: Data, setting: str, kind: str) -> tuple[str, Estimate]:
     differences = _over_ours(data, setting, kind)
-    name = min(differences, key=lambda name: differences[name].low)
+    name = min(differences, key=lambda name: differences[name].least)
     return name, differences[name]
 
 
@@ -135,6 +135,5 @@ def learned_near_exact(data: Data) -> list[Claim]:
 
 def _gap(data: Data, setting: str, name: str) -> Estimate:
     """Learned less exact cost on the same traces, as a share of the exact one."""
-    learned, exact = (data.scores(setting, name, kind) for kind in ("learned", "exact"))
-    whole = interquartile_mean(exact.mean(0)).value
-    return Estimate(*(part / whole for part in paired_interquartile_difference(learned, exact)))
+    learned, exact = (data.sampled(setting, name, kind) for kind in ("learned", "exact"))
+    return paired_interquartile_difference(learned, exact).times(1.0 / interquartile_mean(exact).value)

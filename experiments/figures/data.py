@@ -12,7 +12,6 @@ from meqc_marl.evaluation.statistics import (
     Estimate,
     interquartile_mean,
     paired_interquartile_difference,
-    stratified_interquartile_mean,
 )
 
 
@@ -51,9 +50,14 @@ class Data:
             raise KeyError(f"no {kind} {method} at {setting}")
         return np.array(row[metric], dtype=float)
 
+    def sampled(self, setting: str, method: str, kind: str, metric: str = "cost") -> np.ndarray:
+        """Scores by what was sampled: training runs [runs, traces], or, of what is not trained, traces [traces]."""
+        scores = self.scores(setting, method, kind, metric)
+        return scores if kind == "learned" else scores[0]
+
     def estimate(self, setting: str, method: str, kind: str, metric: str = "cost") -> Estimate:
-        """Interquartile mean with a 95 % interval, over training runs if there are several and else over traces."""
-        return stratified_interquartile_mean(self.scores(setting, method, kind, metric))
+        """Interquartile mean with a 95 % interval over training runs, or, of what is not trained, over traces."""
+        return interquartile_mean(self.sampled(setting, method, kind, metric))
 
 
 @dataclass(frozen=True)
@@ -83,19 +87,19 @@ def paired(
 ) -> Estimate:
     """Difference on the same traces, other minus method."""
     return paired_interquartile_difference(
-        data.scores(setting, other, other_kind, metric), data.scores(setting, method, kind, metric)
+        data.sampled(setting, other, other_kind, metric), data.sampled(setting, method, kind, metric)
     )
 
 
 def between(data: Data, setting: str, other: str, method: str = HYBRID.name, metric: str = "cost") -> Estimate:
     """What the exact method's score changes by from a setting to another, paired by trace."""
-    after, before = (data.scores(name, method, "exact", metric) for name in (other, setting))
+    after, before = (data.sampled(name, method, "exact", metric) for name in (other, setting))
     return paired_interquartile_difference(after, before)
 
 
 def relative(data: Data, setting: str, other: str, method: str = HYBRID.name) -> Estimate:
     """The same as a share of the first cost, trace by trace."""
-    first, second = (data.scores(name, method, "exact")[0] for name in (setting, other))
+    first, second = (data.sampled(name, method, "exact") for name in (setting, other))
     return interquartile_mean(second / first - 1.0)
 
 
@@ -105,5 +109,5 @@ def best_kind(data: Data) -> str:
 
 
 def tell(estimate: Estimate, form: str = ".2f") -> str:
-    """Value and interval."""
-    return f"{estimate.value:{form}} [{estimate.low:{form}}, {estimate.high:{form}}]"
+    """Value and interval, or each run's where too few allow none."""
+    return estimate.told(form)

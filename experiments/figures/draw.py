@@ -12,8 +12,9 @@ import numpy as np
 from experiments.figures.data import Data
 from experiments.figures.methods import method_of
 from meqc_marl.evaluation.held_out import NUM_TRACES
-from meqc_marl.evaluation.statistics import error_bars, interquartile_mean, stratified_interquartile_mean
+from meqc_marl.evaluation.statistics import brackets, error_bars, interquartile_mean
 from meqc_marl.files import replacing
+from meqc_marl.report.bars import scatter_points
 
 
 @contextmanager
@@ -61,6 +62,8 @@ def draw_over_settings(data: Data, path: Path, title: str, xlabel: str, xscale: 
                     linewidth=1.5 if kind == "learned" else 1.0,
                     label=f"{name}, {kind}",
                 )
+                if kind == "learned":
+                    scatter_points(axes, x[there], estimates, method.colour)
         reached = np.array([setting["out_of_reach"] == 0.0 for setting in settings])
         optima = np.array([interquartile_mean(np.array(setting["optimum"])).value for setting in settings])
         axes.plot(x[reached], optima[reached], "k+", markersize=9, zorder=5, label="C_opt, least cost that keeps Delta")
@@ -71,12 +74,15 @@ def draw_over_settings(data: Data, path: Path, title: str, xlabel: str, xscale: 
 
 
 def _caption(data: Data, title: str) -> str:
-    """The title with what the lines and intervals are, so that the picture can stand alone."""
-    runs = max((len(row["cost"]) for row in data.content["rows"] if row["kind"] == "learned"), default=0)
-    if not runs:
+    """The title with what lines, intervals and points are, so that the picture can stand alone."""
+    rows = [row for row in data.content["rows"] if row["kind"] == "learned"]
+    if not rows:
         return f"{title}\nsolved exactly under each method's restriction; nothing is learned"
-    over = f"bars and bands: 95 % over {runs} training runs" if runs > 1 else "one training run; bars: 95 % over traces"
-    return f"{title}\nsolid: learned; dashed: solved exactly under the same restriction\n{over}"
+    runs = max(len(row["cost"]) for row in rows)
+    learned = [data.estimate(row["setting"], row["method"], "learned") for row in rows]
+    behind = brackets(learned, f"of {runs} training runs")
+    over = f"interquartile mean{behind}" if behind else "one training run"
+    return f"{title}\nsolid: learned, {over}; dashed: solved exactly under the same restriction"
 
 
 _SHADES = (("#00304D", "o"), ("#0072B2", "s"), ("#6DBCE8", "^"), ("#3F5B6E", "v"), ("#A9B8C2", "D"))
@@ -106,7 +112,8 @@ def draw_over_slots(data: Data, path: Path, title: str, curves: Sequence[tuple[s
                 if row is None:
                     continue
                 running = np.array(row["running_cost"])  # [runs, traces, marks]
-                middle = [stratified_interquartile_mean(running[:, :, mark]) for mark in range(running.shape[-1])]
+                running = running if kind == "learned" else running[0]
+                middle = [interquartile_mean(running[..., mark]) for mark in range(running.shape[-1])]
                 axes.plot(
                     *(row["slots"], [e.value for e in middle], line),
                     color=colour,
@@ -117,9 +124,12 @@ def draw_over_slots(data: Data, path: Path, title: str, curves: Sequence[tuple[s
                 )
                 settled += [e.value for e in middle[_SETTLED:]]
                 ends.append((middle[-1].value, f"{label}, {kind}: {middle[-1].value:.2f}", colour, row["slots"][-1]))
-                if len(running) > 1:
+                if kind == "learned" and middle[0].has_interval:
                     low, high = [e.low for e in middle], [e.high for e in middle]
                     axes.fill_between(row["slots"], low, high, color=colour, alpha=0.15, linewidth=0)
+                elif kind == "learned":
+                    for run in zip(*(e.points for e in middle), strict=True):
+                        axes.plot(row["slots"], run, color=colour, alpha=0.4, linewidth=0.7)
         margin = 0.04 * (max(settled) - min(settled))
         axes.set_ylim(min(settled) - margin, max(settled) + margin)
         _name_ends(axes, ends, gap=0.2 / height)

@@ -62,7 +62,7 @@ def verdict(data: Data) -> list[Claim]:
         for name, parts in data.content["besides"].items()
     }
     moves = {name: interquartile_mean(part["settled"] / part["first"] - 1.0) for name, part in costs.items()}
-    settles = {name: max(-move.low, move.high) < _NEAR for name, move in moves.items()}
+    settles = {name: max(-move.least, move.greatest) < _NEAR for name, move in moves.items()}
     number = "exact, devices that can reach Delta: slots 9,000 to 12,000 cost more than the first 500 by "
     number += ", ".join(f"{tell(move, '+.1%')} ({name})" for name, move in moves.items())
     verdict = "holds" if all(settles.values()) else "depends" if any(settles.values()) else "does not hold"
@@ -74,7 +74,7 @@ def verdict(data: Data) -> list[Claim]:
     number += ", ".join(f"{tell(interquartile_mean(gap), '+.3f')} ({name})" for name, gap in gaps.items())
     number += "; from each V to the next it falls by " + ", ".join(tell(fall, ".3f") for fall in falls)
     reason = "the printed sign maximises V C" if not falls or falls[0].value == 0 else ""
-    holds = all(fall.low > 0 for fall in falls)
+    holds = all(fall.least > 0 for fall in falls)
     claims.append(judge("A larger V brings the cost down towards C_opt.", holds, number, reason))
     return claims
 

@@ -41,10 +41,10 @@ def verdict(data: Data) -> list[Claim]:
     nearest = min((steadier(method, RANDOM) for method in METHODS if method is not RANDOM), key=lambda e: e.value)
     what = "exact: standard deviation over the slots of the devices' mean cost"
     number = f"{what}, random less the unsteadiest other: {tell(nearest, '+.2f')}"
-    claims.append(judge("Random fluctuates most.", nearest.low > 0, number))
+    claims.append(judge("Random fluctuates most.", nearest.least > 0, number))
     more = steadier(HYBRID, QPU_CONTINUOUS)
     number = f"{what}, QPU continuous less ours: {tell(more, '+.2f')}"
-    claims.append(judge("QPU-only oscillates more than ours.", more.low > 0, number))
+    claims.append(judge("QPU-only oscillates more than ours.", more.least > 0, number))
     return [*claims, *learned_near_exact(data)]
 
 

@@ -33,10 +33,10 @@ def verdict(data: Data) -> list[Claim]:
     rises = relative(data, names[best], names[last])
     number = f"exact: {first:g} W costs {tell(falls, '+.2f')} more than {best:g} W, the best"
     number += f"; {last:g} W {tell(rises, '+.1%')}"
-    claims = [judge("The cost falls with p_max, then is flat.", falls.low > 0 and rises.value < _FLAT, number)]
+    claims = [judge("The cost falls with p_max, then is flat.", falls.least > 0 and rises.value < _FLAT, number)]
     over = {x: between(data, names[0.4], name) for x, name in names.items() if x != 0.4}
     nearest = min(over, key=lambda x: over[x].value)
-    verdict = "holds" if over[nearest].low > 0 else "depends" if over[nearest].high > 0 else "does not hold"
+    verdict = "holds" if over[nearest].least > 0 else "depends" if over[nearest].greatest > 0 else "does not hold"
     number = f"exact: the next, {nearest:g} W, costs {tell(over[nearest], '+.3f')} more"
     reason = "" if verdict == "holds" else f"{nearest:g} W costs {'as little' if verdict == 'depends' else 'less'}"
     claims.append(Claim("0.4 W is best.", verdict, number, reason))

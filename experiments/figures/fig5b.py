@@ -27,7 +27,7 @@ def verdict(data: Data) -> list[Claim]:
     """All rise; ours best."""
     names = [setting["name"] for setting in data.settings()]
     methods = data.methods("exact")
-    steady = all(between(data, a, b, method).low > 0 for a, b in pairwise(names) for method in methods)
+    steady = all(between(data, a, b, method).least > 0 for a, b in pairwise(names) for method in methods)
     rises = {method: relative(data, names[0], names[-1], method) for method in methods}
     number = "exact: from 160 to 320 MB " + ", ".join(f"{tell(rise, '+.0%')} ({name})" for name, rise in rises.items())
     if unreached := data.out_of_reach():

@@ -33,8 +33,8 @@ def verdict(data: Data) -> list[Claim]:
     more = between(data, first, last, metric="qpu_share")
     number = f"exact: share of device-slots on the QPU {shares[0]:.3f} at 1000, {shares[1]:.3f} at 5000: "
     number += tell(more, "+.3f")
-    claims.append(judge("With more qubits more goes to the QPU.", more.low > 0, number))
-    claims.append(judge("The cost falls with the qubits.", cost.high < 0, f"exact: {tell(cost, '+.1%')}"))
+    claims.append(judge("With more qubits more goes to the QPU.", more.least > 0, number))
+    claims.append(judge("The cost falls with the qubits.", cost.greatest < 0, f"exact: {tell(cost, '+.1%')}"))
     return [*claims, ours_best_everywhere(data), *learned_near_exact(data)]
 
 

@@ -27,7 +27,7 @@ def verdict(data: Data) -> list[Claim]:
     over = {x: between(data, names[0.0], name) for x, name in names.items() if x > 0}
     least = data.estimate(names[0.0], HYBRID.name, "exact").value
     number = f"exact: {least:.2f} at 0; more by " + ", ".join(f"{tell(e, '+.2f')} at {x:g}" for x, e in over.items())
-    below = [between(data, names[0.7], name).low > 0 for x, name in names.items() if x != 0.7]
+    below = [between(data, names[0.7], name).least > 0 for x, name in names.items() if x != 0.7]
     grows = all(between(data, names[a], names[b]).value >= 0 for a, b in pairwise(names))
     reason = "the set of policies allowed shrinks as Delta grows" if grows else ""
     reason = "; ".join(filter(None, (reason, data.out_of_reach())))

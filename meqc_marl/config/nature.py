@@ -90,6 +90,11 @@ class Mobility(Part):
         *("rad", "Camp et al. 2002", "at the edge: towards the centre within +- this angle"),
         (0.0, math.pi, "half a turn to either side is every direction"),
     )
+    edge: Literal["clip", "reflect"] = choice(
+        "clip",
+        "Camp et al. 2002",
+        "who would leave: waits on the edge for the next slot (clip), or turns there and walks the rest (reflect)",
+    )
     innovation: FORMULA = choice(
         "corrected", "(20)", "factor of the innovation: sqrt(1 - memory^2), or 1 - memory^2 as printed"
     )

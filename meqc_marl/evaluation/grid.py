@@ -27,7 +27,8 @@ class GridPoint:
 
     Attributes:
         v, delta: Where.
-        learned: Interquartile mean over seeds of each metric, with a 95 % interval; empty if no seed has finished.
+        learned: Interquartile mean over seeds of each metric, with a 95 % interval or each seed's value; empty if no
+            seed has finished.
         oracle: The exact oracle's metrics on the same traces.
         optimum: C_opt(Delta).
         feasible: Whether every device can reach Delta on these traces.
@@ -129,8 +130,7 @@ def grid_json(points: Sequence[GridPoint]) -> list[dict[str, Any]]:
             "backlog_bound": plain(point.backlog_bound),
             "oracle": point.oracle,
             "learned": {
-                name: {key: plain(value) for key, value in estimate._asdict().items()}
-                for name, estimate in point.learned.items()
+                name: estimate.numbers() | {"points": list(estimate.points)} for name, estimate in point.learned.items()
             },
         }
         for point in points

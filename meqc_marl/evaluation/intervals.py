@@ -33,6 +33,8 @@ NUM_RESAMPLES, _MOST_NUMBERS = 2_000, 8_000_000
 _NUM_PIVOTS, _NUM_QUANTILES = 100_000, 2_000
 _NUM_SCALES = 64
 _HALVINGS = 25
+_MOST_SIMULATED = 100
+"""Units of which the pivot's law is simulated; of more it is a Student's."""
 _NEGLIGIBLE = 1e-6
 """Weight below which a model is left out."""
 _FEW = 12
@@ -92,7 +94,7 @@ def trimmed(values: np.ndarray) -> np.ndarray:
 def lognormal_weight(values: np.ndarray) -> np.ndarray:
     """Posterior probability [S] that samples [S, n] are lognormal rather than normal; 0 where one is not positive."""
     size = values.shape[1]
-    positive = (values > 0).all(1)
+    positive: np.ndarray = np.all(values > 0, axis=1)
     logs = np.log(np.where(positive[:, None], values, 1.0))
     # Box and Cox compare standard deviations in one unit: the logarithm is multiplied by the geometric mean.
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -207,9 +209,9 @@ def _studentised(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     low, high = ordered[:, cut, None, None], ordered[:, total - cut - 1, None, None]
     influence = np.clip(scores, low, high).mean(-1) * (total / (total - 2 * cut))
     spread = influence.std(-1, ddof=1)
-    if (flat := spread == 0.0).any():
-        # A middle of equal values proves no certainty where the others differ.
-        spread[flat] = scores[flat].mean(-1).std(-1, ddof=1)
+    whole = scores.mean(-1).std(-1, ddof=1)
+    # A middle of equal values proves no certainty where the others differ.
+    spread = np.where(spread > 1e-9 * whole, spread, whole)
     return ordered[:, cut : total - cut].mean(-1), spread / np.sqrt(size)
 
 
@@ -223,9 +225,11 @@ def _scales(size: int) -> np.ndarray:
 @lru_cache(maxsize=64)
 def _pivots_of_runs(size: int) -> np.ndarray:
     """The pivot's law for normal runs without traces, as sorted quantiles of draws; its two sides are made alike."""
+    levels = (np.arange(_NUM_QUANTILES) + 0.5) / _NUM_QUANTILES
+    if size > _MOST_SIMULATED:
+        return special.stdtrit(size - 2 * (size // 4) - 1, levels)  # Tukey and McLaughlin's approximation
     draws = np.random.default_rng(size).standard_normal((_NUM_PIVOTS // 2, size, 1))
     value, error = _studentised(draws)
-    levels = (np.arange(_NUM_QUANTILES) + 0.5) / _NUM_QUANTILES
     return np.quantile(np.concatenate([value / error, -value / error]), levels)
 
 
@@ -238,7 +242,7 @@ def _standard_draws(size: int, traces: int, count: int) -> tuple[np.ndarray, np.
 
 
 def _pivots_of(scores: np.ndarray) -> np.ndarray:
-    """The pivot's law, sorted draws, for normal runs with the effects of traces, runs and residuals of scores [n, T]."""
+    """The pivot's law as sorted draws, for normal runs with the effects estimated from scores [n, T]."""
     size, traces = scores.shape
     effect, run = scores.mean(0) - scores.mean(), scores.mean(1)
     residual = scores - run[:, None] - effect

@@ -11,7 +11,7 @@ is no interval, only the units' own values (:attr:`Estimate.points`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +21,7 @@ from meqc_marl.evaluation.intervals import MIN_UNITS, difference_interval, iqm_i
 __all__ = [
     "MIN_UNITS",
     "Estimate",
+    "brackets",
     "error_bars",
     "interquartile_mean",
     "mean",
@@ -58,6 +59,25 @@ class Estimate(NamedTuple):
     def greatest(self) -> float:
         """Upper end of the interval, or the greatest of the points where there is none."""
         return self.high if self.has_interval else max(self.points, default=self.value)
+
+    def told(self, form: str = ".2f", most: int = MIN_UNITS - 1) -> str:
+        """In words: ``15.13 [15.02, 15.25]``; without an interval the points, if several: ``15.13 (15.02, 15.24)``.
+
+        Of more than ``most`` points the least and the greatest are told: ``15.13 (15.02 to 15.24)``.
+        """
+        value = f"{self.value:{form}}"
+        if self.has_interval:
+            return f"{value} [{self.low:{form}}, {self.high:{form}}]"
+        if len(self.points) < 2:
+            return value
+        if len(self.points) <= most:
+            return f"{value} ({', '.join(f'{point:{form}}' for point in self.points)})"
+        return f"{value} ({self.least:{form}} to {self.greatest:{form}})"
+
+    def numbers(self) -> dict[str, float | None]:
+        """Value and ends as plain numbers for JSON; None where there is no interval."""
+        ends = {"value": self.value, "low": self.low, "high": self.high}
+        return {key: float(number) if np.isfinite(number) else None for key, number in ends.items()}
 
     def times(self, factor: float) -> Estimate:
         """The estimate in another unit."""
@@ -118,6 +138,13 @@ def paired_interquartile_difference(scores: np.ndarray, reference: np.ndarray) -
     return _estimate(difference[middle].mean(), points, difference_interval(float(a.mean() - b.mean()), sampled))
 
 
+def brackets(estimates: Iterable[Estimate], unit: str) -> str:
+    """What stands behind the values of a table: `` [95 % interval]``, `` (each run)`` or nothing."""
+    kinds = [estimate.has_interval for estimate in estimates if len(estimate.points) > 1]
+    parts = [" [95 % interval]"] if any(kinds) else []
+    return "".join(parts + ([f" (each {unit})"] if not all(kinds) else []))
+
+
 def error_bars(estimates: Sequence[Estimate]) -> np.ndarray:
     """How far the intervals [2, N] reach below and above the values; nothing where there is none."""
     return np.abs(np.nan_to_num([[e.value - e.low for e in estimates], [e.high - e.value for e in estimates]]))
@@ -128,5 +155,5 @@ def _matrix(values: np.ndarray) -> np.ndarray:
     return scores[:, None] if scores.ndim == 1 else scores
 
 
-def _estimate(value: float, points: np.ndarray, interval: tuple[float, float]) -> Estimate:
+def _estimate(value: np.floating | np.ndarray, points: np.ndarray, interval: tuple[float, float]) -> Estimate:
     return Estimate(float(value), *interval, tuple(float(point) for point in points))

@@ -74,8 +74,9 @@ def gauss_markov(
 ) -> None:
     """Gauss-Markov mobility (20)-(21), in float32.
 
-    A device that would leave the disc is put on its edge, and both its direction and its mean direction turn to the
-    centre, give or take ``turn_rad``.
+    Where a device would leave the disc, both its direction and its mean direction turn to the centre, give or take
+    ``turn_rad``. With ``clip`` it is put on the edge and goes on in the next slot; with ``reflect`` it walks to the
+    edge, turns, and walks the rest of the slot's way, so that it does not stand on the edge.
 
     Args:
         mobility: Parameters.
@@ -95,6 +96,7 @@ def gauss_markov(
     position_m[0, ..., 0], position_m[0, ..., 1] = start.x_m, start.y_m
     for t in range(1, len(position_m)):
         travelled = speed * slot_s
+        heading = direction
         x += travelled * np.cos(direction)
         y += travelled * np.sin(direction)
         speed = np.maximum(memory * speed + speed_pull + speed_step * speed_normal[t], 0.0)
@@ -102,12 +104,31 @@ def gauss_markov(
         left = np.flatnonzero(x * x + y * y > edge * edge)
         if left.size:
             turn = mobility.turn_rad * (2.0 * turn_uniform[t, left] - 1.0)
+            rest = np.zeros_like(turn)
+            if mobility.edge == "reflect":
+                rest = _put_where_it_leaves(x, y, left, heading, travelled, edge)
+            shrink = edge / np.hypot(x[left], y[left])
             direction[left] = np.arctan2(-y[left], -x[left]) + turn
             direction_pull[left] = (1.0 - memory) * direction[left]
-            shrink = edge / np.hypot(x[left], y[left])
-            x[left] *= shrink
-            y[left] *= shrink
+            # The rest of the way, no farther than to the edge on the other side.
+            rest = np.clip(rest, 0.0, np.maximum(2.0 * edge * np.cos(turn), 0.0))
+            x[left] = x[left] * shrink + rest * np.cos(direction[left])
+            y[left] = y[left] * shrink + rest * np.sin(direction[left])
         position_m[t, ..., 0], position_m[t, ..., 1] = x.reshape(shape), y.reshape(shape)
+
+
+def _put_where_it_leaves(
+    x: np.ndarray, y: np.ndarray, left: np.ndarray, heading: np.ndarray, travelled: np.ndarray, edge: float
+) -> np.ndarray:
+    """Put those who left back to where they crossed the edge; returns how much of their way is left."""
+    along, across = np.cos(heading[left]), np.sin(heading[left])
+    # Back from outside, at distance r and with the radial part b of the heading: s = b - sqrt(b^2 - (r^2 - edge^2)).
+    outward = x[left] * along + y[left] * across
+    beyond = np.square(x[left]) + np.square(y[left]) - edge * edge
+    rest = np.minimum(outward - np.sqrt(np.maximum(outward * outward - beyond, 0.0)), travelled[left])
+    x[left] -= rest * along
+    y[left] -= rest * across
+    return rest
 
 
 def static(mobility: Mobility, slot_s: float, start: Start, innovation: np.ndarray, position_m: np.ndarray) -> None:

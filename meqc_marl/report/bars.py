@@ -10,7 +10,7 @@ import numpy as np
 
 from meqc_marl.errors import InputError
 from meqc_marl.evaluation.comparison import Comparison
-from meqc_marl.evaluation.statistics import mean
+from meqc_marl.evaluation.statistics import Estimate, brackets, error_bars, mean
 from meqc_marl.files import replacing
 from meqc_marl.policies import POLICIES
 from meqc_marl.report.plain import without_math
@@ -55,6 +55,17 @@ def line_style(name: str, names: Sequence[str]) -> dict[str, Any]:
     return {"color": colour, "marker": marker, "linestyle": line, "markersize": 5}
 
 
+_POINTS: dict[str, Any] = {"color": "black", "marker": ".", "linestyle": "none", "markersize": 5}
+"""Of units too few for an interval."""
+
+
+def scatter_points(axis: Any, x: Sequence[float] | np.ndarray, estimates: Sequence[Estimate], colour: str) -> None:
+    """The units' own values over x, where they are too few for an interval."""
+    for at, estimate in zip(x, estimates, strict=True):
+        if not estimate.has_interval:
+            axis.plot([at] * len(estimate.points), estimate.points, **_POINTS | {"color": colour})
+
+
 def save_comparison_plot(result: Comparison, path: str | Path) -> None:
     """Bars of regret, of cost with C_opt, and of the worst device's mean fraction with Delta; with 95 % intervals."""
     from matplotlib.figure import Figure  # takes half a second: only who plots pays for it
@@ -78,21 +89,22 @@ def save_comparison_plot(result: Comparison, path: str | Path) -> None:
         for position, (name, style) in enumerate(zip(names, styles, strict=True)):
             values = result.metrics[name][metric]
             estimate = mean(100.0 * np.maximum(values, 0.0) if metric == "regret" else values)
-            spread = np.nan_to_num([[estimate.value - estimate.low], [estimate.high - estimate.value]])
             axis.barh(
                 position,
                 estimate.value,
-                xerr=np.maximum(spread, 0.0) if result.num_traces > 1 else None,
+                xerr=error_bars([estimate]) if estimate.has_interval else None,
                 edgecolor="black",
                 linewidth=0.6,
                 capsize=3,
                 error_kw={"ecolor": "black", "linewidth": 1.2, "zorder": 3},
                 **style,
             )
+            if not estimate.has_interval:
+                axis.plot(estimate.points, [position] * len(estimate.points), **_POINTS)
             if metric == "regret":  # small ones next to large ones have no length
                 axis.annotate(
                     f" {format_regret(estimate.value / 100.0)} %",
-                    (estimate.value + max(spread[1][0], 0.0), position),
+                    (max(estimate.value, estimate.greatest), position),
                     va="center",
                 )
         if reference is not None:
@@ -112,11 +124,12 @@ def save_comparison_plot(result: Comparison, path: str | Path) -> None:
     axes[0].invert_yaxis()
     axes[0].margins(x=0.25)
     axes[2].set_xlim(0.0, 1.0)
-    scenario, several = result.scenario, result.num_traces > 1
-    traces = f"{result.num_traces} traces" if several else "one trace"
+    scenario = result.scenario
+    traces = f"{result.num_traces} traces" if result.num_traces > 1 else "one trace"
+    behind = brackets((mean(metrics["cost"]) for metrics in result.metrics.values()), "trace")
     figure.suptitle(
         f"{without_math(scenario.name)}: {scenario.num_devices} devices, {traces} of {result.num_slots} slots, "
-        f"V = {scenario.lyapunov.v:g}" + ("; mean and 95 % interval over the traces" if several else "")
+        f"V = {scenario.lyapunov.v:g}" + (f"; mean over the traces{behind}" if behind else "")
     )
     with replacing(path) as file:
         figure.savefig(file, format=Path(path).suffix[1:].lower(), dpi=150)

@@ -10,9 +10,9 @@ import numpy as np
 from rich.table import Table
 
 from meqc_marl.evaluation.grid import GridPoint
-from meqc_marl.evaluation.statistics import error_bars
+from meqc_marl.evaluation.statistics import brackets, error_bars
 from meqc_marl.files import replacing
-from meqc_marl.report.bars import check_plot_path
+from meqc_marl.report.bars import check_plot_path, scatter_points
 from meqc_marl.report.ticks import label_values
 
 MAPS: dict[str, str] = {
@@ -25,9 +25,7 @@ MAPS: dict[str, str] = {
 
 def grid_table(points: Sequence[GridPoint]) -> Table:
     """One row for each V and Delta."""
-    several = any(np.isfinite(point.learned["cost"].low) for point in points if point.learned)
-    means = "interquartile means over training seeds [95 % interval]" if several else "one training seed"
-    table = Table(title=f"{means}; the exact oracle's in brackets")
+    table = Table(title=f"{_means(points)}; the exact oracle's in brackets")
     for column in ("V", "Delta", "cost", "gap %", "C_opt", "worst phi", "backlog", "misses %"):
         table.add_column(column, justify="right")
     for point in points:
@@ -35,9 +33,8 @@ def grid_table(points: Sequence[GridPoint]) -> Table:
         cells = [f"{point.v:g}", f"{point.delta:g}{'' if point.feasible else ' (out of reach)'}"]
         if learned:
             cost = learned["cost"]
-            interval = f" [{cost.low:.2f}, {cost.high:.2f}]" if np.isfinite(cost.low) else ""
             cells += [
-                f"{cost.value:.2f}{interval} ({oracle['cost']:.2f})",
+                f"{cost.told()} ({oracle['cost']:.2f})",
                 f"{100 * learned['gap_to_oracle'].value:+.1f}",
                 f"{point.optimum:.2f}",
                 f"{learned['fraction_worst'].value:.3f} ({oracle['fraction_worst']:.3f})",
@@ -46,6 +43,12 @@ def grid_table(points: Sequence[GridPoint]) -> Table:
             ]
         table.add_row(*cells)
     return table
+
+
+def _means(points: Sequence[GridPoint]) -> str:
+    """What the learned values are: interquartile means, with intervals or each seed's, or of one seed."""
+    behind = brackets((point.learned["cost"] for point in points if point.learned), "seed")
+    return f"interquartile means over training seeds{behind}" if behind else "one training seed"
 
 
 def save_grid_plot(points: Sequence[GridPoint], path: str | Path) -> None:
@@ -58,12 +61,7 @@ def save_grid_plot(points: Sequence[GridPoint], path: str | Path) -> None:
     for column, (metric, label) in enumerate(MAPS.items()):
         _heat_maps(figure, axes[:2, column], points, metric, label)
     _lines(axes[2], points)
-    several = any(np.isfinite(point.learned["cost"].low) for point in points if point.learned)
-    title = "the learned policy over the exact oracle, on the same held-out traces"
-    if several:
-        title += "; interquartile means over training seeds, bars: 95 % intervals"
-    else:
-        title += "; one training seed"
+    title = f"the learned policy over the exact oracle, on the same held-out traces; {_means(points)}"
     if not all(point.feasible for point in points):
         title += "\nhatched: Delta, the least mean share that each device must send away, is out of some device's reach"
     figure.suptitle(title, fontsize=10)
@@ -129,6 +127,7 @@ def _lines(axes: Any, points: Sequence[GridPoint]) -> None:
         middle, spread = np.array([estimate.value for estimate in estimates]), error_bars(estimates)
         exact = np.array([point.oracle[metric] for point in line])
         axis.errorbar(x, middle, yerr=spread, **_LEARNED)
+        scatter_points(axis, x, estimates, _LEARNED["color"])
         axis.plot(x, exact, **_ORACLE)
         if metric == "cost":
             axis.axhline(line[0].optimum, color="grey", linewidth=1, label="C_opt, least cost that keeps Delta")

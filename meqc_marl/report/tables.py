@@ -15,7 +15,7 @@ from meqc_marl import __version__
 from meqc_marl.errors import InputError
 from meqc_marl.evaluation.comparison import Comparison
 from meqc_marl.evaluation.metrics import METRICS
-from meqc_marl.evaluation.statistics import Estimate, interquartile_mean, mean, paired_difference
+from meqc_marl.evaluation.statistics import Estimate, brackets, interquartile_mean, mean, paired_difference
 from meqc_marl.files import replacing
 
 _MODE_HEADINGS = {
@@ -75,7 +75,7 @@ def _table(title: str, headings: Sequence[str]) -> Table:
 def comparison_notes(result: Comparison) -> list[str]:
     """What a reader must know to read the table rightly."""
     optimum, delta = result.optimum, result.scenario.lyapunov.delta
-    means = "Means over traces [95 % bootstrap interval]" if result.num_traces > 1 else "Means over one trace"
+    means = f"Means over traces{_behind(result)}" if result.num_traces > 1 else "Means over one trace"
     notes = [
         "Regret: reward below the exact oracle's in the states visited, in % of V times cost; never negative, for the "
         "oracle minimises what the reward is made of. "
@@ -112,12 +112,17 @@ def format_regret(regret: float) -> str:
     return f"{value:.3f}" if value < 1.0 else f"{value:.1f}"
 
 
+def _behind(result: Comparison) -> str:
+    return brackets((mean(metrics["cost"]) for metrics in result.metrics.values()), "trace")
+
+
 def format_estimate(estimate: Estimate, digits: int = 2, sign: bool = False) -> str:
     """``15.13 [15.02, 15.25]``, a difference with its sign."""
-    value = f"{estimate.value:{'+' if sign else ''}.{digits}f}"
-    if np.isnan(estimate.low):
-        return value
-    return f"{value} [{estimate.low:.{digits}f}, {estimate.high:.{digits}f}]"
+    told = estimate.told(f".{digits}f", most=2)  # three would not fit 80 columns
+    if not sign:
+        return told
+    _, bracket, spread = told.partition(" ")
+    return f"{estimate.value:+.{digits}f}{bracket}{spread}"
 
 
 def comparison_json(result: Comparison) -> dict[str, Any]:
@@ -152,7 +157,7 @@ def comparison_json(result: Comparison) -> dict[str, Any]:
         "paired_cost_difference": {
             "reference": "oracle" if "oracle" in result.metrics else next(iter(result.metrics)),
             "policies": {
-                name: _estimate_json(paired_difference(metrics["cost"], reference["cost"]))
+                name: paired_difference(metrics["cost"], reference["cost"]).numbers()
                 for name, metrics in result.metrics.items()
             },
         },
@@ -171,12 +176,7 @@ def save_json(content: dict[str, Any], path: str | Path) -> None:
 
 def _metric_json(values: np.ndarray) -> dict[str, Any]:
     return {
-        "mean": _estimate_json(mean(values)),
-        "iqm": _estimate_json(interquartile_mean(values)),
+        "mean": mean(values).numbers(),
+        "iqm": interquartile_mean(values).numbers(),
         "per_trace": values.tolist(),
     }
-
-
-def _estimate_json(estimate: Estimate) -> dict[str, float | None]:
-    """NaN, the interval of a single trace, becomes null."""
-    return {key: None if np.isnan(number) else number for key, number in estimate._asdict().items()}

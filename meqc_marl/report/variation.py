@@ -15,10 +15,10 @@ from rich.table import Table
 from meqc_marl import __version__
 from meqc_marl.config.describe import format_value
 from meqc_marl.evaluation.metrics import METRICS
-from meqc_marl.evaluation.statistics import Estimate
+from meqc_marl.evaluation.statistics import MIN_UNITS, Estimate, error_bars
 from meqc_marl.evaluation.variation import Axis, Point, Variation
 from meqc_marl.files import replacing
-from meqc_marl.report.bars import check_plot_path, line_style
+from meqc_marl.report.bars import check_plot_path, line_style, scatter_points
 from meqc_marl.report.plain import without_math
 from meqc_marl.report.tables import format_estimate
 from meqc_marl.report.ticks import label_values
@@ -78,8 +78,12 @@ def variation_notes(result: Variation) -> list[str]:
     several = len(seeds) > 1
     traces = f"traces of seeds {seeds[0]} to {seeds[-1]}" if several else f"trace of seed {seeds[0]}"
     notes = [f"Behind every row are the {traces}; between rows nature differs by what the varied field says alone."]
-    if several:
-        notes.append("In brackets 95 % bootstrap intervals over the traces; those of differences are paired by trace.")
+    if len(seeds) >= MIN_UNITS:
+        notes.append("In brackets 95 % intervals over the traces; those of differences are paired by trace.")
+    elif several:
+        notes.append(
+            f"In parentheses each trace's own; fewer than {MIN_UNITS} allow no intervals, give more with --num-traces."
+        )
     else:
         notes.append("One trace allows no intervals; give more with --num-traces.")
     if result.policies[0] == "oracle" and "oracle-cpu" in result.policies:
@@ -101,7 +105,7 @@ def variation_csv(result: Variation) -> str:
     for point in result.points:
         for name, metric, mean, difference in _cells(result, point):
             unit = METRICS[metric].unit
-            numbers = [*mean, *(("", "", "", "") if difference is None else (result.policies[0], *difference))]
+            numbers = [*mean[:3], *(("", "", "", "") if difference is None else (result.policies[0], *difference[:3]))]
             cells = ["" if number != number else number for number in numbers]
             writer.writerow([*(axis_label(value) for value in point.values), name, metric, unit, *cells])
     return file.getvalue()
@@ -115,17 +119,13 @@ def save_variation_csv(result: Variation, path: str | Path) -> None:
 
 def variation_json(result: Variation) -> dict[str, Any]:
     """All numbers, with what makes them reproducible."""
-
-    def plain(estimate: Estimate) -> dict[str, float | None]:
-        return {key: None if np.isnan(number) else number for key, number in estimate._asdict().items()}
-
     points = []
     for point in result.points:
         policies: dict[str, Any] = {name: {} for name in result.policies}
         for name, metric, mean, difference in _cells(result, point):
-            policies[name][metric] = {"mean": plain(mean), "per_trace": point.metrics[name][metric].tolist()}
+            policies[name][metric] = {"mean": mean.numbers(), "per_trace": point.metrics[name][metric].tolist()}
             if difference is not None:
-                policies[name][metric]["difference"] = plain(difference)
+                policies[name][metric]["difference"] = difference.numbers()
         points.append({"values": list(point.values), "policies": policies})
     return {
         "package": {"name": "meqc-marl", "version": __version__},
@@ -176,7 +176,7 @@ def save_variation_plot(result: Variation, path: str | Path, metric: str = "cost
         panels[1, 0].set_ylabel(f"minus {without_math(first)}")
     figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
     traces = len(result.seeds)
-    bars = ", bars: 95 % intervals" if traces > 1 else ""
+    bars = ", bars: 95 % intervals" if traces >= MIN_UNITS else ", points: each trace" if traces > 1 else ""
     what = METRICS[metric].meaning
     title = without_math(result.scenario.name)
     figure.suptitle(
@@ -193,15 +193,13 @@ def _draw(axes: Any, axis: Axis, estimates: list[Estimate], result: Variation, n
     x = np.arange(len(axis.values)) if numbers is None else np.array(numbers)
     order = np.argsort(x)
     y = np.array([estimate.value for estimate in estimates])
-    spread = np.nan_to_num(
-        [[e.value - e.low for e in estimates], [e.high - e.value for e in estimates]],
-    )
     style = line_style(name, result.policies)
     if numbers is None:
         style["linestyle"] = "none"
     axes.errorbar(
-        x[order], y[order], yerr=np.maximum(spread, 0.0)[:, order], capsize=3, label=without_math(name), **style
+        x[order], y[order], yerr=error_bars(estimates)[:, order], capsize=3, label=without_math(name), **style
     )
+    scatter_points(axes, x, estimates, style["color"])
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
 

@@ -130,7 +130,7 @@ def test_learned_methods_are_judged_against_their_own_counterparts():
     (near,) = learned_near_exact(made_up(BY_RANK, {HYBRID.name: 10.4}))
     assert near.verdict == "holds"
     assert near.number == (
-        "+3.5% [+3.5%, +3.5%] at most; misses up to 1.0% of the deadlines that can be met (exact 1.0%); "
+        "+3.5% at most; misses up to 1.0% of the deadlines that can be met (exact 1.0%); "
         "falls short of Delta by 0.005 at most, of devices whose exact solver reaches it"
     )
     (far,) = learned_near_exact(made_up(BY_RANK, {HYBRID.name: 11.4}))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from meqc_marl.config import load_scenario
 from meqc_marl.config.scenario import Mobility
 from meqc_marl.nature.mobility import (
     MOBILITY,
@@ -17,6 +18,7 @@ from meqc_marl.nature.mobility import (
     innovation_factor,
     stationary_factor,
 )
+from meqc_marl.nature.trace import generate_trace
 
 
 def walk(mobility: Mobility, start: Start, slots: int, seed: int = 0, slot_s: float = 1.0) -> np.ndarray:
@@ -115,6 +117,58 @@ def test_at_the_edge_a_device_turns_to_the_centre() -> None:
         # The mean direction has turned as well: without innovation the device goes straight on.
         np.testing.assert_allclose(position[3] - position[2], inward, atol=1e-4)
     assert stats.kstest(angles, stats.uniform(-math.pi / 4, math.pi / 2).cdf).pvalue > 1e-3
+
+
+def test_reflected_devices_walk_the_rest_of_their_way() -> None:
+    mobility = Mobility(speed_std_m_s=0.0, direction_std_rad=0.0, edge="reflect")
+    angles = []
+    for seed in range(400):
+        position = walk(mobility, one(48.0, 0.0, 4.0, 0.3), 4, seed=seed)[:, 0, 0]
+        # By hand: |(48 + s cos .3, s sin .3)| = 50.
+        way = -48 * math.cos(0.3) + math.sqrt((48 * math.cos(0.3)) ** 2 + 50**2 - 48**2)
+        crossing = np.array([48 + way * math.cos(0.3), way * math.sin(0.3)])
+        rest = position[1] - crossing
+        assert np.hypot(*rest) == pytest.approx(4.0 - way, abs=2e-4)
+        angles.append(math.atan2(crossing[1] * rest[0] - crossing[0] * rest[1], -crossing @ rest))
+        # It has turned for good: without innovation the device goes straight on.
+        np.testing.assert_allclose(position[2] - position[1], 4.0 * rest / np.hypot(*rest), atol=1e-2)
+        np.testing.assert_allclose(position[3] - position[2], position[2] - position[1], atol=1e-4)
+    assert stats.kstest(angles, stats.uniform(-math.pi / 4, math.pi / 2).cdf).pvalue > 1e-3
+
+
+def test_reflected_devices_do_not_stand_on_the_rim() -> None:
+    shares, start = {}, start_of(Mobility(), 4, 50)
+    for edge in ("clip", "reflect"):
+        position = walk(Mobility(edge=edge), start, 1000)
+        radius = np.hypot(position[..., 0], position[..., 1])
+        assert radius.max() <= 50.0
+        shares[edge] = np.mean(radius > 50.0 - 1e-3)
+    assert shares["clip"] > 0.02
+    assert shares["reflect"] < 2e-4  # 1e-3 m of 50 m hold about 4e-5 of the disc
+
+
+@pytest.mark.parametrize(("speed", "turn"), [(300.0, math.pi / 4), (1000.0, math.pi), (40.0, 0.0)])
+def test_whoever_is_faster_than_the_disc_is_wide_stays_in_it(speed: float, turn: float) -> None:
+    mobility = Mobility(edge="reflect", mean_speed_m_s=(speed, speed), turn_rad=turn)
+    position = walk(mobility, start_of(mobility, 2, 50), 200)
+    assert np.isfinite(position).all()
+    assert np.hypot(position[..., 0], position[..., 1]).max() <= 50.0 * (1 + 1e-6)
+
+
+def test_the_edge_changes_nothing_before_it_is_reached_and_no_random_draw() -> None:
+    slots = 300
+    traces = [
+        generate_trace(load_scenario("small", [f"mobility.edge={edge}"]), [5], slots) for edge in ("clip", "reflect")
+    ]
+    for name in ("data_bits", "deadline_s", "qubits"):
+        np.testing.assert_array_equal(*(getattr(trace, name) for trace in traces))
+    differs = (traces[0].position_m != traces[1].position_m).any(-1)[:, 0]
+    on_rim = np.hypot(*np.moveaxis(traces[0].position_m[:, 0], -1, 0)) > 50.0 - 1e-3
+    for device in range(3):
+        first = int(np.argmax(on_rim[:, device]))
+        assert on_rim[first, device]
+        assert not differs[:first, device].any()
+        assert differs[first, device]
 
 
 def test_start_is_uniform_in_the_disc() -> None:

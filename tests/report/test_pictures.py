@@ -72,7 +72,7 @@ def comparison(traces, names=("oracle", "greedy"), learned=1):
 
 
 def test_error_bars_are_seen_on_every_bar(drawn, tmp_path):
-    save_comparison_plot(comparison(3, DEFAULT_POLICIES, learned=3), tmp_path / "a.png")
+    save_comparison_plot(comparison(4, DEFAULT_POLICIES, learned=3), tmp_path / "a.png")
     (figure,) = drawn
     for axes in figure.axes:
         bars = axes.collections
@@ -86,14 +86,15 @@ def test_error_bars_are_seen_on_every_bar(drawn, tmp_path):
         assert max(int(colour[i : i + 2], 16) for i in (1, 3, 5)) > 60
 
 
-@pytest.mark.parametrize("traces", [1, 3])
+@pytest.mark.parametrize("traces", [1, 3, 4])
 def test_titles_and_notes_announce_intervals_where_there_are_some(traces, drawn, tmp_path):
     result = comparison(traces)
     save_comparison_plot(result, tmp_path / "a.png")
     (figure,) = drawn
-    assert ("95 %" in figure.get_suptitle()) == (traces > 1)
-    assert ("interval" in " ".join(comparison_notes(result))) == (traces > 1)
-    assert any(axes.collections for axes in figure.axes) == (traces > 1)
+    assert ("95 %" in figure.get_suptitle()) == (traces > 3)
+    assert ("each trace" in figure.get_suptitle()) == (traces == 3)
+    assert ("interval" in " ".join(comparison_notes(result))) == (traces > 3)
+    assert any(axes.collections for axes in figure.axes) == (traces > 3)
 
 
 def grid(vs, deltas, seeds=3, infeasible=()):
@@ -168,13 +169,14 @@ def _luminance(colour):
     return float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
 
 
-@pytest.mark.parametrize("seeds", [1, 3])
+@pytest.mark.parametrize("seeds", [1, 3, 4])
 def test_a_grid_announces_intervals_where_there_are_some(seeds, drawn, tmp_path):
     points = grid((0.1, 1.0), (0.3, 0.7), seeds)
     save_grid_plot(points, tmp_path / "a.png")
-    assert ("interval" in drawn[0].get_suptitle()) == (seeds > 1)
+    assert ("interval" in drawn[0].get_suptitle()) == (seeds > 3)
+    assert ("each seed" in drawn[0].get_suptitle()) == (seeds == 3)
     assert "hatched" not in drawn[0].get_suptitle()
-    assert ("interval" in grid_table(points).title) == (seeds > 1)
+    assert ("interval" in grid_table(points).title) == (seeds > 3)
 
 
 @pytest.mark.parametrize(

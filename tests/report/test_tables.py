@@ -4,6 +4,8 @@ import json
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from rich.console import Console
 
 from meqc_marl.config import Scenario, load_scenario
@@ -16,13 +18,14 @@ from meqc_marl.report.bars import policy_style, save_comparison_plot
 from meqc_marl.report.tables import comparison_json, comparison_notes, comparison_tables, save_json
 
 NAMES = ("greedy", "oracle")
+SEEDS = [1, 2, 3, 4]
 
 
 @pytest.fixture(scope="module")
 def result():
     scenario = load_scenario("paper", ("num_devices=3", "lyapunov.delta=0.9"))
-    trace = generate_trace(scenario, [1, 2, 3], num_slots=15)
-    return compare([make_policy(name, scenario) for name in NAMES], scenario, trace, seeds=[1, 2, 3])
+    trace = generate_trace(scenario, SEEDS, num_slots=15)
+    return compare([make_policy(name, scenario) for name in NAMES], scenario, trace, seeds=SEEDS)
 
 
 def test_json_reproduces_the_comparison(result, tmp_path):
@@ -56,7 +59,32 @@ def test_table_shows_every_policy(result):
     text = console.export_text()
     assert all(text.count(name) >= 2 for name in NAMES)
     assert "…" not in text
-    assert f"{result.metrics['oracle']['cost'].mean():.2f}" in text
+    assert f"{result.metrics['oracle']['cost'].mean():.2f} [" in text
+    assert "Means over traces [95 % interval];" in comparison_notes(result)[0]
+
+
+def test_few_traces_are_shown_one_by_one(result, tmp_path, monkeypatch):
+    scenario = result.scenario
+    policies = [make_policy(name, scenario) for name in NAMES]
+    titles, dots = [], []
+    monkeypatch.setattr(Figure, "suptitle", lambda self, text, **_: titles.append(text))
+    monkeypatch.setattr(Axes, "plot", lambda self, x, y, **_: dots.append((tuple(x), tuple(y))))
+    for count in (2, 3):
+        few = compare(policies, scenario, generate_trace(scenario, range(count), num_slots=5))
+        console = Console(record=True, width=80)
+        console.print(*comparison_tables(few))
+        text, cost = console.export_text(), few.metrics["oracle"]["cost"]
+        assert f" {cost.mean():.2f} ({cost.min():.2f}" in text or f" {cost.mean():.2f} ({cost.max():.2f}" in text
+        assert "…" not in text
+        assert "[" not in text
+        assert "Means over traces (each trace);" in comparison_notes(few)[0]
+        save_comparison_plot(few, tmp_path / "few.png")
+        assert titles[-1].endswith("V = 1; mean over the traces (each trace)")
+        assert (tuple(cost), (1,) * count) in dots  # the second bar is the oracle's
+    dots.clear()
+    save_comparison_plot(result, tmp_path / "whole.png")
+    assert titles[-1].endswith("mean over the traces [95 % interval]")
+    assert not dots
 
 
 def test_infeasible_devices_are_named(result):

@@ -35,14 +35,18 @@ def result():
 
 @pytest.mark.parametrize("axes", [AXES, AXES[:1], (Axis("cost.latency", ("parallel", "sequential")),)])
 @pytest.mark.parametrize("names", [NAMES, ("oracle-cpu-discrete", "hybrid-discrete")])
-def test_table_fits_80_columns(axes, names):
-    result = made(axes, names)
+@pytest.mark.parametrize(
+    ("seeds", "spread"), [(range(4), r"\[{0}, {0}\]"), (range(3), r"\({0} to {0}\)"), (range(2), r"\({0}, {0}\)")]
+)
+def test_table_fits_80_columns(axes, names, seeds, spread):
+    result = made(axes, names, seeds)
     console = Console(width=80, file=io.StringIO())
     console.print(variation_table(result))
     lines = console.file.getvalue().splitlines()
     assert max(map(len, lines)) <= 80
     text = "\n".join(lines)
-    differences = re.findall(r"[+-]\d+\.\d+ \[-?\d+\.\d+, -?\d+\.\d+\] +[+-]\d+\.\d", text)
+    number = r"-?\d+\.\d+"
+    differences = re.findall(rf"[+-]\d+\.\d+ {spread.format(number)} +[+-]\d+\.\d", text)
     assert len(differences) == len(result.points) * (len(names) - 1)  # none is cut
 
 
@@ -52,6 +56,8 @@ def test_notes_say_what_the_difference_is(result):
     assert "oracle-cpu minus oracle is what the QPU saves" in notes
     alone = " ".join(variation_notes(made(AXES[:1], ("greedy",), (1,))))
     assert "no intervals" in alone
+    assert "fewer than 4 allow no intervals" in notes
+    assert "95 % intervals over the traces" in " ".join(variation_notes(made(seeds=range(4))))
     assert "QPU saves" not in alone
 
 
@@ -84,6 +90,7 @@ def test_csv_and_json_hold_all_numbers(result):
     ("axes", "name", "seeds", "names"),
     [
         (AXES, "a.png", (1, 2), NAMES),
+        (AXES, "a.png", (1, 2, 3, 4), NAMES),
         (AXES[:1], "a.pdf", (1,), ("greedy",)),
         ((Axis("cost.latency", ("parallel", "literal")),), "a.svg", (1, 2), NAMES[:2]),
     ],
@@ -98,4 +105,5 @@ def test_pictures_announce_what_they_show(axes, name, seeds, names, tmp_path, mo
     )
     save_variation_plot(made(axes, names, seeds), tmp_path / name)
     assert (tmp_path / name).stat().st_size > 5_000
-    assert ("interval" in titles[0]) == (len(seeds) > 1)
+    assert ("interval" in titles[0]) == (len(seeds) > 3)
+    assert ("points: each trace" in titles[0]) == (len(seeds) == 2)
