@@ -49,7 +49,7 @@ def test_coverage_of_runs_with_traces(monkeypatch, skewed, of_run, size):
 
     truth = middle_half(stats.lognorm(1.0)) if skewed else 5.0
     scores = draw(repetitions)
-    # Three standard deviations below 95 and above it; the percentile bootstrap over runs has 70 to 90 here.
+    # Three standard deviations below 95 and above it; the percentile bootstrap over runs has 70 to 92 here.
     assert 92.5 <= covered(iqm_intervals(scores), truth) <= 97.5
     assert 92.5 <= covered(mean_intervals(scores.mean(2)), np.exp(0.5) if skewed else 5.0) <= 98.0
 
