@@ -140,7 +140,7 @@ def paired_interquartile_difference(scores: np.ndarray, reference: np.ndarray) -
 
 def brackets(estimates: Iterable[Estimate], unit: str) -> str:
     """What stands behind the values of a table: `` [95 % interval]``, `` (each run)`` or nothing."""
-    kinds = [estimate.has_interval for estimate in estimates if len(estimate.points) > 1]
+    kinds = [estimate.has_interval for estimate in estimates if estimate.has_interval or len(estimate.points) > 1]
     parts = [" [95 % interval]"] if any(kinds) else []
     return "".join(parts + ([f" (each {unit})"] if not all(kinds) else []))
 

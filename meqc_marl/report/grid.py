@@ -132,7 +132,8 @@ def _lines(axes: Any, points: Sequence[GridPoint]) -> None:
         if metric == "cost":
             axis.axhline(line[0].optimum, color="grey", linewidth=1, label="C_opt, least cost that keeps Delta")
             _bound(axis, x, [point.cost_bound for point in line])
-            _fit(axis, np.concatenate([middle - spread[0], middle + spread[1], exact, [line[0].optimum]]))
+            ends = [end for estimate in estimates for end in (estimate.least, estimate.greatest)]
+            _fit(axis, np.concatenate([middle, ends, exact, [line[0].optimum]]))
         elif metric == "backlog_mean":
             _bound(axis, x, [point.backlog_bound for point in line])
             axis.set_yscale("symlog", linthresh=0.1)

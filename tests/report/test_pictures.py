@@ -97,13 +97,13 @@ def test_titles_and_notes_announce_intervals_where_there_are_some(traces, drawn,
     assert any(axes.collections for axes in figure.axes) == (traces > 3)
 
 
-def grid(vs, deltas, seeds=3, infeasible=()):
+def grid(vs, deltas, seeds=4, infeasible=()):
     points = []
     for v, delta in itertools.product(vs, deltas):
-        width = 0.1 if seeds > 1 else np.nan
+        width = 0.1 if seeds > 3 else np.nan
 
         def estimate(value, width=width):
-            return Estimate(value, value - width, value + width)
+            return Estimate(value, value - width, value + width, tuple(value + np.linspace(-0.1, 0.1, seeds)))
 
         cost = 15.0 + delta - 0.3 * np.log10(v)
         metrics = {"cost": cost, "fraction_worst": delta, "backlog_mean": v * delta, "gap_to_oracle": 0.01}
