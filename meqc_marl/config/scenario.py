@@ -9,7 +9,7 @@ for Hybrid Mobile Edge-Quantum Computing", arXiv 2306.14588.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, model_validator
 
@@ -51,6 +51,11 @@ class Scenario(Part):
         500, "slot", "VI-B", "slots of an episode T", (1, 10_000_000, "four months of slots of a second")
     )
     slot_s: float = quantity(1.0, "s", "VI-A", "duration of a slot", (1e-3, 3600.0, "a radio frame to an hour"))
+    observation: Literal["sufficient", "paper"] = choice(
+        "sufficient",
+        "",
+        "what a device sees: the costs of its choices, or the paper's columns of task and equipment",
+    )
     devices: Devices = Devices()
     mobility: Mobility = Mobility()
     channel: Channel = Channel()

@@ -1,4 +1,4 @@
-"""What a device sees: named columns on a fixed scale, about [-1, 1] at the defaults.
+"""What the paper's device sees: task, channel and equipment in columns of a fixed scale, about [-1, 1] at the defaults.
 
 The scale does not follow the scenario, so that a policy learnt in one scenario reads another one rightly.
 """

@@ -13,17 +13,14 @@ from pettingzoo import ParallelEnv
 
 from meqc_marl.config import Scenario, load_scenario
 from meqc_marl.env.actions import read_actions
-from meqc_marl.env.observation import LIMIT, OBSERVATION_COLUMNS
 from meqc_marl.env.render import draw_disc, slot_table
 from meqc_marl.env.simulator import OffloadingSimulator, check_parts
+from meqc_marl.env.view import observation_ends
 from meqc_marl.env.window import Window
 from meqc_marl.errors import InputError, shown
 from meqc_marl.nature.trace import Trace
 from meqc_marl.nature.trace_file import load_trace
 from meqc_marl.physics.cost import Mode, Outcome
-
-BACKLOG_LIMIT = 100.0
-"""Upper bound of the backlog column, log1p(z / V): no run reaches it."""
 
 MAX_AGENTS = 20_000
 """Each has spaces and dictionaries of its own, a kilobyte or more."""
@@ -31,12 +28,9 @@ MAX_AGENTS = 20_000
 _OUTCOME = tuple(field.name for field in fields(Outcome))
 
 
-def observation_space() -> spaces.Box:
-    """Space of one device's observation, columns ``OBSERVATION_COLUMNS``."""
-    low = np.full(len(OBSERVATION_COLUMNS), -LIMIT, np.float32)
-    high = np.full(len(OBSERVATION_COLUMNS), LIMIT, np.float32)
-    low[-1], high[-1] = 0.0, BACKLOG_LIMIT
-    return spaces.Box(low, high, dtype=np.float32)
+def observation_space(scenario: Scenario) -> spaces.Box:
+    """Space of one device's observation, columns ``observation_columns(scenario)``."""
+    return spaces.Box(*observation_ends(scenario), dtype=np.float32)
 
 
 def action_space() -> spaces.Dict:
@@ -75,7 +69,25 @@ class OffloadingParallelEnv(ParallelEnv):
     falls by V times ``cost.deadline_penalty`` for a miss.
 
     ## Observation Space
-    ``Box`` of float32. A column "log" is ln(value / zero) / ln(factor), within [-10, 10].
+    ``Box`` of float32, by ``scenario.observation``.
+
+    ``sufficient``, the default: all that the best action depends on. A ``signed log`` is sign(x) ln(1 + abs(x)) of a
+    number x in units of cost. ``cpu`` stands for the CPU and, in columns of their own, ``qpu`` for the QPU.
+
+    | Column | Observation |
+    |--------|-------------|
+    | local_allowed, cpu_allowed, qpu_allowed | whether the mode may be taken, 0 or 1 |
+    | cpu_low, cpu_high | least and largest share that may be sent, 0 if none |
+    | cpu_middle, cpu_position | share between them at which both parts end together; as a part of the interval |
+    | cpu_cost_low, cpu_cost_middle, cpu_cost_high | cost at these shares less that of the task left here, signed log |
+    | cpu_slope_low, cpu_slope_high | how fast the cost grows with the share below and above the middle, signed log |
+    | local_cost | cost of the task left on the device, signed log |
+    | backlog | virtual queue, filled by the Lyapunov wrapper; 0 without; log1p(z / V) |
+
+    With ``cost.deadline = penalty``, before the backlog: ``local_meets``, ``cpu_meets`` (0 or 1), ``cpu_first`` and
+    ``cpu_last``: whether a place meets the deadline, and with which shares.
+
+    ``paper``: task, channel and equipment. A column "log" is ln(value / zero) / ln(factor), within [-10, 10].
 
     | Num | Column         | Observation                            | Scale, zero, factor   | Min | Max |
     |-----|----------------|----------------------------------------|-----------------------|-----|-----|
@@ -143,7 +155,7 @@ class OffloadingParallelEnv(ParallelEnv):
         self.simulator = OffloadingSimulator(scenario, 1, trace)
         self.possible_agents = [f"device_{m}" for m in range(scenario.num_devices)]
         self.agents: list[str] = []
-        self.observation_spaces = {agent: observation_space() for agent in self.possible_agents}
+        self.observation_spaces = {agent: observation_space(scenario) for agent in self.possible_agents}
         self.action_spaces = {agent: action_space() for agent in self.possible_agents}
         self._outcome: Outcome | None = None
         self._never = dict.fromkeys(self.possible_agents, False)

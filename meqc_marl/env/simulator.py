@@ -9,6 +9,7 @@ import numpy as np
 
 from meqc_marl.config import Scenario
 from meqc_marl.env.observation import equipment_columns, observe
+from meqc_marl.env.sufficient import sufficient_view
 from meqc_marl.errors import InputError, shown
 from meqc_marl.nature.trace import Trace, check_size, checked_seed, generate_trace
 from meqc_marl.physics.allocation import depends_on_actions
@@ -192,7 +193,10 @@ class OffloadingSimulator:
         block = self.trace.slots(self._block_start, self._block_stop)
         self._work = Work.of(self.scenario, block)
         self._places = price(self.scenario, self._work)
-        self._observations = observe(self.scenario, block, None, self._work, self._fixed_columns)
+        if self.scenario.observation == "paper":
+            self._observations = observe(self.scenario, block, None, self._work, self._fixed_columns)
+        else:
+            self._observations = sufficient_view(self.scenario, self._places)
 
     def _check(self, mode: np.ndarray, fraction: np.ndarray) -> None:
         if self._trace is None or self._block_stop == 0:

@@ -9,6 +9,7 @@ import numpy as np
 
 from meqc_marl.config import Scenario
 from meqc_marl.env.simulator import OffloadingSimulator
+from meqc_marl.env.view import shown_to
 from meqc_marl.lyapunov import BACKLOG_COLUMN, VirtualQueues, growth, reward, scaled_backlog
 from meqc_marl.nature.trace import Trace
 from meqc_marl.physics.cost import Outcome
@@ -57,7 +58,7 @@ def rollout(
         RuntimeError: If an action is better than the oracle's by more than rounding: they do not minimise the same.
     """
     slots, rows, devices = trace.num_slots, trace.num_envs, trace.num_devices
-    simulator = OffloadingSimulator(scenario, rows, trace)
+    simulator = OffloadingSimulator(shown_to(policy.columns, policy.name, scenario), rows, trace)
     queues = VirtualQueues(scenario.lyapunov, scenario.cost.miss_penalty, rows, devices)
     rng = np.random.default_rng(seed)
     record: dict[str, np.ndarray] = {}

@@ -11,10 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from meqc_marl.config.scenario import Lyapunov
-from meqc_marl.env.observation import OBSERVATION_COLUMNS
 
-BACKLOG_COLUMN = OBSERVATION_COLUMNS.index("backlog")
-"""Where the observation shows the backlog."""
+BACKLOG_COLUMN = -1
+"""Where the observation shows the backlog: last."""
 
 
 def growth(config: Lyapunov, fraction: np.ndarray) -> np.ndarray:

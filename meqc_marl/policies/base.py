@@ -36,6 +36,8 @@ class Policy(ABC):
     name: str
     placed: bool | None = False
     """Whether its fractions are places within what is granted; if not, shares; None: as in the scenario's actions."""
+    columns: tuple[str, ...] | None = None
+    """The observation's columns that it reads; None if it looks at none."""
 
     @abstractmethod
     def act(self, situation: Situation) -> tuple[np.ndarray, np.ndarray]:

@@ -17,13 +17,14 @@ from safetensors.torch import save_file
 from meqc_marl.config import Scenario
 from meqc_marl.dqn_ddpg.network_spec import NetworkSpec
 from meqc_marl.dqn_ddpg.networks import Actor, Critic, Decision, chosen_parameters
-from meqc_marl.env.observation import OBSERVATION_COLUMNS
+from meqc_marl.env.sufficient import SUFFICIENT_COLUMNS
+from meqc_marl.env.view import VIEWS
 from meqc_marl.errors import InputError
 from meqc_marl.physics.cost import Mode
 from meqc_marl.policies.base import Policy, Situation
 from meqc_marl.policies.folders import DESCRIPTION, WEIGHTS, policy_folder
 
-_FORMAT = 1
+_FORMAT = 2
 _KEYS = {"format", "network", "observation_columns", "scenario", "sha256"}
 _SPEC = TypeAdapter(NetworkSpec)
 _MOST_LAYERS, _WIDEST = 32, 65_536
@@ -39,6 +40,7 @@ class LearnedPolicy(Policy):
         critic: DQN head.
         name: For reports.
         scenario: What it was trained on, if known.
+        columns: The observation's columns that it reads.
     """
 
     spec: NetworkSpec
@@ -47,6 +49,7 @@ class LearnedPolicy(Policy):
     name: str = "learned"
     scenario: Scenario | None = None
     placed = None
+    columns: tuple[str, ...] | None = SUFFICIENT_COLUMNS
 
     @classmethod
     def load(cls, path: str | Path, name: str = "learned") -> LearnedPolicy:
@@ -82,7 +85,7 @@ class LearnedPolicy(Policy):
         description = {
             "format": _FORMAT,
             "network": self.spec.to_json(),
-            "observation_columns": list(OBSERVATION_COLUMNS),
+            "observation_columns": list(self.columns or ()),
             "scenario": self.scenario.model_dump(mode="json") if self.scenario else None,
         }
         description["sha256"] = {
@@ -113,28 +116,34 @@ def load_policy(path: str | Path, name: str = "learned") -> LearnedPolicy:
             _check_digests(description.get("sha256"), folder, description)
         except (SafetensorError, RuntimeError, OSError, ValueError, KeyError, TypeError) as error:
             raise _damaged(root, WEIGHTS, error) from error
-    return LearnedPolicy(spec, actor, critic, name, scenario)
+    return LearnedPolicy(spec, actor, critic, name, scenario, tuple(description["observation_columns"]))
 
 
 def _read_description(root: str, folder: Path) -> tuple[dict[str, Any], NetworkSpec, Scenario | None]:
-    version, columns = _FORMAT, list(OBSERVATION_COLUMNS)
+    version, columns = _FORMAT, SUFFICIENT_COLUMNS
     try:
         description: dict[str, Any] = json.loads((folder / DESCRIPTION).read_bytes(), parse_constant=_no_constant)
         version = description["format"]
         if version == _FORMAT:
             if unknown := sorted(description.keys() - _KEYS):
                 raise ValueError(f"{unknown[0]!r} is unknown")
-            columns = [str(column) for column in description["observation_columns"]]
+            columns = tuple(str(column) for column in description["observation_columns"])
             spec = _read_spec(description["network"])
             scenario = Scenario.model_validate(description["scenario"]) if description["scenario"] else None
     except (ValueError, KeyError, TypeError, OSError, AttributeError, OverflowError, RecursionError) as error:
         raise _damaged(root, DESCRIPTION, error) from error
+    if version == 1:
+        raise InputError(
+            f"checkpoint '{root}' has format 1: it was trained to pay for missed deadlines, which are kept now, on "
+            f"observations that do not say how; train it again (this version reads format {_FORMAT})."
+        )
     if version != _FORMAT:
         raise InputError(f"checkpoint '{root}' has format {str(version)[:20]!s}; this version reads format {_FORMAT}.")
-    if columns != list(OBSERVATION_COLUMNS) or spec.observation_size != len(columns):
+    if columns not in VIEWS or spec.observation_size != len(columns):
         raise InputError(
             f"checkpoint '{root}' observes the {len(columns)} columns {_short(', '.join(columns))}; this system has "
-            f"the {len(OBSERVATION_COLUMNS)} columns {', '.join(OBSERVATION_COLUMNS)}."
+            + ", or ".join(f"{len(view)} from {view[0]} to {view[-1]}" for view in VIEWS)
+            + "."
         )
     return description, spec, scenario
 

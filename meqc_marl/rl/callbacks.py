@@ -10,7 +10,7 @@ from ray.rllib.callbacks.callbacks import RLlibCallback
 from ray.rllib.utils.annotations import override
 
 from meqc_marl.dqn_ddpg.batched_env import BatchedStep
-from meqc_marl.lyapunov import BACKLOG_COLUMN, VirtualQueues, scaled_backlog
+from meqc_marl.lyapunov import BACKLOG_COLUMN, LyapunovStep, VirtualQueues, growth, reward, scaled_backlog
 from meqc_marl.physics.cost import Mode, Outcome
 from meqc_marl.rl.offloading_env import OffloadingBatchedEnv
 
@@ -19,7 +19,7 @@ _FEASIBLE = "deadline_feasible"
 
 
 class LyapunovCallback(RLlibCallback):
-    """Drives :class:`~meqc_marl.lyapunov.VirtualQueues` inside RLlib.
+    """Drives :class:`~meqc_marl.lyapunov.VirtualQueues` inside RLlib; the reward is the shaped one (18).
 
     With the batched EnvRunner it is called once for all rows, in ``on_episode_step``, before anything is stored. With
     RLlib's ``MultiAgentEnvRunner`` it does the same on each ``MultiAgentEpisode``. A new episode, also one that follows
@@ -55,8 +55,8 @@ class LyapunovCallback(RLlibCallback):
     def on_episode_step(self, *, episode: Any, env_index: int = 0, **kwargs: Any) -> None:
         if isinstance(episode, BatchedStep):
             assert episode.outcome is not None
-            reward, backlog = self._advance(episode.outcome, 0)
-            episode.reward[...] = reward
+            shaped, backlog = self._advance(episode.outcome, 0)
+            episode.reward[...] = shaped
             episode.next_observation[..., BACKLOG_COLUMN] = backlog
         else:
             self._shape_episode(episode, env_index)
@@ -66,13 +66,13 @@ class LyapunovCallback(RLlibCallback):
         infos = episode.get_infos(-1)
         agents = sorted(infos, key=_device_number)
         values = {field.name: np.array([[infos[a][field.name] for a in agents]]) for field in fields(Outcome)}
-        reward, backlog = self._advance(Outcome(**values), index)
+        shaped, backlog = self._advance(Outcome(**values), index)
         for column, agent in enumerate(agents):
             single = episode.agent_episodes[agent]
             observation = np.array(single.get_observations(-1))
             observation[BACKLOG_COLUMN] = backlog[0, column]
             single.set_observations(new_data=observation, at_indices=-1)
-            single.set_rewards(new_data=float(reward[0, column]), at_indices=-1)
+            single.set_rewards(new_data=float(shaped[0, column]), at_indices=-1)
 
     def _advance(self, outcome: Outcome, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Advance the queues of a row (or of all rows); returns shaped reward and backlog column [E, M]."""
@@ -82,11 +82,16 @@ class LyapunovCallback(RLlibCallback):
                 self._scenario.lyapunov, self._scenario.cost.miss_penalty, rows, devices
             )
             self._fraction_sum[index], self._slots[index] = np.zeros((rows, devices)), 0
+        before = self._queues[index].backlog
         step = self._queues[index].advance(outcome.cost, outcome.fraction, outcome.deadline_missed)
         self._fraction_sum[index] += outcome.fraction
         self._slots[index] += 1
         self._tally(outcome, step)
-        return step.reward, scaled_backlog(self._scenario.lyapunov, step.backlog)
+        return self._reward(outcome, before, step), scaled_backlog(self._scenario.lyapunov, step.backlog)
+
+    def _reward(self, outcome: Outcome, before: np.ndarray, step: LyapunovStep) -> np.ndarray:
+        """What the learner is given [E, M]."""
+        return step.reward
 
     def _tally(self, outcome: Outcome, step: Any) -> None:
         feasible, whole = outcome.deadline_feasible, outcome.fraction >= 1.0
@@ -151,6 +156,20 @@ class LyapunovCallback(RLlibCallback):
             queues = VirtualQueues(self._scenario.lyapunov, self._scenario.cost.miss_penalty, rows, devices)
             queues.set_state(saved)
             self._queues[index] = queues
+
+
+class DifferenceCallback(LyapunovCallback):
+    """The same with the reward less that of leaving the task on the device, in units of V: C_L - C + (z / V) phi.
+
+    What is taken off does not depend on the action, so the best action of a slot is the same; but what is left depends
+    neither on V nor on Delta, and not on what every action costs alike. For learners that do not discount: a discounted
+    sum of it is another problem.
+    """
+
+    def _reward(self, outcome: Outcome, before: np.ndarray, step: LyapunovStep) -> np.ndarray:
+        config = self._scenario.lyapunov
+        staying = reward(config, outcome.local_cost, before, growth(config, np.zeros(())), np.zeros(()), 0.0)
+        return np.asarray((step.reward - staying) / config.v)
 
 
 def _device_number(agent: str) -> int:

@@ -10,10 +10,10 @@ from meqc_marl.dqn_ddpg.algorithm import DQNDDPGConfig
 from meqc_marl.dqn_ddpg.env_runner import BatchedEnvRunner
 from meqc_marl.dqn_ddpg.errors import ConfigurationError
 from meqc_marl.dqn_ddpg.options import LearnerOptions, settable
-from meqc_marl.env.observation import OBSERVATION_COLUMNS
+from meqc_marl.env.view import observation_columns
 from meqc_marl.errors import InputError, did_you_mean
 from meqc_marl.physics.cost import Mode
-from meqc_marl.rl.callbacks import LyapunovCallback
+from meqc_marl.rl.callbacks import DifferenceCallback, LyapunovCallback
 from meqc_marl.rl.offloading_env import ConfiguredBatchedEnv, ConfiguredParallelEnv
 
 SHARED_MODULE = "device"
@@ -35,6 +35,21 @@ def default_env_steps(scenario: Scenario) -> int:
 def _decay(start: float, env_steps: int) -> list[list[float]]:
     """A learning rate held for three tenths of the run, then falling in a line to a hundredth."""
     return [[0, start], [3 * env_steps // 10, start], [env_steps, start / 100]]
+
+
+def _allowed_by(scenario: Scenario) -> dict[str, Any]:
+    """Columns of the observation that say which modes and shares are allowed."""
+    columns = observation_columns(scenario)
+    at = {name: index for index, name in enumerate(columns)}
+    if "local_allowed" not in at:
+        return {"mask_columns": ((int(Mode.QPU), at["qpu_admitted"]),)}
+    modes = dict(zip(("local", "cpu", "qpu"), Mode, strict=True))
+    # The parameters are the share on the CPU and that on the QPU.
+    bounds = tuple((i, at[f"{place}_low"], at[f"{place}_high"]) for i, place in enumerate(("cpu", "qpu")))
+    return {
+        "mask_columns": tuple((int(mode), at[f"{name}_allowed"]) for name, mode in modes.items()),
+        "bound_columns": bounds,
+    }
 
 
 def apply_learner(config: DQNDDPGConfig, learner: Mapping[str, Any], env_steps: int) -> None:
@@ -72,8 +87,12 @@ def offloading_config(
     """Build the configuration that ``meqc-marl train`` uses.
 
     The discount is 0: nature does not depend on the actions, and drift-plus-penalty asks for the least objective of
-    each slot given the backlogs, so looking further ahead only adds noise to the target. Rewards are divided by V and
-    by a typical cost, which makes the learner's problem the same size at every V.
+    each slot given the backlogs, so looking further ahead only adds noise to the target. Without a discount the reward
+    is that of the action less that of leaving the task on the device, in units of V: one problem, whatever V and Delta.
+    With one it is the shaped reward, divided by V. Both are divided by a typical cost.
+
+    With deadlines kept and the sufficient view, the head's output is mapped onto the shares that meet the deadline, and
+    modes that do not are barred; otherwise the environment makes what is allowed of what is asked for.
 
     Args:
         scenario: The system.
@@ -100,20 +119,19 @@ def offloading_config(
         num_envs_per_env_runner=rows if env_runner == "batched" else 1,
         rollout_fragment_length=fragment if env_runner == "batched" else fragment * rows,
     )
-    config.callbacks(LyapunovCallback)
     config.training(
         gamma=0.0,
         hidden=(128, 128, 128),
         activation="relu",
         critic_lr=_decay(3e-3, env_steps),
         actor_lr=_decay(3e-3, env_steps),
-        # Rewards are exact but jump where a deadline is missed: a nearly absolute error fits the rest best.
+        # Rewards are exact but have kinks: a nearly absolute error fits what lies between them best.
         huber_delta=0.02,
         epsilon=[[0, 1.0], [env_steps // 10, 0.1], [env_steps, 0.05]],
         exploration_noise=0.1,
         parameterless_modes=(int(Mode.LOCAL),),
-        mask_columns=((int(Mode.QPU), OBSERVATION_COLUMNS.index("qpu_admitted")),),
-        reward_scale=1.0 / (TYPICAL_COST * scenario.lyapunov.v),
+        **_allowed_by(scenario),
+        reward_scale=1.0 / TYPICAL_COST,
         train_batch_size_per_learner=256,
         updates_per_training_step=16,
         replay_capacity=500_000,
@@ -121,6 +139,9 @@ def offloading_config(
     )
     if learner:
         apply_learner(config, learner, env_steps)
+    config.callbacks(LyapunovCallback if config.gamma > 0 else DifferenceCallback)
+    if config.gamma > 0 and "reward_scale" not in (learner or {}):
+        config.training(reward_scale=1.0 / (TYPICAL_COST * scenario.lyapunov.v))
     config.reporting(min_sample_timesteps_per_iteration=max(1, scenario.horizon // 5) * rows)
     config.debugging(seed=seed, log_level="ERROR")
     if env_runner == "batched":

@@ -11,6 +11,7 @@ from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 
 from meqc_marl.config import Scenario
+from meqc_marl.env.view import observation_columns
 from meqc_marl.evaluation.held_out import beside_oracle, held_out_traces, oracle_reference
 from meqc_marl.evaluation.metrics import OracleReference
 from meqc_marl.evaluation.rollout import Rollout, rollout
@@ -29,7 +30,11 @@ def policy_of(algorithm: Algorithm) -> LearnedPolicy:
     module = algorithm.get_module(next(iter(algorithm.config.policies)))
     scenario = Scenario.model_validate(algorithm.config.env_config["scenario"])
     return LearnedPolicy(
-        module.spec, copy.deepcopy(module.actor).eval(), copy.deepcopy(module.critic).eval(), scenario=scenario
+        module.spec,
+        copy.deepcopy(module.actor).eval(),
+        copy.deepcopy(module.critic).eval(),
+        scenario=scenario,
+        columns=observation_columns(scenario),
     )
 
 

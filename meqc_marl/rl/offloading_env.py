@@ -22,7 +22,7 @@ class OffloadingBatchedEnv:
         self.scenario = load_scenario(scenario) if isinstance(scenario, str) else scenario
         self.simulator = OffloadingSimulator(self.scenario, num_envs, trace)
         self.num_envs, self.num_agents = self.simulator.num_envs, self.simulator.num_devices
-        self.observation_space, self.action_space = observation_space(), action_space()
+        self.observation_space, self.action_space = observation_space(self.scenario), action_space()
 
     def reset(self, seeds: Sequence[int]) -> np.ndarray:
         """Start all rows; returns observations [E, M, D]."""

@@ -10,7 +10,7 @@ import torch
 from meqc_marl.cli import main
 from meqc_marl.dqn_ddpg.network_spec import NetworkSpec
 from meqc_marl.dqn_ddpg.networks import Actor, Critic
-from meqc_marl.env.observation import OBSERVATION_COLUMNS
+from meqc_marl.env.sufficient import SUFFICIENT_COLUMNS
 from meqc_marl.policies.learned import LearnedPolicy
 from tests.sentences import is_one_sentence
 
@@ -20,7 +20,7 @@ NO_RAY = "import sys; sys.modules['ray'] = None; from meqc_marl.cli import main;
 
 def save_policy(folder, scenario):
     torch.manual_seed(0)
-    spec = NetworkSpec(observation_size=len(OBSERVATION_COLUMNS), parameter_slots=((0, 0), (0, 1), (1, 2)), hidden=(8,))
+    spec = NetworkSpec(observation_size=len(SUFFICIENT_COLUMNS), parameter_slots=((0, 0), (0, 1), (1, 2)), hidden=(8,))
     folder.mkdir()
     LearnedPolicy(spec, Actor(spec), Critic(spec), scenario=scenario).save(folder)
     return str(folder)

@@ -10,15 +10,15 @@ from hybrid_envs import HybridIdentity
 from meqc_marl.config import load_scenario
 from meqc_marl.dqn_ddpg.algorithm import DQNDDPGConfig
 from meqc_marl.dqn_ddpg.env_runner import BatchedEnvRunner
-from meqc_marl.env.observation import OBSERVATION_COLUMNS
 from meqc_marl.env.simulator import OffloadingSimulator
+from meqc_marl.env.sufficient import SUFFICIENT_COLUMNS
 from meqc_marl.lyapunov import BACKLOG_COLUMN, VirtualQueues, scaled_backlog
 from meqc_marl.physics.cost import Mode
 from meqc_marl.rl.config import offloading_config
 from meqc_marl.rl.offloading_env import OffloadingBatchedEnv
 
 HORIZON, ROWS, DEVICES = 12, 4, 3
-ADMITTED = OBSERVATION_COLUMNS.index("qpu_admitted")
+ADMITTED = SUFFICIENT_COLUMNS.index("qpu_allowed")
 
 
 @pytest.fixture
@@ -87,9 +87,11 @@ def test_rewards_and_backlogs_equal_simulator_and_queues_driven_by_hand(scenario
         shown = simulator.observation.copy()
         shown[..., BACKLOG_COLUMN] = scaled_backlog(scenario.lyapunov, queues.backlog)
         np.testing.assert_array_equal(data["observation"][slot], shown)
-        outcome = simulator.step(data["mode"][slot], fraction[slot])
+        outcome, before = simulator.step(data["mode"][slot], fraction[slot]), queues.backlog
         step = queues.advance(outcome.cost, outcome.fraction, outcome.deadline_missed)
-        np.testing.assert_array_equal(data["reward"][slot], step.reward.astype(np.float32))
+        # What the action brings more than leaving the task on the device, in units of V.
+        more = outcome.local_cost - outcome.cost + before / scenario.lyapunov.v * outcome.fraction
+        np.testing.assert_allclose(data["reward"][slot], more, rtol=1e-5, atol=1e-5)
         after = simulator.observation.copy()
         after[..., BACKLOG_COLUMN] = scaled_backlog(scenario.lyapunov, step.backlog)
         np.testing.assert_array_equal(data["next_observation"][slot], after)

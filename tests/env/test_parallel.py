@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import meqc_marl
 from meqc_marl.config import PRESETS, Scenario, load_scenario
 from meqc_marl.env.observation import LOG_SCALE, OBSERVATION_COLUMNS
 from meqc_marl.env.parallel import OffloadingParallelEnv, action_space, observation_space
+from meqc_marl.env.sufficient import PENALTY_COLUMNS, SUFFICIENT_COLUMNS
 from meqc_marl.errors import InputError
 from meqc_marl.nature.trace import generate_trace
 from meqc_marl.nature.trace_file import save_trace
@@ -79,16 +81,16 @@ def test_all_agents_end_together_with_reward_and_observation(small: Scenario) ->
 def test_reward_infos_and_mask(small: Scenario) -> None:
     env = OffloadingParallelEnv(small)
     seen, infos = env.reset(seed=0)
-    admitted = OBSERVATION_COLUMNS.index("qpu_admitted")
     masks = set()
     for _ in range(100):
         for agent in env.possible_agents:
             mask = infos[agent]["action_mask"]
             assert mask.dtype == np.int8
             assert mask.any()
-            assert mask[2] <= int(seen[agent][admitted])
+            assert mask.tolist() == seen[agent][:3].tolist()
             masks.add(tuple(mask.tolist()))
-        before = {agent: infos[agent] | {"admitted": seen[agent][admitted]} for agent in env.agents}
+        taken = env.simulator.places.qpu_admitted[0]
+        before = {agent: infos[agent] | {"admitted": taken[m]} for m, agent in enumerate(env.agents)}
         actions = sample(env)
         seen, rewards, _, _, infos = env.step(actions)
         for agent, action in actions.items():
@@ -230,8 +232,15 @@ def test_copies_go_on_alike(small: Scenario) -> None:
 
 
 def test_spaces() -> None:
-    assert observation_space().shape == (13,)
-    assert observation_space().dtype == np.float32
+    for overrides, columns in (
+        ([], SUFFICIENT_COLUMNS),
+        (["cost.deadline=penalty"], PENALTY_COLUMNS),
+        (["observation=paper"], OBSERVATION_COLUMNS),
+    ):
+        space = meqc_marl.parallel_env("small", overrides).observation_space("device_0")
+        assert space.shape == (len(columns),)
+        assert space.dtype == np.float32
+        assert space.low[-1] == 0.0
     assert set(action_space().keys()) == {"mode", "fraction"}
     env = meqc_marl.parallel_env("small")
     assert env.observation_space("device_0") is env.observation_space("device_0")
@@ -242,6 +251,7 @@ def test_the_docstring_lists_the_columns_with_their_scale() -> None:
     rows = [
         line.split("|")[1:-1] for line in (OffloadingParallelEnv.__doc__ or "").splitlines() if line.count("|") == 7
     ]
+    space = observation_space(load_scenario("small", ["observation=paper"]))
     rows = [[cell.strip() for cell in row] for row in rows][2:]
     assert [row[1] for row in rows] == list(OBSERVATION_COLUMNS)
     assert [int(row[0]) for row in rows] == list(range(len(OBSERVATION_COLUMNS)))
@@ -251,8 +261,16 @@ def test_the_docstring_lists_the_columns_with_their_scale() -> None:
             kind, zero, factor = scale.split(", ")
             assert kind == "log"
             assert (float(zero.split()[0]), float(factor)) == LOG_SCALE[name]
-        assert observation_space().low[index] <= float(low)
-        assert observation_space().high[index] >= float(high)
+        assert space.low[index] <= float(low)
+        assert space.high[index] >= float(high)
+
+
+def test_the_docstring_names_the_columns_of_the_sufficient_view() -> None:
+    text = (OffloadingParallelEnv.__doc__ or "").partition("## Rewards")[0]
+    cells = [line.split("|")[1] for line in text.splitlines() if line.count("|") == 3]
+    named = {name.strip() for cell in cells[2:] for name in cell.split(",")} | set(re.findall(r"``(\w+)``", text))
+    for name in (*SUFFICIENT_COLUMNS, *PENALTY_COLUMNS):
+        assert name.replace("qpu_", "cpu_") in named or name in named, name
 
 
 def test_render() -> None:

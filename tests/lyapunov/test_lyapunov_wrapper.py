@@ -8,9 +8,8 @@ from pettingzoo.test import parallel_api_test
 
 from meqc_marl import parallel_env
 from meqc_marl.config import load_scenario
-from meqc_marl.env.observation import OBSERVATION_COLUMNS
 from meqc_marl.env.simulator import OffloadingSimulator
-from meqc_marl.lyapunov import VirtualQueues, scaled_backlog
+from meqc_marl.lyapunov import BACKLOG_COLUMN, VirtualQueues, scaled_backlog
 from meqc_marl.lyapunov.wrapper import LyapunovParallelEnv
 from meqc_marl.nature.trace import generate_trace
 
@@ -46,7 +45,7 @@ def test_equals_queues_driven_by_hand_on_the_same_trace():
             outcome = simulator.step(mode, fraction)
             step = queues.advance(outcome.cost, outcome.fraction, outcome.deadline_missed)
             expected = simulator.observation[0].copy()
-            expected[:, OBSERVATION_COLUMNS.index("backlog")] = scaled_backlog(scenario.lyapunov, step.backlog)[0]
+            expected[:, BACKLOG_COLUMN] = scaled_backlog(scenario.lyapunov, step.backlog)[0]
             np.testing.assert_array_equal(np.stack(list(observations.values())), expected)
             assert list(rewards.values()) == step.reward[0].tolist()
             for name in ("backlog", "drift", "objective"):

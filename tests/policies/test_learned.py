@@ -8,10 +8,11 @@ import torch
 from safetensors.torch import save_file
 
 import meqc_marl
+from meqc_marl.config import Scenario
 from meqc_marl.dqn_ddpg.columns import MODE, PARAMETERS
 from meqc_marl.dqn_ddpg.rl_module import DQNDDPGModule
-from meqc_marl.env.observation import OBSERVATION_COLUMNS
 from meqc_marl.env.parallel import action_space, observation_space
+from meqc_marl.env.sufficient import SUFFICIENT_COLUMNS
 from meqc_marl.errors import InputError
 from meqc_marl.policies.learned import LearnedPolicy, load_policy
 
@@ -24,7 +25,7 @@ class NoRay:
 sys.meta_path.insert(0, NoRay())
 import numpy as np
 from meqc_marl.policies.learned import load_policy
-mode, fraction = load_policy(sys.argv[1]).decide(np.zeros((2, 3, 13), np.float32))
+mode, fraction = load_policy(sys.argv[1]).decide(np.zeros((2, 3, 23), np.float32))
 print(mode.shape, fraction.shape)
 """
 
@@ -33,7 +34,7 @@ print(mode.shape, fraction.shape)
 def module():
     torch.manual_seed(0)
     module = DQNDDPGModule(
-        observation_space=observation_space(),
+        observation_space=observation_space(Scenario()),
         action_space=action_space(),
         inference_only=True,
         model_config={
@@ -43,7 +44,7 @@ def module():
             "epsilon": 0.0,
             "exploration_noise": 0.0,
             "parameterless_modes": (0,),
-            "mask_columns": ((2, OBSERVATION_COLUMNS.index("qpu_admitted")),),
+            "mask_columns": ((2, SUFFICIENT_COLUMNS.index("qpu_allowed")),),
         },
     )
     torch.nn.init.normal_(module.actor.head.weight)
@@ -71,7 +72,7 @@ def run_folder(module, small, tmp_path):
 def test_decides_as_the_module_does(module, run_folder, small, inner):
     policy = load_policy(run_folder / inner)
     assert policy.scenario == small
-    observation = np.random.default_rng(0).uniform(-1, 1, (50, 4, len(OBSERVATION_COLUMNS))).astype(np.float32)
+    observation = np.random.default_rng(0).uniform(-1, 1, (50, 4, len(SUFFICIENT_COLUMNS))).astype(np.float32)
     mode, fraction = policy.decide(observation)
     out = module.forward_inference({"obs": torch.from_numpy(observation.reshape(200, -1))})
     np.testing.assert_array_equal(mode.ravel(), out[MODE])

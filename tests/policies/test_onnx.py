@@ -6,13 +6,13 @@ import torch
 from meqc_marl.cli import main
 from meqc_marl.dqn_ddpg.network_spec import NetworkSpec
 from meqc_marl.dqn_ddpg.networks import Actor, Critic
-from meqc_marl.env.observation import OBSERVATION_COLUMNS
+from meqc_marl.env.sufficient import SUFFICIENT_COLUMNS
 from meqc_marl.policies.learned import LearnedPolicy
 from meqc_marl.policies.onnx import export_onnx
 
-QPU_COLUMN = OBSERVATION_COLUMNS.index("qpu_admitted")
+QPU_COLUMN = SUFFICIENT_COLUMNS.index("qpu_allowed")
 SPEC = NetworkSpec(
-    observation_size=len(OBSERVATION_COLUMNS),
+    observation_size=len(SUFFICIENT_COLUMNS),
     parameter_slots=((0, 0), (0, 1), (1, 2)),
     hidden=(32, 32),
     mask_columns=((2, QPU_COLUMN),),

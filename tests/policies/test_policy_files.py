@@ -14,18 +14,18 @@ from meqc_marl.cli import main
 from meqc_marl.config import load_scenario
 from meqc_marl.dqn_ddpg.network_spec import NetworkSpec
 from meqc_marl.dqn_ddpg.networks import Actor, Critic
-from meqc_marl.env.observation import OBSERVATION_COLUMNS
+from meqc_marl.env.sufficient import SUFFICIENT_COLUMNS
 from meqc_marl.errors import InputError
 from meqc_marl.policies.learned import LearnedPolicy, load_policy
 from tests.cluster.test_bucket import BUCKET, server, uri  # noqa: F401 (a fixture)
 from tests.sentences import is_one_sentence
 
-OBSERVATION = np.random.default_rng(0).uniform(-1, 1, (64, len(OBSERVATION_COLUMNS))).astype(np.float32)
+OBSERVATION = np.random.default_rng(0).uniform(-1, 1, (64, len(SUFFICIENT_COLUMNS))).astype(np.float32)
 
 
 def make_policy(seed=0, critic="multi-pass"):
     torch.manual_seed(seed)
-    size = len(OBSERVATION_COLUMNS)
+    size = len(SUFFICIENT_COLUMNS)
     spec = NetworkSpec(
         observation_size=size,
         parameter_slots=((0, 0), (0, 1), (1, 2)),
@@ -124,15 +124,15 @@ def network(**changes):
         (network(allowed_modes=[True]), "allowed_modes[0] is True"),
         (network(allowed_modes=[7]), "allowed_modes is [7]"),
         (network(hidden=[30_000] * 3), "actor.trunk.4.bias is missing"),
-        (network(hidden=[30_000] * 2), "actor.trunk.0.weight is F32 [8, 13], where policy.json says F32 [30000, 13]"),
+        (network(hidden=[30_000] * 2), "actor.trunk.0.weight is F32 [8, 23], where policy.json says F32 [30000, 23]"),
         (network(hidden=[2**63]), f"hidden is [{2**63}]; at most 32 layers of at most 65,536 are read"),
         (network(hidden=[1] * 1_000), "at most 32 layers"),
         (network(hidden="88"), "hidden is '88'"),
         (network(hidden=[8, None]), "hidden[1] is None"),
         (network(hidden=[-8]), "hidden[0] is -8"),
         (network(discrete="no"), "discrete is 'no'"),
-        (network(observation_size=2**63), "observes the 13 columns"),
-        (network(observation_size=10**400), "observes the 13 columns"),
+        (network(observation_size=2**63), "observes the 23 columns"),
+        (network(observation_size=10**400), "observes the 23 columns"),
         (network(parameter_slots=[[0, 2**40]]), "policy.json cannot be read"),
         (network(parameter_slots=[[0, 0], [0, 1], [0, 1]]), "parameter_slots is"),
         (network(parameter_slots=[[0, 1]] * 10_000), "parameter_slots is"),
@@ -144,7 +144,8 @@ def network(**changes):
         (lambda d: d.update(scenario=7), "policy.json cannot be read"),
         (lambda d: d.update(observation_columns=["x" * 10_000]), "observes the 1 columns xxx"),
         (lambda d: d.update(observation_columns=None), "policy.json cannot be read"),
-        (lambda d: d.update(format=2), "has format 2; this version reads format 1"),
+        (lambda d: d.update(format=3), "has format 3; this version reads format 2"),
+        (lambda d: d.update(format=1), "has format 1: it was trained to pay for missed deadlines"),
         (lambda d: d.update(format="x" * 10_000), "has format xxx"),
         (lambda d: d.update(sha257={}), "'sha257' is unknown"),
         (lambda d: d.update(sha256=3), "the checksum of policy.safetensors is another"),
@@ -181,7 +182,7 @@ def test_the_size_is_decided_before_memory_is_taken(folder):
         "try: load_policy(sys.argv[1])\nexcept InputError as error: print(error)"
     )
     done = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, timeout=60)
-    assert "where policy.json says F32 [30000, 13]" in done.stdout, done.stderr
+    assert "where policy.json says F32 [30000, 23]" in done.stdout, done.stderr
 
 
 def test_weights_of_another_type_or_too_many(folder):

@@ -39,6 +39,7 @@ class Recorder:
     def __init__(self, kind, scenario):
         # Without the mask a policy asks for QPUs that do not admit; epsilon leaves room for both kinds of action.
         config = offloading_config(scenario, env_runner=kind).training(hidden=(16,), epsilon=0.7, mask_columns=())
+        config.callbacks(LyapunovCallback)
         self.rows = 3 if kind == "batched" else 1
         config.env_runners(num_envs_per_env_runner=self.rows)
         self.kind = kind
@@ -189,9 +190,7 @@ def test_whole_tasks_and_infeasible_deadlines_are_told_apart(scenario):
     outcome = Outcome(mode, fraction, ones, ones, ones, ones, missed, feasible, ~missed, missed)
     env = OffloadingBatchedEnv(scenario.model_copy(update={"num_devices": 5}), 2)
     none = np.zeros(2, bool)
-    step = BatchedStep(
-        np.zeros((2, 5), np.float32), np.zeros((2, 5, BACKLOG_COLUMN + 1), np.float32), none, none, outcome
-    )
+    step = BatchedStep(np.zeros((2, 5), np.float32), np.zeros((2, 5, 4), np.float32), none, none, outcome)
     logged = {}
 
     class Logger:

@@ -14,8 +14,8 @@ from rich.console import Console
 
 from meqc_marl.config import Scenario, load_scenario
 from meqc_marl.config.quantity import bounds_of
-from meqc_marl.env.observation import OBSERVATION_COLUMNS
 from meqc_marl.env.parallel import observation_space
+from meqc_marl.env.view import observation_columns
 from meqc_marl.evaluation.comparison import compare
 from meqc_marl.evaluation.rollout import rollout
 from meqc_marl.nature.trace import generate_trace
@@ -68,7 +68,7 @@ def assert_sound(overrides: list[str], policies: tuple[str, ...] = tuple(POLICIE
         warnings.simplefilter("error")
         scenario = load_scenario("paper", ["num_devices=3", *overrides])
         trace = generate_trace(scenario, [0, 1], num_slots=num_slots)
-        space = observation_space()
+        space = observation_space(scenario)
         oracle = make_policy("oracle", scenario)
         corrected = load_scenario("paper").model_dump()
         positive = all(
@@ -89,7 +89,7 @@ def assert_sound(overrides: list[str], policies: tuple[str, ...] = tuple(POLICIE
             policy.act = watched  # type: ignore[method-assign]
             record = rollout(policy, scenario, trace, reference=oracle)
             observations = np.stack(seen)
-            assert observations.shape[-1] == len(OBSERVATION_COLUMNS)
+            assert observations.shape[-1] == len(observation_columns(scenario))
             assert ((observations >= space.low) & (observations <= space.high)).all(), (name, overrides)
             for field, values in vars(record).items():
                 assert np.isfinite(values).all(), (name, field, overrides)
