@@ -81,8 +81,9 @@ class Compare:
                 result = compare_seeds(policies, scenario, seeds, self.num_slots, self.policy_seed, progress)
             else:
                 result = compare_trace(policies, scenario, trace, self.policy_seed, str(self.trace), progress)
+        unseen = {policy.name: fields for policy in policies if (fields := policy.unseen_in(scenario))}
         if self.json is not None:
-            save_json(comparison_json(result), self.json)
+            save_json(comparison_json(result) | {"unseen_changes": unseen}, self.json)
         if self.plot is not None:
             save_comparison_plot(result, self.plot)
         console = plain_console()
@@ -90,6 +91,12 @@ class Compare:
             console.print(table)
         for note in comparison_notes(result):
             console.print(note, highlight=False)
+        for name, fields in unseen.items():
+            console.print(
+                f"{name} was trained elsewhere and does not see what differs here: {', '.join(fields)}.",
+                highlight=False,
+                markup=False,
+            )
 
     def _seeds(self, scenario: Scenario) -> range:
         check_draws(self.num_traces, self.num_slots, self.trace_seed)

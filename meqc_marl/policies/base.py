@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from meqc_marl.config import Scenario
 from meqc_marl.physics.cost import PlaceCosts
 from meqc_marl.physics.places import Work
 
@@ -38,6 +39,10 @@ class Policy(ABC):
     """Whether its fractions are places within what is granted; if not, shares; None: as in the scenario's actions."""
     columns: tuple[str, ...] | None = None
     """The observation's columns that it reads; None if it looks at none."""
+
+    def unseen_in(self, scenario: Scenario) -> list[str]:
+        """What differs in a scenario from where it was trained and is not shown to it, as ``field=value``."""
+        return []
 
     @abstractmethod
     def act(self, situation: Situation) -> tuple[np.ndarray, np.ndarray]:

@@ -18,7 +18,7 @@ from meqc_marl.config import Scenario
 from meqc_marl.dqn_ddpg.network_spec import NetworkSpec
 from meqc_marl.dqn_ddpg.networks import Actor, Critic, Decision, chosen_parameters
 from meqc_marl.env.sufficient import SUFFICIENT_COLUMNS
-from meqc_marl.env.view import VIEWS
+from meqc_marl.env.view import VIEWS, unseen_changes
 from meqc_marl.errors import InputError
 from meqc_marl.physics.cost import Mode
 from meqc_marl.policies.base import Policy, Situation
@@ -55,6 +55,10 @@ class LearnedPolicy(Policy):
     def load(cls, path: str | Path, name: str = "learned") -> LearnedPolicy:
         """See :func:`load_policy`."""
         return load_policy(path, name)
+
+    def unseen_in(self, scenario: Scenario) -> list[str]:
+        """Fields that differ from those of training and that no column shows."""
+        return [] if self.scenario is None else unseen_changes(self.scenario, scenario)
 
     def act(self, situation: Situation) -> tuple[np.ndarray, np.ndarray]:
         """Mode and fraction [E, M]."""

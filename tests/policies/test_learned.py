@@ -92,7 +92,7 @@ def _edit(path, **changes):
         (lambda f: (f / "policy.json").unlink(), r"has no policy in it; give a checkpoint folder"),
         (lambda f: _cut(f / "policy.safetensors"), r"is damaged: policy.safetensors cannot be read"),
         (lambda f: _cut(f / "policy.json"), r"is damaged: policy.json cannot be read"),
-        (lambda f: _edit(f / "policy.json", format=99), r"has format 99; this version reads format 1"),
+        (lambda f: _edit(f / "policy.json", format=99), r"has format 99; this version reads format 2"),
         (
             lambda f: _edit(f / "policy.json", observation_columns=["a"]),
             r"observes the 1 columns a; this system",
@@ -138,7 +138,7 @@ def test_missing_folder(tmp_path):
 
 
 def test_is_at_hand_under_short_names(run_folder):
-    observation = np.zeros((3, 13), np.float32)
+    observation = np.zeros((3, 23), np.float32)
     policies = (LearnedPolicy.load(run_folder), meqc_marl.load_policy(run_folder), load_policy(run_folder))
     first, *others = (policy.decide(observation) for policy in policies)
     for other in others:
