@@ -132,8 +132,8 @@ def offloading_config(
         parameterless_modes=(int(Mode.LOCAL),),
         **_allowed_by(scenario),
         reward_scale=1.0 / TYPICAL_COST,
-        train_batch_size_per_learner=256,
-        updates_per_training_step=16,
+        train_batch_size_per_learner=512,
+        updates_per_training_step=8,
         replay_capacity=500_000,
         num_steps_before_learning=min(env_steps // 20, 4_000),
     )
