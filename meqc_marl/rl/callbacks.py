@@ -9,6 +9,7 @@ import numpy as np
 from ray.rllib.callbacks.callbacks import RLlibCallback
 from ray.rllib.utils.annotations import override
 
+from meqc_marl.config.scenario import Lyapunov
 from meqc_marl.dqn_ddpg.batched_env import BatchedStep
 from meqc_marl.lyapunov import BACKLOG_COLUMN, LyapunovStep, VirtualQueues, growth, reward, scaled_backlog
 from meqc_marl.physics.cost import Mode, Outcome
@@ -38,11 +39,12 @@ class LyapunovCallback(RLlibCallback):
         self._num_steps = 0
         self._backlog_max = 0.0
         self._scenario: Any = None
+        self._batched: OffloadingBatchedEnv | None = None
 
     @override(RLlibCallback)
     def on_environment_created(self, *, env: Any, **kwargs: Any) -> None:
         if isinstance(env, OffloadingBatchedEnv):
-            self._scenario = env.scenario
+            self._scenario, self._batched = env.scenario, env
         else:
             self._scenario = env.unwrapped.envs[0].unwrapped.scenario
 
@@ -78,16 +80,22 @@ class LyapunovCallback(RLlibCallback):
         """Advance the queues of a row (or of all rows); returns shaped reward and backlog column [E, M]."""
         if index not in self._queues:
             rows, devices = outcome.cost.shape
-            self._queues[index] = VirtualQueues(
-                self._scenario.lyapunov, self._scenario.cost.miss_penalty, rows, devices
-            )
+            self._queues[index] = VirtualQueues(*self._settings(), rows, devices)
             self._fraction_sum[index], self._slots[index] = np.zeros((rows, devices)), 0
-        before = self._queues[index].backlog
-        step = self._queues[index].advance(outcome.cost, outcome.fraction, outcome.deadline_missed)
+        queues = self._queues[index]
+        queues.config, queues.deadline_penalty = self._settings()
+        before = queues.backlog
+        step = queues.advance(outcome.cost, outcome.fraction, outcome.deadline_missed)
         self._fraction_sum[index] += outcome.fraction
         self._slots[index] += 1
         self._tally(outcome, step)
-        return self._reward(outcome, before, step), scaled_backlog(self._scenario.lyapunov, step.backlog)
+        return self._reward(outcome, before, step), scaled_backlog(queues.config, step.backlog)
+
+    def _settings(self) -> tuple[Lyapunov, Any]:
+        """Lyapunov section and penalty of a miss, by row where fields vary."""
+        if self._batched is not None:
+            return self._batched.lyapunov, self._batched.miss_penalty
+        return self._scenario.lyapunov, self._scenario.cost.miss_penalty
 
     def _reward(self, outcome: Outcome, before: np.ndarray, step: LyapunovStep) -> np.ndarray:
         """What the learner is given [E, M]."""
@@ -103,7 +111,7 @@ class LyapunovCallback(RLlibCallback):
             "fraction_mean": outcome.fraction,
             "backlog_mean": step.backlog,
             "drift": step.drift,
-            "penalty": self._scenario.lyapunov.v * outcome.cost,
+            "penalty": self._settings()[0].v * outcome.cost,
             "objective": step.objective,
             _FEASIBLE: feasible,
             "deadline_miss_share": outcome.deadline_missed & feasible,
@@ -153,7 +161,7 @@ class LyapunovCallback(RLlibCallback):
         self._queues = {}
         for index, saved in state["queues"].items():
             rows, devices = self._fraction_sum[index].shape
-            queues = VirtualQueues(self._scenario.lyapunov, self._scenario.cost.miss_penalty, rows, devices)
+            queues = VirtualQueues(*self._settings(), rows, devices)
             queues.set_state(saved)
             self._queues[index] = queues
 
@@ -167,7 +175,7 @@ class DifferenceCallback(LyapunovCallback):
     """
 
     def _reward(self, outcome: Outcome, before: np.ndarray, step: LyapunovStep) -> np.ndarray:
-        config = self._scenario.lyapunov
+        config, _ = self._settings()
         staying = reward(config, outcome.local_cost, before, growth(config, np.zeros(())), np.zeros(()), 0.0)
         return np.asarray((step.reward - staying) / config.v)
 

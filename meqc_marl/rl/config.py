@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from meqc_marl.config import Scenario
+from meqc_marl.config.variation import parse_variations
 from meqc_marl.dqn_ddpg.algorithm import DQNDDPGConfig
 from meqc_marl.dqn_ddpg.env_runner import BatchedEnvRunner
 from meqc_marl.dqn_ddpg.errors import ConfigurationError
@@ -83,6 +84,7 @@ def offloading_config(
     num_env_runners: int = 0,
     env_runner: Literal["batched", "stock"] = "batched",
     learner: Mapping[str, Any] | None = None,
+    vary: Sequence[str] = (),
 ) -> DQNDDPGConfig:
     """Build the configuration that ``meqc-marl train`` uses.
 
@@ -101,18 +103,22 @@ def offloading_config(
         num_env_runners: Remote samplers; 0 samples in the main process.
         env_runner: ``batched``, or RLlib's ``MultiAgentEnvRunner`` over the PettingZoo environment (``stock``).
         learner: Parameters of :class:`~meqc_marl.dqn_ddpg.options.LearnerOptions` other than the defaults, by name.
+        vary: Fields drawn anew for each row at every reset: ``field=low,high`` or ``field=[a, b, c]``.
 
     Raises:
-        InputError: If ``learner`` has an unknown name or a value that is not allowed.
+        InputError: If ``learner`` or ``vary`` has an unknown name or a value that is not allowed.
     """
     env_steps = max(env_steps or default_env_steps(scenario), 10)  # so that the steps of a schedule differ
     # About 240 devices a slot, whatever their number in a row.
     rows = max(1, round(240 / scenario.num_devices))
     fragment = 4
+    parse_variations(scenario, vary)  # bad ones are told here
+    if vary and env_runner == "stock":
+        raise InputError("vary needs env-runner batched: RLlib's own has one scenario for all rows.")
     config = DQNDDPGConfig()
     config.environment(
         ConfiguredBatchedEnv if env_runner == "batched" else ConfiguredParallelEnv,
-        env_config={"scenario": scenario.model_dump(mode="json")},
+        env_config={"scenario": scenario.model_dump(mode="json")} | ({"vary": list(vary)} if vary else {}),
     )
     config.env_runners(
         num_env_runners=num_env_runners,
@@ -127,15 +133,15 @@ def offloading_config(
         actor_lr=_decay(3e-3, env_steps),
         # Rewards are exact but have kinks: a nearly absolute error fits what lies between them best.
         huber_delta=0.02,
-        epsilon=[[0, 1.0], [env_steps // 10, 0.1], [env_steps, 0.05]],
+        epsilon=[[0, 1.0], [max(1, env_steps // 50), 0.1], [env_steps, 0.05]],
         exploration_noise=0.1,
         parameterless_modes=(int(Mode.LOCAL),),
         **_allowed_by(scenario),
         reward_scale=1.0 / TYPICAL_COST,
-        train_batch_size_per_learner=512,
-        updates_per_training_step=8,
+        train_batch_size_per_learner=256,
+        updates_per_training_step=16,
         replay_capacity=500_000,
-        num_steps_before_learning=min(env_steps // 20, 4_000),
+        num_steps_before_learning=min(env_steps // 50, 4_000),
     )
     if learner:
         apply_learner(config, learner, env_steps)

@@ -3,26 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from meqc_marl.config import Scenario, load_scenario
+from meqc_marl.config.scenario import Lyapunov
+from meqc_marl.config.variation import parse_variations
 from meqc_marl.dqn_ddpg.batched_env import BatchedStep
 from meqc_marl.dqn_ddpg.multi_agent import ParallelEnvAdapter
 from meqc_marl.env.parallel import OffloadingParallelEnv, action_space, observation_space
 from meqc_marl.env.simulator import OffloadingSimulator
+from meqc_marl.env.varied import VariedSimulator
 from meqc_marl.nature.trace import Trace
 
 
 class OffloadingBatchedEnv:
     """The simulator as a :class:`BatchedEnv`; the reward is minus the cost, shaping is the Lyapunov callback's."""
 
-    def __init__(self, scenario: Scenario | str, num_envs: int = 1, trace: Trace | None = None) -> None:
+    def __init__(
+        self,
+        scenario: Scenario | str,
+        num_envs: int = 1,
+        trace: Trace | None = None,
+        vary: Sequence[str] = (),
+    ) -> None:
         self.scenario = load_scenario(scenario) if isinstance(scenario, str) else scenario
-        self.simulator = OffloadingSimulator(self.scenario, num_envs, trace)
+        self.simulator: OffloadingSimulator | VariedSimulator
+        if vary:
+            self.simulator = VariedSimulator(self.scenario, num_envs, parse_variations(self.scenario, vary))
+        else:
+            self.simulator = OffloadingSimulator(self.scenario, num_envs, trace)
         self.num_envs, self.num_agents = self.simulator.num_envs, self.simulator.num_devices
         self.observation_space, self.action_space = observation_space(self.scenario), action_space()
+
+    @property
+    def lyapunov(self) -> Lyapunov:
+        """The Lyapunov section, with a V and a Delta for each row where they vary."""
+        varies = isinstance(self.simulator, VariedSimulator)
+        return cast(Lyapunov, self.simulator.lyapunov) if varies else self.scenario.lyapunov  # type: ignore[union-attr]
+
+    @property
+    def miss_penalty(self) -> Any:
+        """What a missed deadline costs in the reward, for each row where it varies."""
+        varied = isinstance(self.simulator, VariedSimulator)
+        return self.simulator.miss_penalty if varied else self.scenario.cost.miss_penalty  # type: ignore[union-attr]
 
     def reset(self, seeds: Sequence[int]) -> np.ndarray:
         """Start all rows; returns observations [E, M, D]."""
@@ -61,7 +86,8 @@ class ConfiguredBatchedEnv(OffloadingBatchedEnv):
     """
 
     def __init__(self, context: Any) -> None:
-        super().__init__(Scenario.model_validate(context["scenario"]), context.num_envs)
+        scenario = Scenario.model_validate(context["scenario"])
+        super().__init__(scenario, context.num_envs, vary=context.get("vary", ()))
 
 
 class ConfiguredParallelEnv(ParallelEnvAdapter):

@@ -1,0 +1,99 @@
+"""The simulator with fields of the scenario drawn anew for each row and episode."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from meqc_marl.config.scenario import Scenario
+from meqc_marl.config.variation import Variation, varied
+from meqc_marl.env.simulator import OffloadingSimulator
+from meqc_marl.errors import InputError
+from meqc_marl.physics.cost import Outcome
+
+
+@dataclass(frozen=True)
+class RowsLyapunov:
+    """A Lyapunov section with a V and a Delta for each row, [E, 1]; the formulas take it like one of single numbers."""
+
+    v: np.ndarray
+    delta: np.ndarray
+    queue: str
+    sign: str
+
+
+class VariedSimulator:
+    """Rows that are simulators of their own, each of the scenario that is drawn for it at every reset.
+
+    What is drawn depends on the row's seed and the episode alone, so that a row is the same in any batch, and a state
+    is seeds, episode and slot as that of :class:`OffloadingSimulator`.
+
+    Attributes:
+        scenarios: Of the current episode, one for each row.
+    """
+
+    def __init__(self, scenario: Scenario, num_envs: int, variations: Sequence[Variation]) -> None:
+        self.scenario, self.variations = scenario, tuple(variations)
+        self.num_envs, self.num_devices = num_envs, scenario.num_devices
+        self.scenarios: list[Scenario] = []
+        self._rows: list[OffloadingSimulator] = []
+        self._seeds: list[int] = []
+        self._episode = 0
+
+    @property
+    def observation(self) -> np.ndarray:
+        """Of the current slot, float32 [E, M, K]."""
+        return np.concatenate([row.observation for row in self._rows])
+
+    @property
+    def truncated(self) -> bool:
+        """Whether the episode has ended, which is so in all rows together."""
+        return self._rows[0].truncated
+
+    @property
+    def lyapunov(self) -> RowsLyapunov:
+        """V and Delta of the rows."""
+        parts = [scenario.lyapunov for scenario in self.scenarios]
+        v, delta = (np.array([[getattr(part, name)] for part in parts]) for name in ("v", "delta"))
+        return RowsLyapunov(v, delta, parts[0].queue, parts[0].sign)
+
+    @property
+    def miss_penalty(self) -> np.ndarray:
+        """Of the rows [E, 1]."""
+        return np.array([[scenario.cost.miss_penalty] for scenario in self.scenarios])
+
+    def reset(self, seeds: Sequence[int] | None = None) -> np.ndarray:
+        """Start an episode in all rows: the first of new seeds, or the next of the same."""
+        if seeds is not None:
+            self._begin([int(seed) for seed in seeds], 0, 0)
+        else:
+            self._begin(self._seeds, self._episode + 1, 0)
+        return self.observation
+
+    def step(self, mode: np.ndarray, fraction: np.ndarray) -> Outcome:
+        """Carry out one slot in all rows, actions [E, M]."""
+        mode, fraction = np.asarray(mode), np.asarray(fraction)
+        parts = [row.step(mode[i : i + 1], fraction[i : i + 1]) for i, row in enumerate(self._rows)]
+        names = [field.name for field in fields(Outcome)]
+        return Outcome(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+
+    def get_state(self) -> dict[str, Any]:
+        """Seeds, episode and slot; the scenarios and nature are drawn again from them."""
+        slot = self._rows[0].slot_index if self._rows else 0
+        return {"seeds": self._seeds or None, "episode": self._episode, "slot": slot}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go on where ``get_state`` was called."""
+        if state["seeds"] is None:
+            raise InputError("the state is of a simulator without an episode; call reset() instead.")
+        self._begin([int(seed) for seed in state["seeds"]], int(state["episode"]), int(state["slot"]))
+
+    def _begin(self, seeds: list[int], episode: int, slot: int) -> None:
+        self._seeds, self._episode = seeds, episode
+        self.scenarios = [varied(self.scenario, self.variations, seed, episode) for seed in seeds]
+        self._rows = [OffloadingSimulator(scenario) for scenario in self.scenarios]
+        for row, seed in zip(self._rows, seeds, strict=True):
+            row.set_state({"seeds": [seed], "episode": episode, "slot": slot})
