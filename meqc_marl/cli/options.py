@@ -18,6 +18,9 @@ from meqc_marl.policies import POLICIES
 Overrides = Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(name="set", metavar="FIELD=VALUE")]
 """``--set cost.latency=sequential``, as often as needed."""
 
+Variations = Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(name="vary", metavar="FIELD=LOW,HIGH")]
+"""``--vary lyapunov.v=0.05,20``, as often as needed."""
+
 LearnerParameters = Annotated[
     tyro.conf.UseAppendAction[tuple[str, ...]],
     tyro.conf.arg(

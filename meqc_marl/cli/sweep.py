@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+import tyro
 
 from meqc_marl.cli.job_options import StoragePlace, StudyOptions
 from meqc_marl.cli.options import (
@@ -18,9 +21,10 @@ from meqc_marl.cli.options import (
     within,
 )
 from meqc_marl.config import load_scenario
+from meqc_marl.errors import InputError
 from meqc_marl.jobs.kinds import Description
 from meqc_marl.jobs.run import Run
-from meqc_marl.jobs.sweep import SweepJob
+from meqc_marl.jobs.sweep import SweepJob, sweep_study
 from meqc_marl.uris import check_place
 
 
@@ -83,12 +87,45 @@ class SweepCommand(SweepOptions):
     """Instead of a folder a bucket, such as s3://bucket/sweep or gs://bucket/sweep; every node must reach it."""
     resume: bool = True
     """Go on with what is in the storage; --no-resume refuses it."""
+    policy: Annotated[str | None, tyro.conf.arg(metavar="RUN", help_behavior_hint="")] = None
+    """Train nothing: evaluate this policy, folder or URI of a run, everywhere on the grid (see `train --vary`)."""
 
     def run(self) -> None:
         """Run what has not finished, then report."""
         where = str(self.out) if self.storage is None else self.storage
         check_place(where)
+        if self.policy is not None:
+            self._evaluate(self.policy)
+            return
         job = self.job()
         from meqc_marl.jobs.here import carry_out
 
         carry_out(Description(job, where, self.placement()), resume=self.resume)
+
+    def _evaluate(self, run: str) -> None:
+        """One trained policy over the whole grid; its numbers and picture go to the folder."""
+        if self.storage is not None:
+            raise InputError("storage: with --policy the report goes to a folder; give --out.")
+        from meqc_marl.evaluation.grid import grid_json, grid_points, over_grid
+        from meqc_marl.evaluation.held_out import held_out_traces
+        from meqc_marl.files import make_folder
+        from meqc_marl.policies.learned import load_policy
+        from meqc_marl.report.grid import grid_table, save_grid_plot
+        from meqc_marl.report.plain import plain_console
+        from meqc_marl.report.progress import show_progress
+        from meqc_marl.report.tables import save_json
+
+        policy = load_policy(run)
+        scenario = load_scenario(self.scenario, self.overrides)
+        sweep_study(Run(scenario=scenario, env_steps=1), self.v, self.delta, [0])  # tells values that are not allowed
+        folder = make_folder(self.out)
+        trace = held_out_traces(scenario)
+        with show_progress() as progress:
+            records = over_grid(policy, scenario, trace, self.v, self.delta, progress)
+            points = grid_points(scenario, trace, records, progress)
+        save_json({"policy": run, "points": grid_json(points)}, folder / "sweep-points.json")
+        save_grid_plot(points, folder / "sweep.png")
+        console = plain_console()
+        console.print(grid_table(points))
+        if unseen := policy.unseen_in(scenario):
+            console.print(f"not seen by the policy: {', '.join(unseen)}", highlight=False, markup=False)

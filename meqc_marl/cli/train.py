@@ -21,6 +21,7 @@ from meqc_marl.cli.options import (
     LearnerParameters,
     OptionalInt,
     Overrides,
+    Variations,
     parse_assignments,
     read_mapping,
     within,
@@ -53,6 +54,9 @@ class TrainOptions:
     """Weight V of the cost against the backlog; short for --set lyapunov.v=."""
     delta: _OptionalFloat = None
     """Least mean offloading fraction Delta; short for --set lyapunov.delta=."""
+    vary: Variations = ()
+    """Draw a field anew for each row at every reset, such as lyapunov.v=0.05,20 (uniform, log-uniform over a decade or
+    more) or cost.latency=[parallel, sequential] (choices): one policy for all of them; may be repeated."""
     seed: OptionalInt = None
     """Seed of networks, exploration, replay and nature; by default 0."""
     env_steps: OptionalInt = None
@@ -127,7 +131,8 @@ class TrainOptions:
     def _plain(self) -> dict[str, Any]:
         """Options that stand for a field of the run, as far as they are given."""
         names = ("seed", "num_env_runners", "env_runner", "warm_start")
-        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        return given | ({"vary": self.vary} if self.vary else {})
 
     def _learner(self) -> dict[str, Any] | None:
         if self.learner_file is None and not self.learner:

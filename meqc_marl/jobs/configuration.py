@@ -26,6 +26,7 @@ def configuration(run: Run, placement: Placement | None = None) -> Any:
         num_env_runners=run.num_env_runners,
         env_runner=run.env_runner,
         learner=run.learner,
+        vary=run.vary,
     )
     if placement.learner_resource is not None:  # the Learner is in the run's main process
         config.resources(custom_resources_for_main_process={placement.learner_resource: SLIVER})

@@ -27,6 +27,7 @@ class Run(BaseModel):
         num_env_runners: Remote samplers, a core each; without any the run samples for itself, and one that is
             interrupted ends as if it had not been.
         env_runner: ``batched``, or RLlib's ``MultiAgentEnvRunner`` over the PettingZoo environment (``stock``).
+        vary: Fields of the scenario drawn anew for each row at every reset, ``field=low,high`` or ``field=[a, b, c]``.
         warm_start: Run, checkpoint or policy folder whose weights it starts with, a path or URI; None for random ones.
         labels: What tells it from the other runs of a job, for tables and TensorBoard's hparams.
     """
@@ -39,12 +40,14 @@ class Run(BaseModel):
     learner: dict[str, Any] = {}
     num_env_runners: int = Field(default=0, ge=0)
     env_runner: Literal["batched", "stock"] = "batched"
+    vary: tuple[str, ...] = ()
     warm_start: str | None = None
     labels: dict[str, float | int | str] = {}
 
     def identity(self) -> dict[str, Any]:
         """What a checkpoint must have in common with the run that goes on from it; the budget may change."""
-        return self.model_dump(mode="json", include={"scenario", "seed", "env_runner", "learner", "warm_start"})
+        names = {"scenario", "seed", "env_runner", "learner", "vary", "warm_start"}
+        return self.model_dump(mode="json", include=names)
 
     def compact(self) -> dict[str, Any]:
         """Plain data without what is at its default, for where many runs are written down."""

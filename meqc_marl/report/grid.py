@@ -26,7 +26,7 @@ MAPS: dict[str, str] = {
 def grid_table(points: Sequence[GridPoint]) -> Table:
     """One row for each V and Delta."""
     table = Table(title=f"{_means(points)}; the exact oracle's in brackets")
-    for column in ("V", "Delta", "cost", "gap %", "C_opt", "worst phi", "backlog", "misses %"):
+    for column in ("V", "Delta", "regret %", "cost", "C_opt", "worst phi", "backlog", "misses %"):
         table.add_column(column, justify="right")
     for point in points:
         learned, oracle = point.learned, point.oracle
@@ -34,8 +34,8 @@ def grid_table(points: Sequence[GridPoint]) -> Table:
         if learned:
             cost = learned["cost"]
             cells += [
+                f"{100 * max(learned['regret'].value, 0.0):.2f}",
                 f"{cost.told()} ({oracle['cost']:.2f})",
-                f"{100 * learned['gap_to_oracle'].value:+.1f}",
                 f"{point.optimum:.2f}",
                 f"{learned['fraction_worst'].value:.3f} ({oracle['fraction_worst']:.3f})",
                 f"{learned['backlog_mean'].value:.2f} ({oracle['backlog_mean']:.2f})",

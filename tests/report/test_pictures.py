@@ -107,7 +107,7 @@ def grid(vs, deltas, seeds=4, infeasible=()):
 
         cost = 15.0 + delta - 0.3 * np.log10(v)
         metrics = {"cost": cost, "fraction_worst": delta, "backlog_mean": v * delta, "gap_to_oracle": 0.01}
-        metrics |= {"deadline_missed_feasible": 0.0, "objective_regret": 0.01, "regret": 0.01}
+        metrics |= {"deadline_missed_feasible": 0.0, "regret": 0.01}
         learned = {name: estimate(value) for name, value in metrics.items()}
         reached = delta not in infeasible
         bounds = (cost + 1.0 / v, 50.0 * v) if reached else (np.inf, np.inf)
