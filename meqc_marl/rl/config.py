@@ -45,12 +45,15 @@ def _allowed_by(scenario: Scenario) -> dict[str, Any]:
     if "local_allowed" not in at:
         return {"mask_columns": ((int(Mode.QPU), at["qpu_admitted"]),)}
     modes = dict(zip(("local", "cpu", "qpu"), Mode, strict=True))
-    # The parameters are the share on the CPU and that on the QPU.
-    bounds = tuple((i, at[f"{place}_low"], at[f"{place}_high"]) for i, place in enumerate(("cpu", "qpu")))
-    return {
+    allowed: dict[str, Any] = {
         "mask_columns": tuple((int(mode), at[f"{name}_allowed"]) for name, mode in modes.items()),
-        "bound_columns": bounds,
     }
+    # Where devices share, what a device may choose alone is no bound of what it is granted.
+    if scenario.cost.deadline == "kept" and not scenario.resources.pooled:
+        # The parameters are the share on the CPU and that on the QPU.
+        bounds = ((i, at[f"{place}_low"], at[f"{place}_high"]) for i, place in enumerate(("cpu", "qpu")))
+        allowed["bound_columns"] = tuple(bounds)
+    return allowed
 
 
 def apply_learner(config: DQNDDPGConfig, learner: Mapping[str, Any], env_steps: int) -> None:

@@ -165,7 +165,8 @@ def test_a_given_trace_is_replayed(small: Scenario) -> None:
     assert_same(runs[0], runs[1])
     assert_same(runs[0], runs[2])
     for t in range(30):
-        np.testing.assert_array_equal(runs[0][1][t], sufficient_view(small, price(small, Work.of(small, trace.slot(t)))))
+        places = price(small, Work.of(small, trace.slot(t)))
+        np.testing.assert_array_equal(runs[0][1][t], sufficient_view(small, places))
 
 
 def test_state_of_a_replayed_trace(small: Scenario) -> None:

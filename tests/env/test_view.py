@@ -12,7 +12,7 @@ from meqc_marl.env.view import observation_columns, observation_ends, unseen_cha
 from meqc_marl.errors import InputError
 from meqc_marl.evaluation.rollout import rollout
 from meqc_marl.nature.trace import generate_trace
-from meqc_marl.physics.places import price
+from meqc_marl.physics.places import Work, price
 from meqc_marl.policies import make_policy
 from meqc_marl.policies.base import Policy
 
@@ -64,7 +64,7 @@ def test_columns_by_hand():
     """Slopes are differences of costs over differences of shares; a place that is not allowed shows nothing."""
     scenario = load_scenario("paper", ["tasks.deadline_s=[4, 12]"])
     trace = generate_trace(scenario, range(4), num_slots=50)
-    places = price(scenario, trace.slots())
+    places = price(scenario, Work.of(scenario, trace.slots()))
     seen = sufficient_view(scenario, places)
     assert seen.dtype == np.float32
     column = dict(zip(SUFFICIENT_COLUMNS, np.moveaxis(seen.astype(float), -1, 0), strict=True))
