@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from meqc_marl.evaluation.grid import GridPoint
 from meqc_marl.evaluation.statistics import brackets, error_bars
 from meqc_marl.files import replacing
 from meqc_marl.report.bars import check_plot_path, scatter_points
+from meqc_marl.report.tables import format_estimate
 from meqc_marl.report.ticks import label_values
 
 MAPS: dict[str, str] = {
@@ -21,24 +23,35 @@ MAPS: dict[str, str] = {
     "backlog_mean": "mean virtual queue",
 }
 """Metric to label of the heat maps."""
+_COLUMNS = ["V", "Delta", "regret\n%", "cost", "oracle", "C_opt", "worst\nphi", "oracle", "queue", "oracle", "miss\n%"]
 
 
 def grid_table(points: Sequence[GridPoint]) -> Table:
     """One row for each V and Delta."""
-    table = Table(title=f"{_means(points)}; the exact oracle's in brackets")
-    for column in ("V", "Delta", "regret %", "cost", "C_opt", "worst phi", "backlog", "misses %"):
-        table.add_column(column, justify="right")
+    table = Table(
+        title=f"{_means(points)}; beside them the exact oracle's",
+        title_justify="left",
+        caption=None if all(point.feasible for point in points) else "*: Delta is out of reach of some devices",
+        caption_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        padding=0,
+    )
+    for column in _COLUMNS:
+        table.add_column(column, justify="right", no_wrap=True)
     for point in points:
         learned, oracle = point.learned, point.oracle
-        cells = [f"{point.v:g}", f"{point.delta:g}{'' if point.feasible else ' (out of reach)'}"]
+        cells = [f"{point.v:g}", f"{point.delta:g}{'' if point.feasible else '*'}"]
         if learned:
-            cost = learned["cost"]
             cells += [
                 f"{100 * max(learned['regret'].value, 0.0):.2f}",
-                f"{cost.told()} ({oracle['cost']:.2f})",
+                format_estimate(learned["cost"]),
+                f"{oracle['cost']:.2f}",
                 f"{point.optimum:.2f}",
-                f"{learned['fraction_worst'].value:.3f} ({oracle['fraction_worst']:.3f})",
-                f"{learned['backlog_mean'].value:.2f} ({oracle['backlog_mean']:.2f})",
+                f"{learned['fraction_worst'].value:.3f}",
+                f"{oracle['fraction_worst']:.3f}",
+                f"{learned['backlog_mean'].value:.2f}",
+                f"{oracle['backlog_mean']:.2f}",
                 f"{100 * learned['deadline_missed_feasible'].value:.1f}",
             ]
         table.add_row(*cells)

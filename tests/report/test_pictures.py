@@ -7,7 +7,12 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patheffects import Stroke
+from matplotlib.text import Text
+from rich.console import Console
 
+from experiments.figures.data import Data
+from experiments.figures.draw import draw_over_slots
+from experiments.figures.methods import METHODS
 from meqc_marl.config import load_scenario
 from meqc_marl.evaluation.comparison import compare
 from meqc_marl.evaluation.grid import GridPoint
@@ -45,7 +50,7 @@ def renderer_of(figure):
 def overlapping(texts, renderer):
     """Pairs of texts that share pixels."""
     shown = [text for text in texts if text.get_text() and text.get_visible()]
-    boxes = [text.get_window_extent(renderer) for text in shown]
+    boxes = [Text.get_window_extent(text, renderer) for text in shown]  # of annotations without their arrows
     return [
         (a.get_text(), b.get_text())
         for (a, one), (b, other) in itertools.combinations(zip(shown, boxes, strict=True), 2)
@@ -196,3 +201,38 @@ def test_half_on_a_place_is_told_from_all_of_it():
         whole, half = (cell_colours(np.array(mode), np.array(share)) for share in (1.0, 0.5))
         assert np.linalg.norm(whole - half) > 0.2
         assert abs(float(np.dot(whole - half, (0.299, 0.587, 0.114)))) > 0.12  # and in grey
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_a_grid_s_table_has_a_line_for_each_point_at_80_columns(seeds):
+    points = grid(*GRIDS[3], seeds=seeds, infeasible=(0.9, 1.0))
+    console = Console(record=True, width=80)
+    console.print(grid_table(points))
+    lines = console.export_text().splitlines()
+    assert max(map(len, lines)) <= 80
+    rows = [line.split() for line in lines]
+    numbers = [row for row in rows if len(row) > 8 and row[0].replace(".", "").isdigit()]
+    assert len(numbers) == len(points)
+    for point, row in zip(points, numbers, strict=True):
+        assert row[:2] == [f"{point.v:g}", f"{point.delta:g}{'' if point.feasible else '*'}"]
+        assert f"{point.oracle['cost']:.2f}" in row
+    assert "out of reach" in lines[-1] or "out of reach" in lines[-2]
+
+
+def test_names_at_the_ends_of_lines_are_apart(drawn, tmp_path):
+    """Eleven lines, eight of them next to each other."""
+    names = [method.name for method in METHODS]
+    slots = list(range(0, 500, 10))
+    rows = []
+    for number, name in enumerate(names):
+        for kind in ("learned", "exact"):
+            value = 17.0 + 0.01 * number + (0.005 if kind == "exact" else 0.0)
+            curve = (value - 2.0 * np.exp(-np.array(slots) / 20.0)).tolist()
+            rows.append({"setting": "s", "method": name, "kind": kind, "slots": slots, "cost": [[value] * 2] * 2})
+            rows[-1]["running_cost"] = [[curve] * 2] * 2
+    data = Data({"rows": rows, "settings": []})
+    draw_over_slots(data, tmp_path / "a.png", "a title", [("s", name, name) for name in names])
+    figure = drawn[0]
+    (axes,) = figure.axes
+    assert len(axes.texts) == len(rows)
+    assert overlapping(axes.texts, renderer_of(figure)) == []

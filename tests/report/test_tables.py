@@ -53,6 +53,20 @@ def test_single_trace_has_null_intervals(result):
     json.dumps(comparison_json(single), allow_nan=False)
 
 
+def test_no_name_is_torn_at_80_columns():
+    """All policies with the widest numbers that the presets give."""
+    scenario = load_scenario("fast-folders", ["num_devices=3"])
+    names = [name for name in POLICIES if len(name) <= 15]
+    trace = generate_trace(scenario, [1, 2], num_slots=10)
+    result = compare([make_policy(name, scenario) for name in names], scenario, trace)
+    for table in comparison_tables(result):
+        console = Console(record=True, width=80)
+        console.print(table)
+        lines = console.export_text().splitlines()
+        assert max(map(len, lines)) <= 80
+        assert {line.split()[0] for line in lines if line.split()} >= set(names)
+
+
 def test_table_shows_every_policy(result):
     console = Console(record=True, width=80)
     console.print(*comparison_tables(result))
