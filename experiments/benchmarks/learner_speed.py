@@ -224,7 +224,7 @@ def bare_ratio(hidden: tuple[int, ...], batch_size: int = 256, updates: int = 16
     algorithm: Any = config.build_algo()
     while len(algorithm.replay_buffer) < 20_000:
         for fragment in algorithm.env_runner.sample():
-            algorithm.replay_buffer.add(algorithm._rows(fragment))
+            algorithm.store(fragment)
     rows = algorithm.replay_buffer.sample(batch_size * updates, frozenset({"new_obs", "discount"}))
     update = bare_loop(algorithm.get_module().spec, config)
 

@@ -22,7 +22,7 @@ from ray.tune.registry import register_env
 from experiments.benchmarks.command import command
 from experiments.benchmarks.learner_runs import by_setting
 from meqc_marl.dqn_ddpg.algorithm import DQNDDPGConfig
-from meqc_marl.dqn_ddpg.env_runner import to_numpy
+from meqc_marl.dqn_ddpg.arrays import to_numpy
 from meqc_marl.errors import InputError
 from meqc_marl.evaluation.statistics import interquartile_mean
 from meqc_marl.files import replacing

@@ -12,7 +12,7 @@ from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.core.learner.learner_group import LearnerGroup
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
-from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
+from ray.rllib.policy.sample_batch import MultiAgentBatch
 from ray.rllib.utils.annotations import override
 from ray.rllib.utils.checkpoints import Checkpointable
 from ray.rllib.utils.metrics import (
@@ -26,21 +26,17 @@ from ray.rllib.utils.metrics import (
     TIMERS,
 )
 
-from .columns import PARAMETERS, TARGET_NOISE
 from .env_runner import BatchedEnvRunner
 from .errors import ConfigurationError
 from .learner import DQNDDPGLearner, pop_row_errors
-from .multi_agent import episode_rows
 from .options import LearnerOptions, ModuleOptions, did_you_mean
+from .replay import REPLAY_BUFFER, Replay
 from .replay_buffer import FlatReplayBuffer
 from .rl_module import DQNDDPGModule
 from .sampling import FAULTS, Sampler
-from .transitions import Fragment
 
-REPLAY_BUFFER = "replay_buffer"
 #: After so many updates the driver copies the state of remote Learners, from which they are built anew if one dies.
 _UPDATES_BETWEEN_COPIES = 500
-_TARGET_NOISE_CLIP = 2.5  # standard deviations, as TD3 does
 _RLLIBS_OWN = tuple(inspect.signature(AlgorithmConfig.training).parameters)[1:]
 _logger = logging.getLogger(__name__)
 
@@ -107,6 +103,24 @@ class DQNDDPGConfig(AlgorithmConfig):
         super().validate()
         if self.options.asynchronous and not self.num_env_runners and not self.in_evaluation:
             raise ConfigurationError("asynchronous is True; it needs num_env_runners of at least 1.")
+        self._refuse_what_would_be_ignored()
+
+    def _refuse_what_would_be_ignored(self) -> None:
+        batched = isinstance(self.env_runner_cls, type) and issubclass(self.env_runner_cls, BatchedEnvRunner)
+        for name in ("env_to_module_connector", "module_to_env_connector"):
+            if batched and getattr(self, f"_{name}") is not None:
+                raise ConfigurationError(
+                    f"{name} is given; the batched EnvRunner has no episodes to run it on: change what the environment "
+                    "gives and takes, or set env_runner_cls to RLlib's SingleAgentEnvRunner or MultiAgentEnvRunner."
+                )
+        if self._learner_connector is not None:
+            raise ConfigurationError("learner_connector is given; replayed rows do not pass through it: leave it out.")
+        if self.normalize_actions:
+            raise ConfigurationError(
+                "normalize_actions is True; parameters are in the environment's units: leave it False."
+            )
+        if self.whole_slots and not batched:
+            raise ConfigurationError("whole_slots is True; it needs the batched EnvRunner.")
 
     @property
     @override(AlgorithmConfig)
@@ -142,13 +156,10 @@ class DQNDDPG(Algorithm):
     @override(Algorithm)
     def setup(self, config: Any) -> None:
         super().setup(config)
-        self.replay_buffer = FlatReplayBuffer(
-            self.config.replay_capacity, self.config.seed, self.config.replay_alpha, self.config.replay_beta
-        )
+        self.replay = Replay(self.config)
         self._sampler = Sampler(self.env_runner_group, self.config, self.metrics)
         self._learner_state: Any = None
         self._updates_unsaved = 0
-        self._module_id = next(iter(self.config.policies))
 
     @override(Algorithm)
     def training_step(self) -> None:
@@ -156,22 +167,18 @@ class DQNDDPG(Algorithm):
             self.metrics.log_value((FAULTS, name), 0, reduce="lifetime_sum")
         with self.metrics.log_time((TIMERS, ENV_RUNNER_SAMPLING_TIMER)):
             samples = self._sampler.sample()
-        added = -self.replay_buffer.num_added
-        for sample in samples:
-            if rows := self._rows(sample):
-                self.replay_buffer.add(rows)
-        added += self.replay_buffer.num_added
+        added = sum(self.store(sample) for sample in samples)
         self.metrics.log_value((REPLAY_BUFFER, "added"), added, reduce="lifetime_sum", with_throughput=True)
         sampled = int(self.metrics.peek((ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME), default=0))
-        self.metrics.log_value((REPLAY_BUFFER, "size"), len(self.replay_buffer), window=1)
-        if sampled < self.config.num_steps_before_learning or not len(self.replay_buffer):
+        self.metrics.log_value((REPLAY_BUFFER, "size"), len(self.replay), window=1)
+        if sampled < self.config.num_steps_before_learning or not len(self.replay):
             return
         with self.metrics.log_time((TIMERS, REPLAY_BUFFER_SAMPLE_TIMER)):
-            batch = self._train_batch()
+            batch = self.replay.train_batch()
         with self.metrics.log_time((TIMERS, LEARNER_UPDATE_TIMER)):
             results = self._update(batch, sampled)
-        for errors in pop_row_errors(results).values():
-            self.replay_buffer.update_priorities(*errors)
+        for module_id, errors in pop_row_errors(results).items():
+            self.replay.buffers[module_id].update_priorities(*errors)
         self.metrics.aggregate(results, key=LEARNER_RESULTS)
         with self.metrics.log_time((TIMERS, SYNCH_WORKER_WEIGHTS_TIMER)):
             try:
@@ -224,40 +231,35 @@ class DQNDDPG(Algorithm):
         self._learner_state = self.learner_group.get_state()
         self._updates_unsaved = 0
 
-    def _rows(self, sample: Any) -> dict[str, Any]:
-        if isinstance(sample, Fragment):
-            return sample.rows(self.config.gamma, self.config.n_step)
-        layout = self.get_module(self._module_id).layout
-        return episode_rows(sample, self.config.gamma, layout, self.config.n_step)
+    @property
+    def replay_buffer(self) -> FlatReplayBuffer:
+        """The replay buffer of an algorithm that trains a single policy."""
+        (buffer,) = self.replay.buffers.values()
+        return buffer
 
-    def _train_batch(self) -> MultiAgentBatch:
-        size = self.config.train_batch_size_per_learner * max(1, self.config.num_learners)
-        size *= self.config.updates_per_training_step
-        unused = frozenset() if self.config.gamma > 0 else frozenset({"new_obs", "discount"})
-        rows = self.replay_buffer.sample(size, unused)
-        if self.config.target_noise:
-            # Drawn here, where the random state is part of the checkpoint.
-            noise = self.replay_buffer.standard_normal(rows[PARAMETERS].shape)
-            rows[TARGET_NOISE] = self.config.target_noise * noise.clip(-_TARGET_NOISE_CLIP, _TARGET_NOISE_CLIP)
-        return MultiAgentBatch({self._module_id: SampleBatch(rows)}, env_steps=size)
+    def store(self, sample: Any) -> int:
+        """Put a fragment, or an episode of a stock EnvRunner, into the replay buffers; returns the number of rows."""
+        return self.replay.store(sample, lambda module_id: self.get_module(module_id).layout)
 
     @override(Checkpointable)
     def get_state(self, components: Any = None, *, not_components: Any = None, **kwargs: Any) -> dict[str, Any]:
         state = super().get_state(components, not_components=not_components, **kwargs)
-        if self._check_component(REPLAY_BUFFER, components, not_components):
-            state[REPLAY_BUFFER] = self.replay_buffer.get_state()
+        for name, buffer in self.replay.named():
+            if self._check_component(name, components, not_components):
+                state[name] = buffer.get_state()
         return state
 
     @override(Checkpointable)
     def set_state(self, state: dict[str, Any]) -> None:
         super().set_state(state)
         self._learner_state = None
-        if REPLAY_BUFFER in state:
-            self.replay_buffer.set_state(state[REPLAY_BUFFER])
+        for name, buffer in self.replay.named():
+            if name in state:
+                buffer.set_state(state[name])
 
     @override(Checkpointable)
     def get_checkpointable_components(self) -> list[tuple[str, Any]]:
-        return [*super().get_checkpointable_components(), (REPLAY_BUFFER, self.replay_buffer)]
+        return [*super().get_checkpointable_components(), *self.replay.named()]
 
 
 def _all_alive(workers: list[Any]) -> bool:

@@ -9,6 +9,8 @@ from typing import Any, Protocol, runtime_checkable
 import gymnasium as gym
 import numpy as np
 
+from .errors import ConfigurationError
+
 
 @dataclass
 class BatchedStep:
@@ -36,7 +38,12 @@ class BatchedStep:
 
 @runtime_checkable
 class BatchedEnv(Protocol):
-    """The interface. Agents of a row start and end together."""
+    """The interface. Agents of a row start and end together.
+
+    Agents may have names (``agents``, a list of M) for a policy mapping. If their spaces differ, ``observation_spaces``
+    and ``action_spaces`` hold them by name, observations are padded with zeros to the longest, and ``step`` takes a
+    dict of every agent's action with the leading axis [E].
+    """
 
     num_envs: int
     num_agents: int
@@ -67,20 +74,21 @@ class BatchedEnv(Protocol):
 class GymBatchedEnv:
     """Copies of a single-agent Gymnasium environment as rows with one agent (M = 1).
 
-    Episodes of the rows end independently. A checkpoint cannot hold the state of a general environment: a restored
-    row begins a new episode.
+    Episodes of the rows end independently. Observations of any space that Gymnasium can flatten are flattened. A
+    checkpoint cannot hold the state of a general environment: a restored row begins a new episode.
     """
 
     def __init__(self, make_env: Callable[[], gym.Env], num_envs: int = 1) -> None:
         self.envs = [make_env() for _ in range(num_envs)]
         self.num_envs, self.num_agents = num_envs, 1
-        self.observation_space, self.action_space = self.envs[0].observation_space, self.envs[0].action_space
+        self._flat = Flat(self.envs[0].observation_space)
+        self.observation_space, self.action_space = self._flat.space, self.envs[0].action_space
         self._observation = np.zeros((num_envs, 1, *self.observation_space.shape), np.float32)
 
     def reset(self, seeds: Sequence[int]) -> np.ndarray:
         """Start all rows; returns observations [E, 1, D]."""
         for row, (env, seed) in enumerate(zip(self.envs, seeds, strict=True)):
-            self._observation[row, 0], _ = env.reset(seed=int(seed) % 2**32)
+            self._observation[row, 0] = self._flat(env.reset(seed=int(seed) % 2**32)[0])
         return self._observation.copy()
 
     def step(self, action: Any) -> BatchedStep:
@@ -88,13 +96,14 @@ class GymBatchedEnv:
         reward = np.zeros((self.num_envs, 1), np.float32)
         terminated, truncated = np.zeros(self.num_envs, bool), np.zeros(self.num_envs, bool)
         for row, env in enumerate(self.envs):
-            self._observation[row, 0], reward[row, 0], terminated[row], truncated[row], _ = env.step(_pick(action, row))
+            seen, reward[row, 0], terminated[row], truncated[row], _ = env.step(pick(action, (row, 0)))
+            self._observation[row, 0] = self._flat(seen)
         return BatchedStep(reward, self._observation.copy(), terminated, truncated)
 
     def reset_rows(self, rows: np.ndarray) -> np.ndarray:
         """Start a new episode in the given rows."""
         for row in np.flatnonzero(rows):
-            self._observation[row, 0], _ = self.envs[row].reset()
+            self._observation[row, 0] = self._flat(self.envs[row].reset()[0])
         return self._observation.copy()
 
     def get_state(self) -> dict[str, Any]:
@@ -106,11 +115,44 @@ class GymBatchedEnv:
         return self.reset_rows(np.ones(self.num_envs, bool))
 
 
-def _pick(action: Any, row: int) -> Any:
-    """The action of one row from arrays with leading axes [E, 1]."""
+class Flat:
+    """Observations of a space as float32 vectors.
+
+    Raises:
+        ConfigurationError: If the space has no fixed length.
+    """
+
+    def __init__(self, space: gym.Space) -> None:
+        self._given = space
+        self._is_flat = isinstance(space, gym.spaces.Box) and len(space.shape) == 1
+        self.space = space if self._is_flat else flat_space(space)
+
+    def __call__(self, observation: Any) -> np.ndarray:
+        """The vector [D]."""
+        return observation if self._is_flat else gym.spaces.utils.flatten(self._given, observation)
+
+
+def flat_space(space: gym.Space) -> gym.spaces.Box:
+    """The Box [D] of a space's flattened observations.
+
+    Raises:
+        ConfigurationError: If they have no fixed length.
+    """
+    flat = None
+    if isinstance(space, gym.Space) and space.is_np_flattenable:
+        flat = gym.spaces.utils.flatten_space(space)
+    if not isinstance(flat, gym.spaces.Box) or not np.issubdtype(flat.dtype, np.number) or not flat.shape[0]:
+        raise ConfigurationError(
+            f"observation space {space} is not supported: Gymnasium cannot flatten it to numbers of a fixed length."
+        )
+    return flat
+
+
+def pick(action: Any, index: Any) -> Any:
+    """One action from arrays with leading axes; mode and whole numbers as ``int``."""
     if isinstance(action, dict):
-        return {key: _pick(value, row) for key, value in action.items()}
+        return {key: pick(value, index) for key, value in action.items()}
     if isinstance(action, tuple):
-        return tuple(_pick(value, row) for value in action)
-    value = action[row, 0]
+        return tuple(pick(value, index) for value in action)
+    value = action[index]
     return int(value) if np.ndim(value) == 0 and np.issubdtype(value.dtype, np.integer) else np.asarray(value)

@@ -10,7 +10,7 @@ import numpy as np
 import ray
 import torch
 from ray.rllib.callbacks.utils import make_callback
-from ray.rllib.core import COMPONENT_RL_MODULE, DEFAULT_MODULE_ID
+from ray.rllib.core import COMPONENT_RL_MODULE
 from ray.rllib.core.columns import Columns
 from ray.rllib.env import INPUT_ENV_SINGLE_SPACES, INPUT_ENV_SPACES
 from ray.rllib.env.env_context import EnvContext
@@ -30,8 +30,11 @@ from ray.rllib.utils.metrics import (
     WEIGHTS_SEQ_NO,
 )
 
-from .batched_env import BatchedEnv, BatchedStep, GymBatchedEnv
+from .arrays import check_finite, to_numpy
+from .batched_env import BatchedEnv, BatchedStep
 from .columns import MODE, PARAMETERS
+from .multi_agent_rows import as_rows
+from .parts import Parts
 from .transitions import Fragment
 
 
@@ -56,10 +59,10 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
         self._episode_return: np.ndarray = np.zeros(0)
         self._episode_length: np.ndarray = np.zeros(0, int)
         torch.set_num_threads(1)
+        self.module: Any = None
         builds_env = not self.worker_index or self.config.create_env_on_local_worker
         if self.worker_index or self.config.num_env_runners == 0 or (builds_env and self.spaces is None):
             self.make_env()
-        self.module: Any = None
         self.make_module()
 
     @staticmethod
@@ -71,22 +74,26 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
         context = EnvContext(self.config.env_config, worker_index=self.worker_index or 0, num_workers=self.num_workers)
         # An attribute, not a key: keys become keyword arguments of Gymnasium environments.
         context.num_envs = self.config.num_envs_per_env_runner
-        env = self._env_creator(context)
-        if isinstance(env, gym.Env):
-            env.close()
-            env = GymBatchedEnv(lambda: self._env_creator(context), self.config.num_envs_per_env_runner)
-        self.env: BatchedEnv = env
+        self.env: BatchedEnv = as_rows(lambda: self._env_creator(context), self.config.num_envs_per_env_runner)
         self._observation = None
         self._pending = Fragment()
-        self.num_envs = env.num_envs
-        both = (env.observation_space, env.action_space)
-        self.spaces = {INPUT_ENV_SPACES: both, INPUT_ENV_SINGLE_SPACES: both, DEFAULT_MODULE_ID: both}
+        self.num_envs = self.env.num_envs
+        self.parts = Parts(self.env, self.config)
+        if self.module is not None:
+            self.parts.fit(self.module)
+        both = (self.env.observation_space, self.env.action_space)
+        self.spaces = {INPUT_ENV_SPACES: both, INPUT_ENV_SINGLE_SPACES: both, **self.parts.spaces}
         self._callback("on_environment_created", env=self.env, env_context=context)
 
     @override(EnvRunner)
     def make_module(self) -> None:
         spec = self.config.get_multi_rl_module_spec(env=None, spaces=self.get_spaces(), inference_only=True)
         self.module = spec.build()
+        if self.env is not None:
+            self.parts.fit(self.module)
+        for index, (_, module) in enumerate(sorted(self.module.items())):
+            if index:  # or all modules would explore alike
+                module.generator.manual_seed((module.generator.initial_seed() + index * 0x9E3779B97F4A7C15) % 2**63)
 
     @override(EnvRunner)
     def get_spaces(self) -> dict[str, tuple[gym.Space, gym.Space]]:
@@ -123,7 +130,7 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
         with self.metrics.log_time(SAMPLE_TIMER):
             if self._observation is None or force_reset or num_episodes is not None:
                 self._reset()
-            fragment = Fragment()
+            fragment = Fragment(parts=self.parts.by_module)
             slots = self.config.get_rollout_fragment_length(self.worker_index)
             if num_timesteps is not None:
                 slots = max(1, -(-num_timesteps // self.num_envs))
@@ -144,20 +151,21 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
     def _step(self, fragment: Fragment, explore: bool, random_actions: bool) -> int:
         """One slot of all rows; returns the number of episodes that ended."""
         observation = self._observation
-        module = self.module[DEFAULT_MODULE_ID]
-        rows, agents = observation.shape[:2]
-        batch = {Columns.OBS: torch.from_numpy(observation.reshape(rows * agents, -1))}
-        if random_actions:
-            output = module.forward_random(batch)
-        elif explore:
-            output = module.forward_exploration(batch, t=self.num_env_steps_sampled_lifetime)
-        else:
-            output = module.forward_inference(batch)
-        step = self.env.step(to_numpy(output[Columns.ACTIONS], (rows, agents)))
+        rows = len(observation)
+        outputs = {}
+        for module_id, part in self.parts.by_module.items():
+            seen = torch.from_numpy(part.of(observation, part.observation_size))
+            flat = seen if self.config.whole_slots else seen.flatten(0, 1)
+            output = self._forward(module_id, flat, explore, random_actions)
+            outputs[module_id] = {
+                key: to_numpy(output[key], tuple(seen.shape[:2])) for key in (Columns.ACTIONS, MODE, PARAMETERS)
+            }
+        step = self.env.step(self.parts.action({key: output[Columns.ACTIONS] for key, output in outputs.items()}))
         self._callback("on_episode_step", episode=step, env=self.env, env_index=0)
+        check_finite(step.next_observation, step.reward)
         fragment.observation.append(observation)
-        fragment.mode.append(to_numpy(output[MODE], (rows, agents)).astype(np.int8))
-        fragment.parameters.append(to_numpy(output[PARAMETERS], (rows, agents)))
+        fragment.mode.append(self.parts.joined({key: output[MODE] for key, output in outputs.items()}))
+        fragment.parameters.append(self.parts.joined({key: output[PARAMETERS] for key, output in outputs.items()}))
         fragment.reward.append(step.reward)
         fragment.next_observation.append(step.next_observation)
         fragment.terminated.append(step.terminated)
@@ -167,6 +175,15 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
         self._episode_length += 1
         self._observation = step.next_observation
         return self._finish_episodes(step)
+
+    def _forward(self, module_id: str, observation: torch.Tensor, explore: bool, random_actions: bool) -> Any:
+        """A module's actions for observations [B, D], or [E, m, D] in whole slots."""
+        module, batch = self.module[module_id], {Columns.OBS: observation}
+        if random_actions:
+            return module.forward_random(batch)
+        if explore:
+            return module.forward_exploration(batch, t=self.num_env_steps_sampled_lifetime)
+        return module.forward_inference(batch)
 
     def _finish_episodes(self, step: BatchedStep) -> int:
         done = step.done
@@ -193,6 +210,7 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
             self._num_resets += 1
         seeds = np.random.SeedSequence(entropy).generate_state(self.num_envs, np.uint32)
         self._observation = self.env.reset([int(seed) for seed in seeds])
+        check_finite(self._observation)
         self._pending = Fragment()
         self._episode_return = np.zeros(self.num_envs)
         self._episode_length = np.zeros(self.num_envs, int)
@@ -213,7 +231,8 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
         self.metrics.log_value(NUM_ENV_STEPS_SAMPLED_LIFETIME, env_steps, reduce="lifetime_sum", with_throughput=True)
         self.metrics.log_value((NUM_AGENT_STEPS_SAMPLED, "all"), agent_steps, reduce="sum")
         self.metrics.log_value((NUM_AGENT_STEPS_SAMPLED_LIFETIME, "all"), agent_steps, reduce="lifetime_sum")
-        self.metrics.log_value("epsilon", float(self.module[DEFAULT_MODULE_ID].epsilon.get_current_value()), window=1)
+        first = self.module[next(iter(self.parts.by_module))]
+        self.metrics.log_value("epsilon", float(first.epsilon.get_current_value()), window=1)
         self.metrics.log_value(WEIGHTS_SEQ_NO, self._weights_seq_no, window=1)
 
     @override(EnvRunner)
@@ -230,11 +249,11 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
             state["sampling"] = {
                 "env": self.env.get_state(),
                 "observation": self._observation,
-                "pending": copy.deepcopy(vars(self._pending)),
+                "pending": copy.deepcopy(self._pending.arrays()),
                 "num_resets": self._num_resets,
                 "episode_return": self._episode_return.copy(),
                 "episode_length": self._episode_length.copy(),
-                "exploration": self.module[DEFAULT_MODULE_ID].generator.get_state().numpy(),
+                "exploration": {key: self.module[key].generator.get_state().numpy() for key in self.parts.by_module},
                 "callbacks": [c.get_state() if hasattr(c, "get_state") else None for c in self._callbacks],
             }
         return state
@@ -254,11 +273,13 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
             # A general environment cannot go on in mid-episode (its state is empty): it has begun a new one.
             goes_on = bool(sampling["env"])
             self._observation = sampling["observation"] if goes_on else fresh
-            self._pending = Fragment(**copy.deepcopy(sampling["pending"])) if goes_on else Fragment()
+            pending = copy.deepcopy(sampling["pending"]) if goes_on else {}
+            self._pending = Fragment(**pending, parts=self.parts.by_module)
             self._num_resets = sampling["num_resets"]
             self._episode_return = sampling["episode_return"] * goes_on
             self._episode_length = sampling["episode_length"] * goes_on
-            self.module[DEFAULT_MODULE_ID].generator.set_state(torch.from_numpy(np.array(sampling["exploration"])))
+            for key, exploration in sampling["exploration"].items():
+                self.module[key].generator.set_state(torch.from_numpy(np.array(exploration)))
             for callback, saved in zip(self._callbacks, sampling["callbacks"], strict=True):
                 if saved is not None:
                     callback.set_state(saved)
@@ -275,12 +296,3 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
     def stop(self) -> None:
         for env in getattr(self.env, "envs", []):
             env.close()
-
-
-def to_numpy(value: Any, lead: tuple[int, int]) -> Any:
-    """Tensors [E * M, ...] of a nested structure as arrays [E, M, ...]."""
-    if isinstance(value, dict):
-        return {key: to_numpy(item, lead) for key, item in value.items()}
-    if isinstance(value, tuple):
-        return tuple(to_numpy(item, lead) for item in value)
-    return value.numpy().reshape(*lead, *value.shape[1:])

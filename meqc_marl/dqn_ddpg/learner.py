@@ -63,16 +63,19 @@ class DQNDDPGLearner(TorchLearner):
         self, *, module_id: str, config: Any, batch: dict[str, Any], fwd_out: dict[str, Any]
     ) -> torch.Tensor:
         taken = fwd_out[Q_TAKEN]
-        target = (batch[Columns.REWARDS] * config.reward_scale).unsqueeze(-1)
+        target = (batch[Columns.REWARDS] * config.reward_scale).reshape(-1, 1)
         if config.gamma > 0:
             next_value = self.module[module_id].unwrapped().forward_target(batch)[NEXT_VALUE]
-            target = target + batch[DISCOUNT].unsqueeze(-1) * next_value
+            target = target + batch[DISCOUNT].reshape(-1, 1) * next_value
         target = target.expand_as(taken)
         td_error = (taken.detach() - target).abs()
         if INDEX in batch:
             losses = torch.nn.functional.huber_loss(taken, target, delta=config.huber_delta, reduction="none")
-            critic_loss = (losses * batch[WEIGHT].unsqueeze(-1)).mean()
-            self._row_errors[module_id].append(torch.stack([batch[INDEX].double(), td_error.mean((0, 2)).double()]))
+            # Of whole slots [B, m] a row's weight and error are those of its agents together.
+            weight = batch[WEIGHT].repeat_interleave(taken.shape[1] // len(batch[WEIGHT]))
+            critic_loss = (losses * weight.unsqueeze(-1)).mean()
+            errors = td_error.mean((0, 2)).reshape(len(batch[WEIGHT]), -1).mean(-1)
+            self._row_errors[module_id].append(torch.stack([batch[INDEX].double(), errors.double()]))
         else:
             critic_loss = torch.nn.functional.huber_loss(taken, target, delta=config.huber_delta)
         # Every critic and every value has a loss of its own.

@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 import tree
+from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.columns import Columns
 from ray.rllib.env.multi_agent_env import MultiAgentEnv
+from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 
 from .columns import MODE, PARAMETERS
 from .spaces import HybridActionSpace
@@ -60,33 +62,56 @@ class ParallelEnvAdapter(MultiAgentEnv):
         self.env.close()
 
 
-def episode_rows(episode: Any, discount: float, layout: HybridActionSpace, num_steps: int = 1) -> dict[str, np.ndarray]:
-    """Flatten a ``MultiAgentEpisode`` chunk to transitions, as the replay buffer takes them.
+def episode_rows(
+    episode: Any, discount: float, layouts: dict[str, HybridActionSpace], num_steps: int = 1
+) -> dict[str, dict[str, np.ndarray]]:
+    """Flatten a chunk of an RLlib episode, of one or of several agents, to transitions for the replay buffers.
 
     Returns of several steps are shorter at the end of a chunk.
     Of shared Boxes the environment's action holds the parameters of the mode taken only; the slots of other modes are
-    zero.
+    zero. Observations are those that connectors have left in the episode.
+
+    Args:
+        episode: The chunk.
+        discount: Gamma.
+        layouts: Action space of each module whose transitions are wanted.
+        num_steps: Steps of a return.
+
+    Returns:
+        Columns [N, ...] by module.
+
+    Raises:
+        ValueError: If an observation or a reward is NaN or infinite.
     """
-    parts = []
-    for single in episode.agent_episodes.values():
-        observations = np.asarray(single.get_observations(), np.float32)
-        actions, rewards = single.get_actions(), np.asarray(single.get_rewards(), np.float32)
-        if not len(rewards):
+    parts: dict[str, list[dict[str, np.ndarray]]] = {}
+    alone = isinstance(episode, SingleAgentEpisode)
+    for single in [episode] if alone else episode.agent_episodes.values():
+        module_id = DEFAULT_MODULE_ID if alone else single.module_id
+        rewards = np.asarray(single.get_rewards(), np.float32)
+        if not len(rewards) or module_id not in layouts:
             continue
-        mode, parameters = _flat_actions(actions, layout)
+        observations = np.asarray(single.get_observations(), np.float32)
+        for name, values in (("observation", observations), ("reward", rewards)):
+            if not np.isfinite(values).all():
+                raise ValueError(f"an {name} of agent '{single.agent_id}' is not a finite number.")
+        layout = layouts[module_id]
+        mode, parameters = _flat_actions(single.get_actions(), layout)
         done, terminated = np.zeros(len(rewards), bool), np.zeros(len(rewards), bool)
         done[-1] = True
         # RLlib marks agents as terminated too when all are truncated together.
         terminated[-1] = single.is_terminated and not single.is_truncated
-        parts.append(
+        parts.setdefault(module_id, []).append(
             {
                 Columns.OBS: observations[:-1],
-                MODE: mode.astype(np.int8),
+                MODE: mode.astype(layout.mode_dtype),
                 PARAMETERS: parameters,
                 **multi_step(rewards, observations[1:], done, terminated, discount, num_steps, complete=False),
             }
         )
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return {
+        module_id: {name: np.concatenate([part[name] for part in many]) for name in many[0]}
+        for module_id, many in parts.items()
+    }
 
 
 def _flat_actions(actions: Any, layout: HybridActionSpace) -> tuple[np.ndarray, np.ndarray]:
@@ -97,10 +122,9 @@ def _flat_actions(actions: Any, layout: HybridActionSpace) -> tuple[np.ndarray, 
     mode = np.asarray(mode).reshape(-1)
     given = np.concatenate([np.asarray(box, np.float32).reshape(len(mode), -1) for box in boxes], -1)
     if not layout.shared:
-        return mode, (given - layout.lows) / (layout.highs - layout.lows)
+        return mode, layout.unscale(given)
     parameters = np.zeros((len(mode), layout.num_parameters), np.float32)
     for k, slot in enumerate(layout.slots):
         if slot.stop > slot.start:
-            low, high = layout.lows[slot], layout.highs[slot]
-            parameters[mode == k, slot] = (given[mode == k] - low) / (high - low)
+            parameters[mode == k, slot] = layout.unscale(given[mode == k], slot)
     return mode, parameters

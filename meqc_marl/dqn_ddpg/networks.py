@@ -82,10 +82,11 @@ class Critic(_Value):
     def __init__(self, spec: NetworkSpec) -> None:
         self.kind = spec.critic
         super().__init__(spec, 0 if spec.critic == "separate" else spec.num_parameters, spec.num_modes)
-        mask = torch.zeros(spec.num_modes, spec.num_parameters)
-        for mode, (start, stop) in enumerate(spec.parameter_slots):
-            mask[mode, start:stop] = 1.0
-        self.register_buffer("mode_mask", mask, persistent=False)
+        if spec.critic == "multi-pass":  # the others need none, and with many modes it is large
+            mask = torch.zeros(spec.num_modes, spec.num_parameters)
+            for mode, (start, stop) in enumerate(spec.parameter_slots):
+                mask[mode, start:stop] = 1.0
+            self.register_buffer("mode_mask", mask, persistent=False)
         if spec.critic == "separate":
             self.ddpg = _Value(spec, spec.num_parameters, 1)
 

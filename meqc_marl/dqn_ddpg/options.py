@@ -175,6 +175,11 @@ class LearnerOptions(ModuleOptions):
     updates_per_training_step: Count = _option(1, "minibatches after each round of sampling")
     num_steps_before_learning: Index = _option(1_000, "environment steps sampled before the first update")
     replay_capacity: Count = _option(200_000, "transitions kept")
+    whole_slots: Switch = _option(
+        False,
+        "replay keeps the agents of a slot together: a row is a slot [M, ...], and a module is given [B, M, D], so "
+        "that one of your own may look at the others",
+    )
     replay_alpha: Number = _option(
         0.0, "exponent of the priorities of replay; 0 samples uniformly", "Schaul et al. 2016"
     )

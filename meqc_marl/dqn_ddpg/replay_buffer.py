@@ -28,7 +28,9 @@ class FlatReplayBuffer(Checkpointable):
         beta: Exponent of the importance weights; 1 corrects the bias of prioritised sampling in full.
     """
 
-    def __init__(self, capacity: int, seed: int | None = None, alpha: float = 0.0, beta: float = 0.4) -> None:
+    def __init__(
+        self, capacity: int, seed: int | list[int] | None = None, alpha: float = 0.0, beta: float = 0.4
+    ) -> None:
         self.capacity = int(capacity)
         self.alpha, self.beta = alpha, beta
         self._tree = SumTree(self.capacity) if alpha else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import gymnasium as gym
 import torch
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.learner.utils import make_target_network
@@ -14,6 +15,7 @@ from ray.rllib.utils.schedules.scheduler import Scheduler
 from torch import Tensor
 
 from .columns import ACTOR_GRADIENT, MODE, NEXT_VALUE, PARAMETERS, Q_TAKEN, RAW_PARAMETERS, TARGET_NOISE
+from .errors import ConfigurationError
 from .network_spec import NetworkSpec
 from .networks import (
     Actor,
@@ -43,6 +45,13 @@ class DQNDDPGModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
     @override(TorchRLModule)
     def setup(self) -> None:
         self.options = ModuleOptions.of(self.model_config)
+        space = self.observation_space
+        if not isinstance(space, gym.spaces.Box) or len(space.shape) != 1 or not space.shape[0]:
+            raise ConfigurationError(
+                f"observation space {space} is not supported: here it must be a flat Box, not of size zero. The "
+                "batched EnvRunner flattens by itself; of RLlib's own EnvRunners take FlattenObservations as "
+                "env_to_module_connector."
+            )
         self.layout: HybridActionSpace = parse_action_space(self.action_space, self.options.parameterless_modes)
         self.spec = NetworkSpec.of(
             {name: getattr(self.options, name) for name in NetworkOptions.model_fields}
@@ -96,11 +105,11 @@ class DQNDDPGModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
         twin critics the lesser value counts, and noise, if the batch has it, smooths them over the parameters
         (Fujimoto et al. 2018).
         """
-        observation = batch[Columns.NEXT_OBS]
+        observation = self._observation(batch, Columns.NEXT_OBS)
         with torch.no_grad():
             unit = unit_parameters(self.spec, self.target_actor(observation))
             if TARGET_NOISE in batch:
-                unit = unit_parameters(self.spec, unit + batch[TARGET_NOISE])
+                unit = unit_parameters(self.spec, unit + batch[TARGET_NOISE].reshape(unit.shape))
             parameters = within_bounds(self.spec, unit, observation)
             barred = ~allowed_modes(self.spec, observation)
             targets = [target for main, target in self.get_target_network_pairs() if isinstance(main, Critic)]
@@ -116,12 +125,12 @@ class DQNDDPGModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
     @override(TorchRLModule)
     def _forward_inference(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         with torch.no_grad():
-            mode, parameters, _ = greedy_action(self.spec, self.actor, self.critic, batch[Columns.OBS])
+            mode, parameters, _ = greedy_action(self.spec, self.actor, self.critic, self._observation(batch))
         return self._actions(mode, parameters)
 
     @override(TorchRLModule)
     def _forward_exploration(self, batch: dict[str, Any], t: int = 0, **kwargs: Any) -> dict[str, Any]:
-        observation = batch[Columns.OBS]
+        observation = self._observation(batch)
         epsilon = float(self.epsilon.update(t))
         with torch.no_grad():
             if epsilon < 1.0:
@@ -141,7 +150,12 @@ class DQNDDPGModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
 
     def forward_random(self, batch: dict[str, Any]) -> dict[str, Any]:
         """An allowed mode and parameters, both uniform; keys as those of exploration."""
-        return self._actions(*self._random(batch[Columns.OBS]))
+        return self._actions(*self._random(self._observation(batch)))
+
+    def _observation(self, batch: dict[str, Any], column: str = Columns.OBS) -> Tensor:
+        """Float32 [B, D], also of whole slots [B, M, D]: here every agent decides by itself."""
+        observation: Tensor = batch[column]
+        return observation.reshape(-1, self.spec.observation_size).float()
 
     def _random(self, observation: Tensor) -> tuple[Tensor, Tensor]:
         weights = allowed_modes(self.spec, observation).float()
@@ -157,7 +171,7 @@ class DQNDDPGModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
     @override(TorchRLModule)
     def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         """Values [critics, B, C] of the modes taken, raw parameters [B, P], and the gradient that they follow."""
-        observation = batch[Columns.OBS]
+        observation = self._observation(batch)
         raw = self.actor(observation)
         leaf = chosen_parameters(self.spec, raw.detach(), observation).requires_grad_()
         gradient = torch.zeros_like(leaf)
@@ -168,9 +182,9 @@ class DQNDDPGModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
             if self.spec.bound_columns:  # the chain rule through the map onto the interval
                 low, high = interval(self.spec, observation)
                 gradient = gradient * (high - low)
-        mode = batch[MODE].long()
+        mode, parameters = batch[MODE].reshape(-1).long(), batch[PARAMETERS].reshape(raw.shape)
         return {
-            Q_TAKEN: torch.stack([critic.taken(observation, mode, batch[PARAMETERS]) for critic in self.critics]),
+            Q_TAKEN: torch.stack([critic.taken(observation, mode, parameters) for critic in self.critics]),
             RAW_PARAMETERS: raw,
             ACTOR_GRADIENT: inward_gradient(self.spec, raw.detach(), gradient),
         }

@@ -1,14 +1,16 @@
 """Mixed discrete-continuous action spaces: one Discrete (the mode) plus Boxes (its parameters).
 
-Three layouts are understood:
+Four layouts are understood:
 
-* ``Dict(mode=Discrete(K), fraction=Box(d))``: the Boxes are shared, whichever mode is taken.
-* ``Tuple(Discrete(K), Box, ..., Box)`` with K Boxes: Box k belongs to mode k (as in Platform).
-* ``Tuple(Discrete(K), Tuple(Box, ..., Box))``: the same, nested.
+* ``Dict(mode=Discrete(K), fraction=Box(d), ...)``: all Boxes are shared, whichever mode is taken.
+* ``Tuple(Discrete(K), Box)`` in any order: the same with one Box.
+* ``Tuple(Discrete(K), Box, ..., Box)`` with K Boxes: Box k belongs to mode k (as in Platform); of size zero if it has
+  no parameters.
+* ``Tuple(Discrete(K), Tuple(Box, ..., Box))`` with K Boxes: the same, nested.
 
-The learner works on flat arrays: a mode index and a parameter vector of length P = sum of the parameters of all modes,
-each in [0, 1]. A shared Box gives every mode a slot of its own in that vector, because the best fraction depends on
-where the rest of the task goes.
+The learner works on flat arrays: the index of a mode, from 0 whatever the Discrete's start, and a parameter vector of
+length P = sum of the parameters of all modes, each in [0, 1]. A shared Box gives every mode a slot of its own in that
+vector, because the best fraction depends on where the rest of the task goes. Integer Boxes are rounded.
 """
 
 from __future__ import annotations
@@ -19,8 +21,12 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+import torch
 
 from .errors import ConfigurationError
+
+#: What PyTorch computes with.
+_TYPES = ("float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8")
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,8 @@ class HybridActionSpace:
         slots: For each mode the slice of the parameter vector that belongs to it.
         lows, highs: Bounds of all P parameters in the environment's units.
         build: Maps (mode, parameters of all modes in environment units) to the environment's action; works on single
-            actions and on batches alike (leading axes are kept). ``build.split`` gives back the mode and the Boxes.
+            actions and on batches alike (leading axes are kept), of arrays and of tensors. ``build.split`` gives back
+            the mode and the Boxes.
     """
 
     num_modes: int
@@ -59,67 +66,114 @@ class HybridActionSpace:
         """Whether all modes share the Boxes."""
         return isinstance(self.build, _SharedBoxes)
 
+    @property
+    def mode_dtype(self) -> np.dtype:
+        """The smallest integers that hold every mode, for storage."""
+        return next(np.dtype(kind) for kind in (np.int8, np.int16, np.int32) if self.num_modes <= np.iinfo(kind).max)
+
     def scale(self, unit: Any) -> Any:
         """Map parameters from [0, 1] to the environment's bounds. Accepts numpy arrays."""
         return self.lows + unit * (self.highs - self.lows)
+
+    def unscale(self, given: np.ndarray, slot: slice = slice(None)) -> np.ndarray:
+        """Inverse of :meth:`scale` for a range of parameters; 0 where the bounds leave no room."""
+        room = self.highs[slot] - self.lows[slot]
+        return (given - self.lows[slot]) / np.where(room > 0, room, 1.0).astype(np.float32)
 
 
 def parse_action_space(space: gym.Space, parameterless: Sequence[int] = ()) -> HybridActionSpace:
     """Read a hybrid action space.
 
     Args:
-        space: A Dict or Tuple with exactly one Discrete and at least one bounded Box.
+        space: See the module.
         parameterless: Modes that ignore a shared Box and so need no slot (such as LOCAL).
 
     Raises:
-        ConfigurationError: If the space is of another kind or a Box is unbounded.
+        ConfigurationError: If the space is of another kind, a Box is unbounded, or nothing is left to choose.
     """
     if isinstance(space, gym.spaces.Dict):
         leaves: list[tuple[Any, gym.Space]] = list(space.spaces.items())
     elif isinstance(space, gym.spaces.Tuple):
         leaves = list(enumerate(space.spaces))
     else:
-        raise ConfigurationError(
-            f"action space {space} is not supported: a Dict or Tuple of one Discrete and Boxes is needed."
-        )
+        raise _refusal(space, "a Dict or Tuple of one Discrete and Boxes is needed")
     nested = len(leaves) == 2 and isinstance(leaves[1][1], gym.spaces.Tuple)
     boxes = list(enumerate(leaves[1][1].spaces)) if nested else [e for e in leaves if isinstance(e[1], gym.spaces.Box)]
     modes = [e for e in leaves if isinstance(e[1], gym.spaces.Discrete)]
-    if len(modes) != 1 or not boxes or not all(isinstance(b, gym.spaces.Box) for _, b in boxes):
+    others = [e for e in leaves if e not in modes and e not in boxes] if not nested else []
+    if len(modes) != 1 or not boxes or others or not all(isinstance(b, gym.spaces.Box) for _, b in boxes):
+        raise _refusal(space, "exactly one Discrete and at least one Box, and nothing else, are needed")
+    for _, box in boxes:
+        if not (box.is_bounded() and box.dtype.name in _TYPES):
+            raise _refusal(space, f"every Box must be bounded, and of one of the types {', '.join(_TYPES)}")
+    (mode_key, discrete), num_modes = modes[0], int(modes[0][1].n)
+    if not set(parameterless) <= set(range(num_modes)):
         raise ConfigurationError(
-            f"action space {space} is not supported: exactly one Discrete and at least one Box are needed."
+            f"parameterless_modes is {list(parameterless)}; the action space has the modes 0 to {num_modes - 1}."
         )
-    if not all(b.is_bounded() for _, b in boxes):
-        raise ConfigurationError(f"action space {space} is not supported: every Box must be bounded.")
-    num_modes = int(modes[0][1].n)
-    if nested and len(boxes) != num_modes:
+    in_tuple = isinstance(space, gym.spaces.Tuple)
+    own = in_tuple and mode_key == 0 and len(boxes) == num_modes and (nested or num_modes > 1)
+    if nested and not own:
+        raise _refusal(space, "a nested Tuple must follow the Discrete and hold a Box for each mode")
+    if in_tuple and not own and len(boxes) > 1:
+        raise _refusal(
+            space,
+            f"a Tuple must begin with the Discrete and hold a Box for each of the {num_modes} modes (of size zero "
+            "where it has no parameters), or a single Box for all; Boxes that all modes share belong in a Dict",
+        )
+    if own and parameterless:
         raise ConfigurationError(
-            f"action space {space} is not supported: a nested Tuple must hold a Box for each mode."
+            f"parameterless_modes is {list(parameterless)}; it is for Boxes that modes share, here each has its own."
         )
-    first = modes[0][0] == 0
-    own = isinstance(space, gym.spaces.Tuple) and len(boxes) == num_modes and first and (nested or num_modes > 1)
-    flat_low = [b.low.ravel().astype(np.float32) for _, b in boxes]
-    flat_high = [b.high.ravel().astype(np.float32) for _, b in boxes]
-    if own:
-        ends = np.cumsum([len(low) for low in flat_low])
-        slots = tuple(slice(int(end) - len(low), int(end)) for end, low in zip(ends, flat_low, strict=True))
-        return HybridActionSpace(
-            num_modes, slots, np.concatenate(flat_low), np.concatenate(flat_high), _OwnBoxes(slots, nested)
-        )
-    low, high = np.concatenate(flat_low), np.concatenate(flat_high)
-    slots_list, start = [], 0
-    for mode in range(num_modes):
-        size = 0 if mode in parameterless else len(low)
-        slots_list.append(slice(start, start + size))
-        start += size
-    with_slot = num_modes - len(set(parameterless))
-    build = _SharedBoxes(
-        tuple(slots_list),
-        modes[0][0],
-        tuple((key, box.shape) for key, box in boxes),
-        isinstance(space, gym.spaces.Dict),
+    parts = tuple(_Box.of(key, box) for key, box in boxes)
+    start, low, high = int(discrete.start), _joined(parts, "low"), _joined(parts, "high")
+    sizes = (
+        [part.size for part in parts] if own else [len(low) * (mode not in parameterless) for mode in range(num_modes)]
     )
-    return HybridActionSpace(num_modes, tuple(slots_list), np.tile(low, with_slot), np.tile(high, with_slot), build)
+    ends = np.cumsum(sizes)
+    slots = tuple(slice(int(end) - size, int(end)) for end, size in zip(ends, sizes, strict=True))
+    if not ends[-1]:
+        raise _refusal(space, "no mode has a parameter to choose")
+    if own:
+        return HybridActionSpace(num_modes, slots, low, high, _OwnBoxes(slots, parts, nested, start))
+    copies = sum(size > 0 for size in sizes)
+    shared = _SharedBoxes(slots, mode_key, parts, not in_tuple, start)
+    return HybridActionSpace(num_modes, slots, np.tile(low, copies), np.tile(high, copies), shared)
+
+
+def _refusal(space: gym.Space, needed: str) -> ConfigurationError:
+    return ConfigurationError(f"action space {space} is not supported: {needed}.")
+
+
+def _joined(parts: Sequence[_Box], end: str) -> np.ndarray:
+    return np.concatenate([getattr(part, end).ravel().astype(np.float32) for part in parts])
+
+
+@dataclass(frozen=True)
+class _Box:
+    """A Box of the environment's action: values [..., size] become an item [..., *shape] of the space."""
+
+    key: Any
+    low: np.ndarray
+    high: np.ndarray
+
+    @classmethod
+    def of(cls, key: Any, box: gym.spaces.Box) -> _Box:
+        return cls(key, box.low, box.high)
+
+    @property
+    def size(self) -> int:
+        return self.low.size
+
+    def __call__(self, values: Any) -> Any:
+        """Of the Box's own type and within its bounds, which rounding to float32 may miss."""
+        item = values.reshape(*values.shape[:-1], *self.low.shape)
+        if isinstance(item, torch.Tensor):
+            low, high = torch.as_tensor(self.low), torch.as_tensor(self.high)
+            item = item if low.is_floating_point() else item.round()
+            return torch.maximum(torch.minimum(item.to(low.dtype), high.to(item.device)), low.to(item.device))
+        rounded = np.rint(item) if np.issubdtype(self.low.dtype, np.integer) else item
+        return np.clip(rounded.astype(self.low.dtype), self.low, self.high)
 
 
 @dataclass(frozen=True)
@@ -127,43 +181,53 @@ class _OwnBoxes:
     """Builds ``(mode, (box_0, ..., box_K-1))`` or its flat form."""
 
     slots: tuple[slice, ...]
+    boxes: tuple[_Box, ...]
     nested: bool
+    start: int
 
     def __call__(self, mode: Any, parameters: Any) -> Any:
-        boxes = tuple(parameters[..., slot] for slot in self.slots)
+        boxes = tuple(box(parameters[..., slot]) for box, slot in zip(self.boxes, self.slots, strict=True))
+        mode = mode + self.start if self.start else mode
         return (mode, boxes) if self.nested else (mode, *boxes)
 
     def split(self, action: Any) -> tuple[Any, list[Any]]:
-        """The mode and the Boxes of all modes."""
+        """The mode's index and the Boxes of all modes."""
         mode, *boxes = action
-        return mode, list(boxes[0]) if self.nested else boxes
+        return mode - self.start, list(boxes[0]) if self.nested else boxes
 
 
 @dataclass(frozen=True)
 class _SharedBoxes:
-    """Builds ``{mode, box...}`` with the parameters of the mode taken (0 where it has none)."""
+    """Builds ``{mode, box...}`` with the parameters of the mode taken (0 or the nearest bound where it has none)."""
 
     slots: tuple[slice, ...]
     mode_key: Any
-    boxes: tuple[tuple[Any, tuple[int, ...]], ...]
+    boxes: tuple[_Box, ...]
     as_dict: bool
+    start: int
 
     def __call__(self, mode: Any, parameters: Any) -> Any:
-        width = max(slot.stop - slot.start for slot in self.slots)
-        chosen = parameters[..., :width] * 0
-        for k, slot in enumerate(self.slots):
-            if slot.stop > slot.start:
-                taken = (mode == k)[..., None]
-                chosen = taken * parameters[..., slot] + ~taken * chosen
-        action, start = {self.mode_key: mode}, 0
-        for key, shape in self.boxes:
-            size = int(np.prod(shape, dtype=int))
-            action[key] = chosen[..., start : start + size].reshape(*chosen.shape[:-1], *shape)
-            start += size
+        chosen = self._of_mode(mode, parameters)
+        action, start = {self.mode_key: mode + self.start if self.start else mode}, 0
+        for box in self.boxes:
+            action[box.key] = box(chosen[..., start : start + box.size])
+            start += box.size
         if self.as_dict:
             return action
         return tuple(action[key] for key in sorted(action))
 
     def split(self, action: Any) -> tuple[Any, list[Any]]:
-        """The mode and the shared Boxes."""
-        return action[self.mode_key], [action[key] for key, _ in self.boxes]
+        """The mode's index and the shared Boxes."""
+        return action[self.mode_key] - self.start, [action[box.key] for box in self.boxes]
+
+    def _of_mode(self, mode: Any, parameters: Any) -> Any:
+        """The parameters [..., width] of the mode taken, 0 where it has none."""
+        starts = np.array([slot.start if slot.stop > slot.start else 0 for slot in self.slots])
+        has = np.array([[float(slot.stop > slot.start)] for slot in self.slots], np.float32)
+        columns = np.arange(sum(box.size for box in self.boxes))
+        if isinstance(parameters, torch.Tensor):
+            first = torch.as_tensor(starts, device=mode.device)[mode].unsqueeze(-1)
+            taken = parameters.gather(-1, first + torch.as_tensor(columns, device=mode.device))
+            return taken * torch.as_tensor(has, device=mode.device)[mode]
+        index = np.asarray(starts[mode])[..., None] + columns
+        return np.take_along_axis(parameters, index, -1) * has[mode]

@@ -59,9 +59,37 @@ def multi_step(
     return {Columns.REWARDS: total, Columns.NEXT_OBS: value_of, DISCOUNT: factor}
 
 
+@dataclass(frozen=True)
+class Part:
+    """What of a fragment's arrays belongs to one module.
+
+    Attributes:
+        agents: Which agents: indices [m], or all of them.
+        observation_size: Length D of their observations; those of others may be longer.
+        num_parameters: Length P of their parameter vectors.
+    """
+
+    agents: slice | np.ndarray
+    observation_size: int
+    num_parameters: int
+
+    def of(self, values: np.ndarray, width: int | None = None) -> np.ndarray:
+        """The agents' share of an array [..., M], or of the first ``width`` columns of an array [..., M, W]."""
+        if width is None:
+            share: np.ndarray = values[..., self.agents]
+            return share
+        if isinstance(self.agents, slice) and width == values.shape[-1]:
+            return values
+        return values[..., self.agents, :width]
+
+
 @dataclass
 class Fragment:
-    """Consecutive slots of all rows, time first: arrays [T, E, M, ...], and [T, E] for ``terminated`` and ``done``."""
+    """Consecutive slots of all rows, time first: arrays [T, E, M, ...], and [T, E] for ``terminated`` and ``done``.
+
+    ``parts`` says which agents belong to which module; where modules differ, observations and parameters are as wide
+    as the widest, and zero beyond their own.
+    """
 
     observation: list[np.ndarray] = field(default_factory=list)
     next_observation: list[np.ndarray] = field(default_factory=list)
@@ -70,6 +98,11 @@ class Fragment:
     reward: list[np.ndarray] = field(default_factory=list)
     terminated: list[np.ndarray] = field(default_factory=list)
     done: list[np.ndarray] = field(default_factory=list)
+    parts: dict[str, Part] = field(default_factory=dict)
+
+    def arrays(self) -> dict[str, list[np.ndarray]]:
+        """All but the parts, by name."""
+        return {name: value for name, value in vars(self).items() if name != "parts"}
 
     def env_steps(self) -> int:
         """Slots times rows."""
@@ -81,26 +114,44 @@ class Fragment:
 
     def after(self, earlier: Fragment) -> Fragment:
         """This fragment with an earlier one before it."""
-        return Fragment(**{name: getattr(earlier, name) + slots for name, slots in vars(self).items()})
+        joined = {name: getattr(earlier, name) + slots for name, slots in self.arrays().items()}
+        return Fragment(**joined, parts=self.parts)
 
     def last(self, slots: int) -> Fragment:
         """The last slots."""
-        return Fragment(**{name: values[len(values) - slots :] if slots else [] for name, values in vars(self).items()})
+        ends = {name: values[len(values) - slots :] if slots else [] for name, values in self.arrays().items()}
+        return Fragment(**ends, parts=self.parts)
 
-    def rows(self, discount: float, num_steps: int = 1) -> dict[str, np.ndarray]:
-        """Flatten to transitions [(T - num_steps + 1) * E * M, ...], as the replay buffer takes them."""
-        reward = np.stack(self.reward)
+    def rows(
+        self, discount: float, num_steps: int = 1, part: Part | None = None, whole_slots: bool = False
+    ) -> dict[str, np.ndarray]:
+        """Transitions as the replay buffer takes them.
+
+        Args:
+            discount: Gamma.
+            num_steps: Steps of a return.
+            part: Whose transitions; by default everybody's.
+            whole_slots: Keep the m agents of a slot together.
+
+        Returns:
+            Columns [(T - num_steps + 1) * E * m, ...], or [(T - num_steps + 1) * E, m, ...] in whole slots.
+        """
+        if part is None:
+            part = Part(slice(None), self.observation[0].shape[-1], self.parameters[0].shape[-1])
+        reward = part.of(np.stack(self.reward))
         done, terminated = (np.stack(flags)[..., None] for flags in (self.done, self.terminated))
         shape = np.broadcast_shapes(done.shape, reward.shape)
         done, terminated = np.broadcast_to(done, shape), np.broadcast_to(terminated, shape)
-        returns = multi_step(reward, np.stack(self.next_observation), done, terminated, discount, num_steps)
+        following = part.of(np.stack(self.next_observation), part.observation_size)
+        returns = multi_step(reward, following, done, terminated, discount, num_steps)
         starts = len(returns[Columns.REWARDS])
         if not starts:
             return {}
         columns = {
-            Columns.OBS: np.stack(self.observation[:starts]),
-            MODE: np.stack(self.mode[:starts]),
-            PARAMETERS: np.stack(self.parameters[:starts]),
+            Columns.OBS: part.of(np.stack(self.observation[:starts]), part.observation_size),
+            MODE: part.of(np.stack(self.mode[:starts])),
+            PARAMETERS: part.of(np.stack(self.parameters[:starts]), part.num_parameters),
             **returns,
         }
-        return {name: value.reshape(returns[Columns.REWARDS].size, *value.shape[3:]) for name, value in columns.items()}
+        joined = 2 if whole_slots else 3
+        return {name: value.reshape(-1, *value.shape[joined:]) for name, value in columns.items()}

@@ -137,7 +137,7 @@ def test_episode_rows_equal_transitions_recorded_by_hand(name, end, to_numpy):
         )
         now = then
     rest = episode.cut(len_lookback_buffer=1) if end == "cut" else None
-    rows = episode_rows(episode.to_numpy() if to_numpy else episode, 0.5, layout)
+    (rows,) = episode_rows(episode.to_numpy() if to_numpy else episode, 0.5, {"default_policy": layout}).values()
     columns = [np.array(column) for column in zip(*(expected["device_0"] + expected["device_1"]), strict=True)]
     for column, values in zip(("obs", "mode", "parameters", "rewards", "new_obs", "discount"), columns, strict=True):
         np.testing.assert_allclose(rows[column], values, rtol=1e-5, atol=1e-6, err_msg=column)
@@ -152,7 +152,10 @@ def test_episode_rows_equal_transitions_recorded_by_hand(name, end, to_numpy):
     if rest is not None:
         # The next chunk does not repeat what its lookback buffer holds.
         rest.add_env_step(observations=observe(), actions=actions, rewards=rewards)
-        np.testing.assert_array_equal(episode_rows(rest, 0.5, layout)["obs"], [now[agent] for agent in agents])
+        np.testing.assert_array_equal(
+            episode_rows(rest, 0.5, {"default_policy": layout})["default_policy"]["obs"],
+            [now[agent] for agent in agents],
+        )
 
 
 def test_a_nested_tuple_without_a_box_for_each_mode_is_refused():
