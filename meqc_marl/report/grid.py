@@ -23,7 +23,7 @@ MAPS: dict[str, str] = {
     "backlog_mean": "mean virtual queue",
 }
 """Metric to label of the heat maps."""
-_COLUMNS = ["V", "Delta", "regret\n%", "cost", "oracle", "C_opt", "worst\nphi", "oracle", "queue", "oracle", "miss\n%"]
+_COLUMNS = ["V", "Delta", "regret\n%", "cost", "exact", "C_opt", "phi\nmin", "exact", "queue", "exact", "miss\n%"]
 
 
 def grid_table(points: Sequence[GridPoint]) -> Table:
@@ -34,11 +34,12 @@ def grid_table(points: Sequence[GridPoint]) -> Table:
         caption=None if all(point.feasible for point in points) else "*: Delta is out of reach of some devices",
         caption_justify="left",
         box=SIMPLE_HEAD,
+        show_edge=False,
         pad_edge=False,
         padding=0,
     )
-    for column in _COLUMNS:
-        table.add_column(column, justify="right", no_wrap=True)
+    for column in _COLUMNS:  # if it must, the cost takes two lines
+        table.add_column(column, justify="right", no_wrap=column != "cost")
     for point in points:
         learned, oracle = point.learned, point.oracle
         cells = [f"{point.v:g}", f"{point.delta:g}{'' if point.feasible else '*'}"]
@@ -48,8 +49,8 @@ def grid_table(points: Sequence[GridPoint]) -> Table:
                 format_estimate(learned["cost"]),
                 f"{oracle['cost']:.2f}",
                 f"{point.optimum:.2f}",
-                f"{learned['fraction_worst'].value:.3f}",
-                f"{oracle['fraction_worst']:.3f}",
+                f"{learned['fraction_worst'].value:.2f}",
+                f"{oracle['fraction_worst']:.2f}",
                 f"{learned['backlog_mean'].value:.2f}",
                 f"{oracle['backlog_mean']:.2f}",
                 f"{100 * learned['deadline_missed_feasible'].value:.1f}",

@@ -203,7 +203,7 @@ def test_half_on_a_place_is_told_from_all_of_it():
         assert abs(float(np.dot(whole - half, (0.299, 0.587, 0.114)))) > 0.12  # and in grey
 
 
-@pytest.mark.parametrize("seeds", [1, 3])
+@pytest.mark.parametrize("seeds", [1, 3, 4])
 def test_a_grid_s_table_has_a_line_for_each_point_at_80_columns(seeds):
     points = grid(*GRIDS[3], seeds=seeds, infeasible=(0.9, 1.0))
     console = Console(record=True, width=80)
