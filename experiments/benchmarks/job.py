@@ -1,7 +1,7 @@
 """A benchmark of the learner as a job: train what is missing, evaluate every policy, tell the table.
 
-``quality`` and ``ablation`` train on this system; ``platform`` is a public benchmark. A result is a file of its own in
-the storage (``paper-v1-100.json``), so finished ones are not repeated.
+``quality`` and ``ablation`` train on this system; ``platform`` and ``public`` are public tasks. A result is a file of
+its own in the storage (``paper-v1-100.json``), so finished ones are not repeated.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from meqc_marl.jobs.protocol import Said, Tell, TrialsProgress
 from meqc_marl.jobs.run import Run
 from meqc_marl.jobs.sweep import put
 
-BENCHMARKS = ("quality", "ablation", "platform")
+BENCHMARKS = ("quality", "ablation", "platform", "public")
 """Names of all; each is a module with SEEDS, ENV_STEPS, ``runs`` or ``cases``, and ``table``."""
 
 

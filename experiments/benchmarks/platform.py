@@ -119,12 +119,12 @@ def cases(seeds: int = SEEDS, env_steps: int = ENV_STEPS) -> dict[str, Callable[
 
 
 def table(results: Mapping[str, dict[str, Any]]) -> str:
-    """Interquartile mean over seeds with 95 % bootstrap interval, mean and least."""
+    """Interquartile mean over seeds with 95 % interval, mean and least."""
     lines = ["| critic | seeds | interquartile mean [95 % interval] | mean | least |", "|---|---|---|---|---|"]
     for critic, records in by_setting(results).items():
         scores = np.array([record["return"] for record in records])
         estimate = interquartile_mean(scores)
-        interval = f"{estimate.value:.4f} [{estimate.low:.3f}, {estimate.high:.3f}]"
+        interval = estimate.told(".4f")
         lines.append(f"| `{critic}` | {len(scores)} | {interval} | {scores.mean():.3f} | {scores.min():.3f} |")
     return "\n".join(lines)
 

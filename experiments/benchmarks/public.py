@@ -1,0 +1,139 @@
+"""The learner on public tasks of hybrid action: Moving, Sliding (gym-hybrid) and Goal (robot soccer), with one recipe.
+
+Run ``python -m experiments.benchmarks.public``. Finished runs are kept, so it can be interrupted. Rewards are divided
+by the running deviation of the discounted return (Gymnasium's ``NormalizeReward``), so that one set of parameters fits
+all; curves and results are returns of the task itself, of the greedy policy.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from ray.rllib.core.columns import Columns
+from ray.tune.registry import register_env
+
+from experiments.benchmarks.command import command
+from experiments.benchmarks.learner_runs import by_setting
+from experiments.benchmarks.tasks.goal import Goal
+from experiments.benchmarks.tasks.moving import Moving, Sliding
+from meqc_marl.dqn_ddpg.algorithm import DQNDDPGConfig
+from meqc_marl.evaluation.statistics import interquartile_mean
+from meqc_marl.files import replacing
+
+SEEDS, ENV_STEPS = 5, 200_000
+TASKS: dict[str, type[gym.Env]] = {"moving": Moving, "sliding": Sliding, "goal": Goal}
+GAMMA = 0.98
+_EVALUATED = 20_000_000
+"""First seed of the episodes of evaluation."""
+
+
+def config(task: str, seed: int, n: int) -> DQNDDPGConfig:
+    """Configuration of a run of ``n`` environment steps, the same for every task."""
+    name = f"public_{task}"
+    register_env(name, lambda context: gym.wrappers.NormalizeReward(TASKS[task](), gamma=GAMMA))
+    return (
+        DQNDDPGConfig()
+        .environment(name)
+        .env_runners(num_envs_per_env_runner=8, rollout_fragment_length=4)
+        .training(
+            gamma=GAMMA,
+            n_step=3,
+            critic="multi-pass",
+            activation="relu",
+            hidden=(128, 128),
+            critic_lr=[[0, 1e-3], [n // 2, 1e-3], [n, 1e-5]],
+            actor_lr=[[0, 3e-4], [n // 2, 3e-4], [n, 3e-6]],
+            epsilon=[[0, 1.0], [n // 5, 0.05], [n, 0.01]],
+            exploration_noise=[[0, 0.1], [n, 0.02]],
+            tau=0.01,
+            train_batch_size_per_learner=128,
+            updates_per_training_step=8,
+            replay_capacity=200_000,
+            num_steps_before_learning=2_000,
+        )
+        .reporting(min_sample_timesteps_per_iteration=n // 20)
+        .debugging(seed=seed, log_level="ERROR")
+    )
+
+
+def greedy(module: Any, task: str, episodes: int) -> tuple[float, float]:
+    """Mean return, and share of successes, of the greedy policy."""
+    env, returns, successes = TASKS[task](), [], []
+    for episode in range(episodes):
+        observation, _ = env.reset(seed=_EVALUATED + episode)
+        total, over, info = 0.0, False, {}
+        while not over:
+            batch = {Columns.OBS: torch.from_numpy(observation[None])}
+            mode, parameters = module.forward_inference(batch)[Columns.ACTIONS]
+            action = int(mode[0]), tuple(np.asarray(part[0]) for part in parameters)
+            observation, reward, terminated, truncated, info = env.step(action)
+            total, over = total + float(reward), terminated or truncated
+        returns.append(total)
+        successes.append(info["success"])
+    return float(np.mean(returns)), float(np.mean(successes))
+
+
+def perform(task: str, seed: int, env_steps: int) -> dict[str, Any]:
+    """Train and evaluate; Ray must run."""
+    algorithm = config(task, seed, env_steps).build_algo()
+    curve, started, steps = [], time.perf_counter(), 0
+    while steps < env_steps:
+        steps = int(algorithm.train()["env_runners"]["num_env_steps_sampled_lifetime"])
+        curve.append([steps, *greedy(algorithm.get_module(), task, episodes=20)])
+    passed = time.perf_counter() - started
+    score, success = greedy(algorithm.get_module(), task, episodes=500)
+    algorithm.stop()
+    record = {"task": task, "seed": seed, "env_steps": steps, "return": score, "success": success}
+    return record | {"training_s": passed, "date": time.strftime("%Y-%m-%d"), "curve": curve}
+
+
+def names(seeds: int = SEEDS) -> list[str]:
+    """Of the results."""
+    return [f"{task}-{seed}" for seed in range(seeds) for task in TASKS]
+
+
+def cases(seeds: int = SEEDS, env_steps: int = ENV_STEPS) -> dict[str, Callable[[], dict[str, Any]]]:
+    """What is trained and evaluated, by the names of the results."""
+    return {f"{task}-{seed}": partial(perform, task, seed, env_steps) for seed in range(seeds) for task in TASKS}
+
+
+def table(results: Mapping[str, dict[str, Any]]) -> str:
+    """Return (interquartile mean over seeds) and share of successes, of each task."""
+    lines = ["| task | env-steps | seeds | return | least | successes |", "|---|---|---|---|---|---|"]
+    for task, records in by_setting(results).items():
+        scores = np.array([record["return"] for record in records])
+        success = np.mean([record["success"] for record in records])
+        told = interquartile_mean(scores).told(".3f")
+        lines.append(
+            f"| `{task}` | {records[0]['env_steps']:,} | {len(scores)} | {told} | {scores.min():.3f} | {success:.1%} |"
+        )
+    return "\n".join(lines)
+
+
+def draw(results: Mapping[str, dict[str, Any]], path: Path) -> None:
+    """Share of successes of the greedy policy over training, a line for each run."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
+    axes = figure.subplots()
+    for (task, records), colour in zip(by_setting(results).items(), ("#0072B2", "#D55E00", "#009E73"), strict=False):
+        for number, record in enumerate(records):
+            steps, _, success = np.array(record["curve"]).T
+            axes.plot(steps, success, color=colour, linewidth=1, label=None if number else task)
+    axes.set(xlabel="environment steps", ylabel="successes of the greedy policy", ylim=(-0.02, 1.02))
+    axes.set_title("Public tasks; a line is a training run", fontsize=10)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    with replacing(path) as file:
+        figure.savefig(file, format="png", dpi=150)
+
+
+if __name__ == "__main__":
+    command("public", __doc__ or "")
