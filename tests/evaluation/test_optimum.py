@@ -91,6 +91,33 @@ def test_continuous_optimum_is_at_most_the_linear_programme_on_a_grid(latency):
         assert grid * (1 - 0.003) <= found.cost[0, device] <= grid * (1 + 1e-6)
 
 
+@pytest.mark.parametrize("deadline", ["kept", "penalty"])
+@pytest.mark.parametrize("latency", ["parallel", "literal"])
+def test_optimum_is_that_of_any_policy_also_where_no_deadline_can_be_met(latency, deadline):
+    """Every action that can be asked for is in the programme; what is carried out, and its penalty, is the physics'."""
+    overrides = (f"num_devices={DEVICES}", f"cost.latency={latency}", f"cost.deadline={deadline}")
+    scenario = load_scenario("paper", (*overrides, "tasks.deadline_s=[2, 9]"))
+    trace = generate_trace(scenario, [5], num_slots=SLOTS)
+    found = constrained_optimum(scenario, trace, 0.5)
+    cost, share, missed, hopeless = [], [], [], []
+    asked = [(Mode.LOCAL, 0.0)] + [(mode, phi) for mode in (Mode.CPU, Mode.QPU) for phi in np.linspace(0.01, 1, 397)]
+    places, shape = price(scenario, trace.slots()), (trace.num_slots, 1, trace.num_devices)
+    for mode, phi in asked:
+        outcome = settle(scenario.cost, places, np.full(shape, mode), np.full(shape, phi))
+        parts = (outcome.cost, outcome.fraction, outcome.deadline_missed, ~outcome.deadline_feasible)
+        for rows, values in zip((cost, share, missed, hopeless), parts, strict=True):
+            rows.append(values[:, 0])
+    cost, share, missed, hopeless = map(np.stack, (cost, share, missed, hopeless))
+    assert hopeless.any()
+    charged = cost + scenario.cost.miss_penalty * missed
+    for device in range(DEVICES):
+        pick = np.s_[:, :, device]
+        grid = by_linear_programming(charged[pick], share[pick], np.ones_like(missed[pick]), 0.5)
+        assert found.feasible[0, device] == (grid is not None)
+        if grid is not None:
+            assert grid * (1 - 0.003) <= found.cost[0, device] <= grid * (1 + 1e-6)
+
+
 def test_unreachable_delta_is_told():
     """Deadlines of half a second: no upload ends in time, and what is left is the least latency."""
     scenario = load_scenario("paper", ("num_devices=2", "tasks.deadline_s=[0.5, 0.6]"))
