@@ -16,6 +16,18 @@ _PLAIN = frozenset({int, float, np.ndarray, *(np.dtype(code).type for code in "b
 """Types that numpy reads as what they are; anything else is looked at one by one."""
 
 
+ROUNDING = 1e-6
+"""A fraction beyond 0 or 1 by less is taken as 0 or 1: frameworks rescale actions in single precision."""
+
+
+def action_mask(info: Mapping[str, Any]) -> dict[str, Any]:
+    """Of an agent's info, the mask as the space takes it: ``action_space.sample(action_mask(info))``.
+
+    It does not stand in the infos itself: frameworks that make arrays of them take no dict there.
+    """
+    return {"mode": info["mode_mask"], "fraction": None}
+
+
 def read_actions(agents: Sequence[str], actions: Actions) -> tuple[np.ndarray, np.ndarray]:
     """Mode (integers [1, M]) and fraction (float64 [1, M]) of all agents.
 
@@ -47,10 +59,10 @@ def _read_plain(agents: Sequence[str], actions: Actions) -> tuple[np.ndarray, np
         and mode.dtype.kind in "iu"
         and mode.min() >= Mode.LOCAL
         and mode.max() <= Mode.QPU
-        and fraction.min() >= 0.0
-        and fraction.max() <= 1.0
+        and fraction.min() >= -ROUNDING
+        and fraction.max() <= 1.0 + ROUNDING
     )
-    return (mode.reshape(1, -1), fraction.reshape(1, -1)) if sound else None
+    return (mode.reshape(1, -1), fraction.clip(0.0, 1.0).reshape(1, -1)) if sound else None
 
 
 def _read_each(agents: Sequence[str], actions: Actions) -> tuple[np.ndarray, np.ndarray]:
@@ -73,11 +85,11 @@ def _read_each(agents: Sequence[str], actions: Actions) -> tuple[np.ndarray, np.
         if not isinstance(asked, int) or not Mode.LOCAL <= asked <= Mode.QPU:
             raise InputError(f"mode of {agent} is {shown(action['mode'])}; it must be 0 (local), 1 (CPU) or 2 (QPU).")
         share = _number(_only(action["fraction"]))
-        if share is None or not 0.0 <= share <= 1.0:
+        if share is None or not -ROUNDING <= share <= 1.0 + ROUNDING:
             raise InputError(
                 f"fraction of {agent} is {shown(action['fraction'])}; it must be one number within [0, 1]."
             )
-        mode[0, column], fraction[0, column] = asked, share
+        mode[0, column], fraction[0, column] = asked, min(max(share, 0.0), 1.0)
     for agent in actions:
         if agent not in agents:
             raise InputError(f"actions holds {shown(agent)}; it must be an agent, from {agents[0]} to {agents[-1]}.")

@@ -25,7 +25,13 @@ from meqc_marl.physics.cost import Mode, Outcome
 MAX_AGENTS = 20_000
 """Each has spaces and dictionaries of its own, a kilobyte or more."""
 
+AGENT_PREFIX = "mobile_"
+"""An agent's name without its number. Frameworks group agents by it, as an attribute: ``device`` is taken there."""
+
 _OUTCOME = tuple(field.name for field in fields(Outcome))
+_FLAGS = frozenset({"deadline_missed", "deadline_feasible", "qpu_rejected", "overruled"})
+_NO_SLOT_YET: dict[str, Any] = {name: False if name in _FLAGS else 0 if name == "mode" else 0.0 for name in _OUTCOME}
+"""What the infos tell of a slot carried out before there is one: the keys and types are those of every step."""
 
 
 def observation_space(scenario: Scenario) -> spaces.Box:
@@ -62,7 +68,7 @@ class OffloadingParallelEnv(ParallelEnv):
     | 2    | QPU   | on the QPU if it admits the task, else on the server CPU |
 
     Deadlines (``cost.deadline``): with ``kept``, the default, no deadline is missed that some action meets. The infos
-    tell for each mode whether it can (``action_mask``) and with which shares (``fraction_low`` to ``fraction_high``).
+    tell for each mode whether it can (``mode_mask``) and with which shares (``fraction_low`` to ``fraction_high``).
     An action outside of them is no error: the nearest share is carried out, or the first of CPU, QPU and LOCAL that
     meets the deadline, and the infos say so (``overruled``). Where no action meets it, the fastest one is carried out
     and the deadline is missed. With ``penalty`` everything is carried out as asked for; the Lyapunov wrapper's reward
@@ -109,10 +115,11 @@ class OffloadingParallelEnv(ParallelEnv):
     Minus the cost of the device in the slot, -(lambda_t t + lambda_e e). A missed deadline is told in the infos.
 
     ## Infos
-    Of the coming slot, also from ``reset``: ``action_mask`` (int8 [3]), ``fraction_low`` and ``fraction_high`` (float64
-    [3], by mode). Of the slot just carried out: ``cost``, ``latency_s``, ``energy_j``, executed ``fraction`` and
-    ``mode``, ``deadline_missed``, ``deadline_feasible`` (some action would have met it), ``qpu_rejected``,
-    ``overruled``, ``local_cost`` (had the whole task stayed on the device).
+    The same keys from ``reset`` and ``step``, numbers and arrays alone. Of the coming slot: ``mode_mask`` (int8 [3];
+    the function ``action_mask`` makes of it what the space's ``sample`` takes), ``fraction_low`` and ``fraction_high``
+    (float64 [3], by mode). Of the slot just carried out (0 or False after ``reset``): ``cost``, ``latency_s``,
+    ``energy_j``, executed ``fraction`` and ``mode``, ``deadline_missed``, ``deadline_feasible`` (some action would have
+    met it), ``qpu_rejected``, ``overruled``, ``local_cost`` (had the whole task stayed on the device).
 
     ## Starting State
     Equipment, places and tasks are drawn from the seed. ``reset()`` without a seed goes on with the next episode of the
@@ -153,7 +160,7 @@ class OffloadingParallelEnv(ParallelEnv):
             Window(f"{scenario.name}: devices and where they compute", fps) if render_mode == "human" else None
         )
         self.simulator = OffloadingSimulator(scenario, 1, trace)
-        self.possible_agents = [f"device_{m}" for m in range(scenario.num_devices)]
+        self.possible_agents = [f"{AGENT_PREFIX}{m}" for m in range(scenario.num_devices)]
         self.agents: list[str] = []
         self.observation_spaces = {agent: observation_space(scenario) for agent in self.possible_agents}
         self.action_spaces = {agent: action_space() for agent in self.possible_agents}
@@ -176,7 +183,8 @@ class OffloadingParallelEnv(ParallelEnv):
         self.agents = list(self.possible_agents)
         self._outcome = None
         self._show()
-        return self._observations(), dict(zip(self.possible_agents, self._coming(), strict=True))
+        infos = {agent: _NO_SLOT_YET | coming for agent, coming in zip(self.agents, self._coming(), strict=True)}
+        return self._observations(), infos
 
     def step(
         self, actions: Mapping[str, Mapping[str, Any]]
@@ -228,12 +236,12 @@ class OffloadingParallelEnv(ParallelEnv):
     def _observations(self) -> dict[str, np.ndarray]:
         return dict(zip(self.possible_agents, self.simulator.observation[0], strict=True))
 
-    def _coming(self) -> list[dict[str, np.ndarray]]:
+    def _coming(self) -> list[dict[str, Any]]:
         """What each device may choose in the coming slot."""
         choices = self.simulator.places.choices_under(self.scenario.cost)
         parts = (choices.allowed.astype(np.int8), choices.low, choices.high)
         by_device = zip(*(np.ascontiguousarray(part[:, 0].T) for part in parts), strict=True)
-        return [dict(zip(("action_mask", "fraction_low", "fraction_high"), each, strict=True)) for each in by_device]
+        return [dict(zip(("mode_mask", "fraction_low", "fraction_high"), each, strict=True)) for each in by_device]
 
 
 def parallel_env(

@@ -66,7 +66,7 @@ class LyapunovCallback(RLlibCallback):
     def _shape_episode(self, episode: Any, index: int) -> None:
         """The same for RLlib's own MultiAgentEpisode: one row, agents in order of their names."""
         infos = episode.get_infos(-1)
-        agents = sorted(infos, key=_device_number)
+        agents = sorted(infos, key=_mobile_number)
         values = {field.name: np.array([[infos[a][field.name] for a in agents]]) for field in fields(Outcome)}
         shaped, backlog = self._advance(Outcome(**values), index)
         for column, agent in enumerate(agents):
@@ -180,5 +180,5 @@ class DifferenceCallback(LyapunovCallback):
         return np.asarray((step.reward - staying) / config.v)
 
 
-def _device_number(agent: str) -> int:
+def _mobile_number(agent: str) -> int:
     return int(agent.rsplit("_", 1)[1])

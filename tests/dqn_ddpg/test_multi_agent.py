@@ -21,7 +21,7 @@ BOX = gym.spaces.Box(0.0, 1.0, (1,), np.float32)
 
 @pytest.fixture
 def scenario():
-    # Eleven devices: "device_10" would come before "device_2" if the names were sorted as text.
+    # Eleven devices: "mobile_10" would come before "mobile_2" if the names were sorted as text.
     return load_scenario("small", [f"horizon={HORIZON}", f"num_devices={DEVICES}"])
 
 
@@ -31,7 +31,7 @@ def local_actions(agents):
 
 def test_adapter_keeps_agents_in_order_and_ends_all_together(scenario):
     env = ParallelEnvAdapter(OffloadingParallelEnv(scenario))
-    names = [f"device_{m}" for m in range(DEVICES)]
+    names = [f"mobile_{m}" for m in range(DEVICES)]
     assert env.agents == env.possible_agents == names
     observations, infos = env.reset(seed=3)
     assert list(observations) == list(infos) == names
@@ -54,9 +54,9 @@ def test_adapter_passes_the_seed_on_and_continues_without_one(scenario):
         (ours, _), (theirs, _) = env.reset(seed=seed), direct.reset(seed=seed)
         for agent, observation in theirs.items():
             np.testing.assert_array_equal(ours[agent], observation)
-        first.setdefault(seed, ours["device_0"])
+        first.setdefault(seed, ours["mobile_0"])
     assert not np.array_equal(first[3], first[None])
-    np.testing.assert_array_equal(first[3], ours["device_0"])
+    np.testing.assert_array_equal(first[3], ours["mobile_0"])
 
 
 class OneOfTwoTerminates:
@@ -102,7 +102,7 @@ LAYOUTS = {
 def test_episode_rows_equal_transitions_recorded_by_hand(name, end, to_numpy):
     space = LAYOUTS[name]
     layout = parse_action_space(space, parameterless=(0,) if "shared" in name else ())
-    rng, agents, steps = np.random.default_rng(0), ["device_0", "device_1"], 5
+    rng, agents, steps = np.random.default_rng(0), ["mobile_0", "mobile_1"], 5
     observation_space = gym.spaces.Box(-1.0, 1.0, (4,), np.float32)
     episode = MultiAgentEpisode(
         observation_space=dict.fromkeys(agents, observation_space),
@@ -121,12 +121,12 @@ def test_episode_rows_equal_transitions_recorded_by_hand(name, end, to_numpy):
             actions[agent] = layout.build(mode, layout.scale(unit))
             # Of shared Boxes only those of the mode taken can be known.
             known = unit * layout.mask[mode] if "shared" in name else unit
-            dies = last and (end == "terminated" or (end == "mixed" and agent == "device_0"))
+            dies = last and (end == "terminated" or (end == "mixed" and agent == "mobile_0"))
             discount = 0.0 if dies else 0.5
             expected[agent].append((now[agent], mode, known, rewards[agent], then[agent], discount))
-        names = {"terminated": {*agents, "__all__"}, "mixed": {"device_0", "__all__"}}.get(end, set())
+        names = {"terminated": {*agents, "__all__"}, "mixed": {"mobile_0", "__all__"}}.get(end, set())
         terminated = {name: last and name in names for name in (*agents, "__all__")}
-        names = {"truncated": {*agents, "__all__"}, "mixed": {"device_1"}}.get(end, set())
+        names = {"truncated": {*agents, "__all__"}, "mixed": {"mobile_1"}}.get(end, set())
         truncated = {name: last and name in names for name in (*agents, "__all__")}
         episode.add_env_step(
             observations=then,
@@ -138,7 +138,7 @@ def test_episode_rows_equal_transitions_recorded_by_hand(name, end, to_numpy):
         now = then
     rest = episode.cut(len_lookback_buffer=1) if end == "cut" else None
     (rows,) = episode_rows(episode.to_numpy() if to_numpy else episode, 0.5, {"default_policy": layout}).values()
-    columns = [np.array(column) for column in zip(*(expected["device_0"] + expected["device_1"]), strict=True)]
+    columns = [np.array(column) for column in zip(*(expected["mobile_0"] + expected["mobile_1"]), strict=True)]
     for column, values in zip(("obs", "mode", "parameters", "rewards", "new_obs", "discount"), columns, strict=True):
         np.testing.assert_allclose(rows[column], values, rtol=1e-5, atol=1e-6, err_msg=column)
     assert {column: values.dtype.name for column, values in rows.items()} == {

@@ -22,7 +22,7 @@ from tests.sentences import is_one_sentence
 
 torch = pytest.importorskip("torch")
 
-AGENTS = ["device_0", "device_1"]
+AGENTS = ["mobile_0", "mobile_1"]
 ONE = {"mode": 1, "fraction": 0.25}
 
 
@@ -56,7 +56,7 @@ NO_FRACTIONS = [
     10**400,
     -(10**400),
 ]
-NO_FRACTIONS += [float("nan"), float("inf"), 1.0000001, -1e-9, 0.5 + 0j, object(), Raises(), {}, Decimal("0.5")]
+NO_FRACTIONS += [float("nan"), float("inf"), 1.00001, -1e-5, 0.5 + 0j, object(), Raises(), {}, Decimal("0.5")]
 NO_FRACTIONS += [
     Fraction(1, 2),
     np.array([0.1, 0.2]),
@@ -71,9 +71,9 @@ NO_FRACTIONS += [torch.tensor([0.1, 0.2]), torch.tensor(True), np.array([np.nan]
 @pytest.mark.parametrize(("key", "value"), [*(("mode", v) for v in NO_MODES), *(("fraction", v) for v in NO_FRACTIONS)])
 def test_what_is_no_number_is_refused_by_name(key: str, value: Any) -> None:
     with pytest.raises(InputError) as caught:
-        read_actions(AGENTS, {"device_0": ONE, "device_1": ONE | {key: value}})
+        read_actions(AGENTS, {"mobile_0": ONE, "mobile_1": ONE | {key: value}})
     text = str(caught.value)
-    assert text.startswith(f"{key} of device_1 is ")
+    assert text.startswith(f"{key} of mobile_1 is ")
     assert is_one_sentence(text), text
     assert len(text) < 300
 
@@ -90,7 +90,7 @@ def test_what_is_no_number_is_refused_by_name(key: str, value: Any) -> None:
     ],
 )
 def test_numbers_of_other_libraries_are_taken(mode: Any, fraction: Any) -> None:
-    read, share = read_actions(AGENTS, {"device_1": {"mode": mode, "fraction": fraction}, "device_0": ONE})
+    read, share = read_actions(AGENTS, {"mobile_1": {"mode": mode, "fraction": fraction}, "mobile_0": ONE})
     assert read.dtype.kind == "i"
     assert read.tolist() == [[1, 2]]
     assert share.tolist() == [[0.25, 0.5]]
@@ -105,8 +105,20 @@ def test_the_quick_way_and_the_slow_one_agree(fraction: float, mode: int, kind: 
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.parametrize("kind", [float, np.float32, torch.tensor, lambda x: np.array([x], np.float32)])
+def test_rounding_beyond_the_ends_is_taken_and_more_is_not(kind: Any) -> None:
+    rescaled = {
+        "mobile_0": {"mode": 1, "fraction": kind(1.0 + 2**-22)},
+        "mobile_1": {"mode": 1, "fraction": kind(-(2**-22))},
+    }
+    assert read_actions(AGENTS, rescaled)[1].tolist() == [[1.0, 0.0]]
+    for beyond in (1.0 + 1e-5, -1e-5):
+        with pytest.raises(InputError, match="fraction of mobile_0"):
+            read_actions(AGENTS, rescaled | {"mobile_0": {"mode": 1, "fraction": kind(beyond)}})
+
+
 @pytest.mark.parametrize(
-    "actions", [None, 3, "x", [], {"device_0": ONE}, {"device_0": ONE, "device_1": ONE, "x\n": ONE}]
+    "actions", [None, 3, "x", [], {"mobile_0": ONE}, {"mobile_0": ONE, "mobile_1": ONE, "x\n": ONE}]
 )
 def test_agents_that_are_missing_or_unknown(actions: Any) -> None:
     with pytest.raises(InputError) as caught:

@@ -13,10 +13,12 @@ from pettingzoo.test import parallel_api_test
 
 import meqc_marl
 from meqc_marl.config import PRESETS, Scenario, load_scenario
+from meqc_marl.env.actions import action_mask
 from meqc_marl.env.observation import LOG_SCALE, OBSERVATION_COLUMNS
 from meqc_marl.env.parallel import OffloadingParallelEnv, action_space, observation_space
 from meqc_marl.env.sufficient import PENALTY_COLUMNS, SUFFICIENT_COLUMNS
 from meqc_marl.errors import InputError
+from meqc_marl.lyapunov.wrapper import LyapunovParallelEnv
 from meqc_marl.nature.trace import generate_trace
 from meqc_marl.nature.trace_file import save_trace
 from meqc_marl.physics.cost import Mode
@@ -63,7 +65,7 @@ def test_all_agents_end_together_with_reward_and_observation(small: Scenario) ->
     env = OffloadingParallelEnv(small)
     env.reset(seed=0)
     agents = list(env.agents)
-    assert agents == ["device_0", "device_1", "device_2"]
+    assert agents == ["mobile_0", "mobile_1", "mobile_2"]
     for t in range(100):
         assert env.agents == agents
         seen, rewards, terminated, truncated, infos = env.step(sample(env))
@@ -84,7 +86,7 @@ def test_reward_infos_and_mask(small: Scenario) -> None:
     masks = set()
     for _ in range(100):
         for agent in env.possible_agents:
-            mask = infos[agent]["action_mask"]
+            mask = infos[agent]["mode_mask"]
             assert mask.dtype == np.int8
             assert mask.any()
             assert mask.tolist() == seen[agent][:3].tolist()
@@ -102,9 +104,9 @@ def test_reward_infos_and_mask(small: Scenario) -> None:
             mode = Mode.CPU if info["qpu_rejected"] else action["mode"]
             share = 0.0 if mode == 0 else max(0.01, float(action["fraction"][0]))
             low, high = told["fraction_low"][info["mode"]], told["fraction_high"][info["mode"]]
-            assert told["action_mask"][info["mode"]]
+            assert told["mode_mask"][info["mode"]]
             assert low <= info["fraction"] <= high
-            if told["action_mask"][mode]:
+            if told["mode_mask"][mode]:
                 assert info["mode"] == mode
                 assert info["fraction"] == min(max(share, low), high)
             assert info["overruled"] == (info["mode"] != mode or abs(info["fraction"] - share) > 1e-6)
@@ -119,7 +121,7 @@ def test_with_a_penalty_everything_is_carried_out_as_asked_for(small: Scenario) 
     _, infos = env.reset(seed=0)
     missed = 0
     for _ in range(50):
-        masks = {agent: infos[agent]["action_mask"].tolist() for agent in env.agents}
+        masks = {agent: infos[agent]["mode_mask"].tolist() for agent in env.agents}
         assert all(mask[:2] == [1, 1] for mask in masks.values())
         _, _, _, _, infos = env.step(all_local(env))
         assert all(info["mode"] == Mode.LOCAL and not info["overruled"] for info in infos.values())
@@ -135,9 +137,9 @@ def test_what_a_caller_changes_does_not_come_back(small: Scenario) -> None:
         changed, kept = one.step(all_local(one)), other.step(all_local(other))
         for agent in one.agents:
             np.testing.assert_array_equal(changed[0][agent], kept[0][agent])
-            np.testing.assert_array_equal(changed[4][agent]["action_mask"], kept[4][agent]["action_mask"])
+            np.testing.assert_array_equal(changed[4][agent]["mode_mask"], kept[4][agent]["mode_mask"])
             changed[0][agent][...] = 9
-            changed[4][agent]["action_mask"][...] = 9
+            changed[4][agent]["mode_mask"][...] = 9
 
 
 def test_actions_in_plain_python_are_taken(small: Scenario) -> None:
@@ -151,32 +153,32 @@ def test_actions_in_plain_python_are_taken(small: Scenario) -> None:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (lambda a: a.pop("device_1"), "actions lacks device_1; it must hold an action for each of the 3 agents"),
-        (lambda a: a.update(device_9=a["device_1"]), "'device_9'; it must be an agent, from device_0 to device_2"),
-        (lambda a: a["device_1"].pop("mode"), "action of device_1 lacks mode; it must hold mode and fraction"),
-        (lambda a: a["device_1"].pop("fraction"), "action of device_1 lacks fraction"),
-        (lambda a: a.update(device_1=2), "action of device_1 is 2; it must be a dict with mode and fraction"),
-        (lambda a: a.update(device_1=None), "action of device_1 is None"),
+        (lambda a: a.pop("mobile_1"), "actions lacks mobile_1; it must hold an action for each of the 3 agents"),
+        (lambda a: a.update(mobile_9=a["mobile_1"]), "'mobile_9'; it must be an agent, from mobile_0 to mobile_2"),
+        (lambda a: a["mobile_1"].pop("mode"), "action of mobile_1 lacks mode; it must hold mode and fraction"),
+        (lambda a: a["mobile_1"].pop("fraction"), "action of mobile_1 lacks fraction"),
+        (lambda a: a.update(mobile_1=2), "action of mobile_1 is 2; it must be a dict with mode and fraction"),
+        (lambda a: a.update(mobile_1=None), "action of mobile_1 is None"),
         (
-            lambda a: a["device_1"].update(mode=3),
-            r"mode of device_1 is 3; it must be 0 \(local\), 1 \(CPU\) or 2 \(QPU\)",
+            lambda a: a["mobile_1"].update(mode=3),
+            r"mode of mobile_1 is 3; it must be 0 \(local\), 1 \(CPU\) or 2 \(QPU\)",
         ),
-        (lambda a: a["device_1"].update(mode=-1), "mode of device_1 is -1"),
-        (lambda a: a["device_1"].update(mode=1.0), "mode of device_1 is 1.0"),
-        (lambda a: a["device_1"].update(mode="CPU"), "mode of device_1 is 'CPU'"),
-        (lambda a: a["device_1"].update(mode=None), "mode of device_1 is None"),
-        (lambda a: a["device_1"].update(mode=[1]), r"mode of device_1 is \[1\]"),
+        (lambda a: a["mobile_1"].update(mode=-1), "mode of mobile_1 is -1"),
+        (lambda a: a["mobile_1"].update(mode=1.0), "mode of mobile_1 is 1.0"),
+        (lambda a: a["mobile_1"].update(mode="CPU"), "mode of mobile_1 is 'CPU'"),
+        (lambda a: a["mobile_1"].update(mode=None), "mode of mobile_1 is None"),
+        (lambda a: a["mobile_1"].update(mode=[1]), r"mode of mobile_1 is \[1\]"),
         (
-            lambda a: a["device_1"].update(fraction=1.5),
-            r"fraction of device_1 is 1.5; it must be one number within \[0, 1",
+            lambda a: a["mobile_1"].update(fraction=1.5),
+            r"fraction of mobile_1 is 1.5; it must be one number within \[0, 1",
         ),
-        (lambda a: a["device_1"].update(fraction=float("nan")), "fraction of device_1 is nan"),
-        (lambda a: a["device_1"].update(fraction=[-0.1]), r"fraction of device_1 is \[-0.1\]"),
-        (lambda a: a["device_1"].update(fraction=[0.1, 0.2]), r"fraction of device_1 is \[0.1, 0.2\]"),
-        (lambda a: a["device_1"].update(fraction="half"), "fraction of device_1 is 'half'"),
-        (lambda a: a["device_1"].update(fraction=None), "fraction of device_1 is None"),
-        (lambda a: a["device_1"].update(fraction=[]), r"fraction of device_1 is \[\]"),
-        (lambda a: a.clear(), "actions lacks device_0"),
+        (lambda a: a["mobile_1"].update(fraction=float("nan")), "fraction of mobile_1 is nan"),
+        (lambda a: a["mobile_1"].update(fraction=[-0.1]), r"fraction of mobile_1 is \[-0.1\]"),
+        (lambda a: a["mobile_1"].update(fraction=[0.1, 0.2]), r"fraction of mobile_1 is \[0.1, 0.2\]"),
+        (lambda a: a["mobile_1"].update(fraction="half"), "fraction of mobile_1 is 'half'"),
+        (lambda a: a["mobile_1"].update(fraction=None), "fraction of mobile_1 is None"),
+        (lambda a: a["mobile_1"].update(fraction=[]), r"fraction of mobile_1 is \[\]"),
+        (lambda a: a.clear(), "actions lacks mobile_0"),
     ],
 )
 def test_a_bad_action_is_one_sentence_and_changes_nothing(small: Scenario, change: Any, sentence: str) -> None:
@@ -189,6 +191,49 @@ def test_a_bad_action_is_one_sentence_and_changes_nothing(small: Scenario, chang
     assert is_one_sentence(str(caught.value))
     assert env.simulator.slot_index == 0
     env.step(all_local(env))
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_infos_have_the_same_keys_and_types_from_reset_and_from_every_step(small: Scenario, wrapped: bool) -> None:
+    def kinds(infos: dict[str, dict[str, Any]]) -> dict[str, dict[str, type]]:
+        return {agent: {key: type(value) for key, value in info.items()} for agent, info in infos.items()}
+
+    env: Any = OffloadingParallelEnv(small)
+    env = LyapunovParallelEnv(env) if wrapped else env
+    _, infos = env.reset(seed=0)
+    at_first = kinds(infos)
+    while env.agents:
+        *_, infos = env.step(all_local(env))
+        assert kinds(infos) == at_first
+    _, infos = env.reset()
+    assert kinds(infos) == at_first
+    assert set(at_first["mobile_0"].values()) <= {int, float, bool, np.ndarray}
+    assert infos["mobile_0"]["cost"] == 0.0  # not that of the episode before
+
+
+def test_the_mask_is_what_the_space_samples_by(small: Scenario) -> None:
+    env = OffloadingParallelEnv(small)
+    _, infos = env.reset(seed=0)
+    barred = 0
+    while env.agents:
+        actions = {agent: env.action_space(agent).sample(action_mask(infos[agent])) for agent in env.agents}
+        for agent, action in actions.items():
+            allowed = infos[agent]["mode_mask"]
+            barred += int((allowed == 0).sum())
+            assert allowed[action["mode"]]
+        *_, infos = env.step(actions)
+        assert all(infos[agent]["mode"] == action["mode"] for agent, action in actions.items())
+    assert barred > 0
+
+
+def test_no_agent_or_its_group_is_named_as_an_attribute_of_frameworks(small: Scenario) -> None:
+    import torch
+
+    for agent in OffloadingParallelEnv(small).possible_agents:
+        for name in (agent, agent.rsplit("_", 1)[0]):
+            assert not hasattr(torch.nn.Module(), name)
+            assert not hasattr(torch.zeros(1), name)
+            assert name not in ("batch_size", "names", "shape")
 
 
 def test_bad_calls(small: Scenario, tmp_path: Path) -> None:
@@ -237,14 +282,14 @@ def test_spaces() -> None:
         (["cost.deadline=penalty"], PENALTY_COLUMNS),
         (["observation=paper"], OBSERVATION_COLUMNS),
     ):
-        space = meqc_marl.parallel_env("small", overrides).observation_space("device_0")
+        space = meqc_marl.parallel_env("small", overrides).observation_space("mobile_0")
         assert space.shape == (len(columns),)
         assert space.dtype == np.float32
         assert space.low[-1] == 0.0
     assert set(action_space().keys()) == {"mode", "fraction"}
     env = meqc_marl.parallel_env("small")
-    assert env.observation_space("device_0") is env.observation_space("device_0")
-    assert env.action_space("device_0") is not env.action_space("device_1")
+    assert env.observation_space("mobile_0") is env.observation_space("mobile_0")
+    assert env.action_space("mobile_0") is not env.action_space("mobile_1")
 
 
 def test_the_docstring_lists_the_columns_with_their_scale() -> None:

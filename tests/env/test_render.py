@@ -42,7 +42,7 @@ def test_a_device_has_its_modes_colour_where_it_is(mode):
     zoom, x, y = (value / _FINER for value in _scale(env.scenario.mobility.radius_m))
     position = env.simulator.trace.position_m[0, 0]
     for m, (east, north) in enumerate(position):
-        done = infos[f"device_{m}"]
+        done = infos[f"mobile_{m}"]
         if done["deadline_missed"]:
             continue  # a cross lies over it
         pixel = picture[round(float(y - zoom * north)), round(float(x + zoom * east))]

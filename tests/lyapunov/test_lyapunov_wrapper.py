@@ -57,6 +57,6 @@ def test_equals_queues_driven_by_hand_on_the_same_trace():
 def test_wrapped_environment_is_reachable():
     env = LyapunovParallelEnv(parallel_env("paper", OVERRIDES))
     assert env.unwrapped is env.env.unwrapped
-    assert env.observation_space("device_0") == env.env.observation_space("device_0")
+    assert env.observation_space("mobile_0") == env.env.observation_space("mobile_0")
     with pytest.raises(AttributeError):
         env.no_such_thing  # noqa: B018

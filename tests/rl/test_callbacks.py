@@ -72,7 +72,7 @@ class Recorder:
 
 
 def episode_arrays(episode):
-    agents = [episode.agent_episodes[f"device_{m}"] for m in range(3)]
+    agents = [episode.agent_episodes[f"mobile_{m}"] for m in range(3)]
     observation = np.stack([single.get_observations() for single in agents], 1)[:, None]
     actions = [single.get_actions() for single in agents]
     return {
