@@ -147,6 +147,8 @@ class DQNDDPG(Algorithm):
 
     config: DQNDDPGConfig
     learner_group: LearnerGroup
+    env_steps_budget: int | None = None
+    """Environment steps in all: the last iteration samples no more than what is left, in whole slots of all rows."""
 
     @classmethod
     @override(Algorithm)
@@ -162,11 +164,37 @@ class DQNDDPG(Algorithm):
         self._updates_unsaved = 0
 
     @override(Algorithm)
+    def step(self) -> dict[str, Any]:
+        self._shorten_iteration()
+        return super().step()
+
+    def _shorten_iteration(self) -> None:
+        """Let the iteration end with the budget, where less of that is left than an iteration takes."""
+        if (left := self._env_steps_left()) is not None and left < self.config.min_sample_timesteps_per_iteration:
+            self.config = self.config.copy(copy_frozen=False)
+            self.config.min_sample_timesteps_per_iteration = max(1, left)
+            self.config.freeze()
+
+    def _env_steps_left(self) -> int | None:
+        if self.env_steps_budget is None:
+            return None
+        sampled = int(self.metrics.peek((ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME), default=0))
+        return self.env_steps_budget - sampled
+
+    def _env_steps_of_a_round(self) -> int | None:
+        """What each EnvRunner samples, where less of the budget is left than a whole round; else None."""
+        if (left := self._env_steps_left()) is None:
+            return None
+        share = -(-max(1, left) // max(1, self.config.num_env_runners))
+        whole = self.config.get_rollout_fragment_length() * self.config.num_envs_per_env_runner
+        return share if share < whole else None
+
+    @override(Algorithm)
     def training_step(self) -> None:
         for name in ("sample_rounds_lost", "learner_restarts", "updates_lost"):
             self.metrics.log_value((FAULTS, name), 0, reduce="lifetime_sum")
         with self.metrics.log_time((TIMERS, ENV_RUNNER_SAMPLING_TIMER)):
-            samples = self._sampler.sample()
+            samples = self._sampler.sample(self._env_steps_of_a_round())
         added = sum(self.store(sample) for sample in samples)
         self.metrics.log_value((REPLAY_BUFFER, "added"), added, reduce="lifetime_sum", with_throughput=True)
         sampled = int(self.metrics.peek((ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME), default=0))

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import time
 import traceback
+from functools import partial
 from typing import Any
 
 from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS
@@ -28,17 +29,20 @@ class Sampler:
         self._empty_rounds = 0
         self._original_error = ""
 
-    def sample(self) -> list[Any]:
+    def sample(self, env_steps: int | None = None) -> list[Any]:
         """A round of fragments, one from each EnvRunner that is well; of stock EnvRunners, episodes.
+
+        Args:
+            env_steps: Of each EnvRunner, in whole slots of its rows; as configured if None.
 
         Raises:
             RuntimeError: If several rounds on end brought nothing, with the environment's own error.
         """
         if not self._config.num_env_runners:
-            samples: list[Any] = self._group.local_env_runner.sample()
+            samples: list[Any] = self._group.local_env_runner.sample(num_timesteps=env_steps)
             self._metrics.aggregate([self._group.local_env_runner.get_metrics()], key=ENV_RUNNER_RESULTS)
             return samples
-        answers = self._round_ahead() if self._config.asynchronous else self._round()
+        answers = self._round_ahead() if self._config.asynchronous else self._round(env_steps)
         self._metrics.aggregate([metrics for _, metrics, _ in answers], key=ENV_RUNNER_RESULTS)
         samples = [sample for samples, _, _ in answers for sample in samples]
         lost = self._config.num_env_runners - sum(bool(samples) for samples, _, _ in answers)
@@ -59,10 +63,11 @@ class Sampler:
             time.sleep(1.0)
         return samples
 
-    def _round(self) -> list[Any]:
+    def _round(self, env_steps: int | None) -> list[Any]:
         """Let all remote EnvRunners sample, and wait for them."""
+        work = _sample_safely if env_steps is None else partial(_sample_safely, env_steps=env_steps)
         return self._group.foreach_env_runner(
-            _sample_safely, local_env_runner=False, timeout_seconds=self._config.sample_timeout_s
+            work, local_env_runner=False, timeout_seconds=self._config.sample_timeout_s
         )
 
     def _round_ahead(self) -> list[Any]:
@@ -79,13 +84,13 @@ class Sampler:
         return answers
 
 
-def _sample_safely(runner: Any) -> tuple[list[Any], Any, str | None]:
+def _sample_safely(runner: Any, env_steps: int | None = None) -> tuple[list[Any], Any, str | None]:
     """Samples, metrics and error of an EnvRunner, whose environment is built anew if it failed.
 
     RLlib's own way is to end the actor, wait for a minute and lose the error.
     """
     try:
-        return runner.sample(), runner.get_metrics(), None
+        return runner.sample(num_timesteps=env_steps), runner.get_metrics(), None
     except Exception:
         error = traceback.format_exc()
     with contextlib.suppress(Exception):  # of an environment that is broken already

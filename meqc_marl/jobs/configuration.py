@@ -6,7 +6,7 @@ from typing import Any
 
 from meqc_marl.jobs.run import Placement, Run
 from meqc_marl.rl.config import offloading_config
-from meqc_marl.rl.evaluation import evaluate_while_training
+from meqc_marl.rl.evaluation import EVALUATIONS, evaluate_while_training
 
 SLIVER = 0.001
 """Share of a machine's custom resource that says where something runs, and leaves room for a thousand."""
@@ -28,6 +28,9 @@ def configuration(run: Run, placement: Placement | None = None) -> Any:
         learner=run.learner,
         vary=run.vary,
     )
+    # However long an episode, a run has ten iterations: it evaluates, tells and saves between them.
+    longest = max(1, -(-run.env_steps // EVALUATIONS))
+    config.reporting(min_sample_timesteps_per_iteration=min(config.min_sample_timesteps_per_iteration, longest))
     if placement.learner_resource is not None:  # the Learner is in the run's main process
         config.resources(custom_resources_for_main_process={placement.learner_resource: SLIVER})
     if placement.gpus:

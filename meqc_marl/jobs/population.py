@@ -65,6 +65,7 @@ class Member(DQNDDPG):
 
     def __init__(self, config: Any = None, **kwargs: Any) -> None:
         self._score, self._budget = math.inf, self.spec(config).env_steps
+        self.env_steps_budget = self._budget
         super().__init__(self._configuration(config), **kwargs)
 
     @classmethod

@@ -82,6 +82,7 @@ def train(
         # that of now. A run that was killed before its first checkpoint begins again.
         checkpoint = newest_whole(folder, run.identity()) if resume else None
         algorithm: DQNDDPG = config.build_algo()
+        algorithm.env_steps_budget = run.env_steps
         try:
             if checkpoint is not None:
                 algorithm.restore_from_path(str(checkpoint))

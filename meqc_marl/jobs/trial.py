@@ -48,6 +48,7 @@ class OffloadingTrial(DQNDDPG):
         self._budget, self._identity = run.env_steps, run.identity()
         self._curve: Curve = []
         self._has_begun = False
+        self.env_steps_budget = run.env_steps
         self._has_ended = False
         super().__init__(self._configuration(config), **kwargs)
 

@@ -51,6 +51,7 @@ def test_the_image_holds_the_package_and_not_the_empty_one(tmp_path):
                 shutil.copy2(ROOT / source, build / target)
     (wheel,) = (build / "wheels").glob("*.whl")
     there = zipfile.ZipFile(wheel)
-    for path in (ROOT / "meqc_marl").rglob("*.py"):
+    assert not [name for name in there.namelist() if name.startswith("experiments/results")]
+    for path in [*(ROOT / "meqc_marl").rglob("*.py"), *(ROOT / "experiments").rglob("*.py")]:
         assert there.read(path.relative_to(ROOT).as_posix()) == path.read_bytes(), path
     assert (build / "empty").is_dir(), "the layer of dependencies was not built"

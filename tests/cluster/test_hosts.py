@@ -35,7 +35,7 @@ pytestmark = [
     pytest.mark.skipif(not available(), reason="needs root and iproute2"),
 ]
 SWEEP = [
-    *("--scenario", "small", "--set", "horizon=100", "--v", "0.1", "1", "--delta", "0.5", "--num-seeds", "2"),
+    *("sweep", "--scenario", "small", "--set", "horizon=100", "--v", "0.1", "1", "--delta", "0.5", "--num-seeds", "2"),
     *("--env-steps", "250000", "--learner", "hidden=[32,32]", "--learner", "replay_capacity=5000"),
     *("--max-failures", "20"),
 ]
@@ -49,14 +49,14 @@ class Cluster:
         self.hosts, self.work = hosts, work
         self.log = work / "submit.log"
 
-    def command(self, storage, out, sweep=SWEEP):
-        words = ["submit", "--address", DASHBOARD, *sweep, "--storage", str(storage), "--out", str(out)]
-        return [sys.executable, "-m", "meqc_marl.cli", *words]
+    def command(self, storage, out, job=SWEEP):
+        words = ["submit", *job, "--address", DASHBOARD, "--storage", str(storage), "--out", str(out)]
+        return [sys.executable, "-m", "meqc_marl.cli", *words, "--python", sys.executable]
 
-    def submit(self, storage, out, sweep=SWEEP):
+    def submit(self, storage, out, job=SWEEP):
         with self.log.open("a") as log:
             return subprocess.Popen(
-                self.command(storage, out, sweep),
+                self.command(storage, out, job),
                 stdout=log,
                 stderr=log,
                 env=environment(self.hosts[0].token),
@@ -242,7 +242,7 @@ class DisturbedSweep:
         self.cluster.wait_for_nodes(3)
 
     def kill_driver(self):
-        assert self.head.kill("meqc_marl.cli sweep") >= 1
+        assert self.head.kill("meqc_marl.jobs.main") >= 1
         self.again()
 
     def kill_head(self):

@@ -154,7 +154,6 @@ def test_a_job_goes_on_where_it_stopped():
     words = job["spec"]["entrypoint"].split()
     assert words[:2] == ["meqc-marl", "sweep"]
     assert words[words.index("--storage") + 1].startswith("/results/")
-    assert "--resume" in words
     assert job["spec"]["backoffLimit"] > 0
     for group in ("headGroupSpec", *range(2)):
         owner = CLUSTER["spec"]

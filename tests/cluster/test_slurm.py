@@ -11,7 +11,7 @@ import pytest
 
 from tests.cluster.manifests import CLUSTER
 
-SCRIPT = CLUSTER / "slurm" / "sweep.sbatch"
+SCRIPT = CLUSTER / "slurm" / "job.sbatch"
 TOOLS = {
     # The options of srun are its own, the rest is a command for every machine.
     "srun": 'while case $1 in --*) true;; *) false;; esac; do shift; done; exec "$@"',
@@ -32,7 +32,7 @@ def start(tmp_path):
         (tools / name).chmod(stat.S_IRWXU)
     (tmp_path / "log").touch()
 
-    def run(sweep):
+    def run(sweep, words=("sweep", "--v", "1", "10")):
         env = {
             "PATH": f"{tools}:{os.environ['PATH']}",
             "HOME": str(tmp_path),
@@ -43,7 +43,7 @@ def start(tmp_path):
             "SLURM_CPUS_PER_TASK": "8",
             "SLURM_SUBMIT_DIR": str(tmp_path),
         }
-        return subprocess.Popen(["bash", str(SCRIPT), "--v", "1", "10"], env=env, start_new_session=True)
+        return subprocess.Popen(["bash", str(SCRIPT), *words], env=env, start_new_session=True)
 
     return run
 
@@ -64,10 +64,27 @@ def test_a_sweep_runs_with_ray_on_all_machines_and_a_token_of_its_own(tmp_path, 
     told = log(tmp_path)
     assert "ray start --head --block --node-ip-address=10.0.0.5 --port=24711 --num-cpus=6" in told
     assert "ray start --block --address=10.0.0.5:24711 --num-cpus=8" in told
-    assert f"sweep 10.0.0.5:24711 token 1 sweep --v 1 10 --storage {tmp_path}/results/sweep --resume" in told
+    assert f"sweep 10.0.0.5:24711 token 1 sweep --v 1 10 --storage {tmp_path}/results/sweep --autoscaling" in told
     assert "token 600 64" in told
     assert "requeue" not in told
     assert not list(tmp_path.glob(".meqc-token-*"))
+
+
+@pytest.mark.parametrize(
+    ("words", "command"),
+    [
+        (("train", "--seed", "1"), "train --seed 1 --resume --storage {}/results/train --autoscaling"),
+        (("figure", "5a"), "figure 5a --storage {}/results/figure --autoscaling"),
+    ],
+)
+def test_any_job_goes_on_from_its_storage(tmp_path, start, words, command):
+    assert start("exit 0", words).wait(timeout=30) == 0
+    assert f"token 1 {command.format(tmp_path)}\n" in log(tmp_path)
+
+
+def test_a_job_without_a_name_is_refused(tmp_path, start):
+    assert start("exit 0", ()).wait(timeout=30) == 2
+    assert "ray" not in log(tmp_path)
 
 
 def test_it_goes_back_into_the_queue_when_its_machines_are_wanted(tmp_path, start):

@@ -56,8 +56,10 @@ def test_the_runtime_environment_has_the_dependencies_of_the_package():
     config = yaml.safe_load((CLUSTER / "runtime_env.yaml").read_text())
     RuntimeEnv(**config)
     pins = {Requirement(text).name: Requirement(text) for text in config["pip"]}
-    assert set(pins) == set(REQUIRED)
-    for name in set(pins) - set(PATTERNS):
+    (search,) = map(Requirement, PROJECT["optional-dependencies"]["search"])
+    assert set(pins) == {*REQUIRED, search.name}
+    assert pins[search.name] == search
+    for name in set(REQUIRED) - set(PATTERNS):
         assert pins[name] == REQUIRED[name]
     assert pins["ray"].extras == REQUIRED["ray"].extras
     assert config["env_vars"] == {"OMP_NUM_THREADS": "1"}
