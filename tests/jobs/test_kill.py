@@ -26,7 +26,7 @@ def final_state(folder):
     state = {
         "learner": algorithm.learner_group.get_state()["learner"],
         "runner": algorithm.env_runner.get_state(not_components=["rl_module"]),
-        "replay": algorithm.replay_buffer.get_state(),
+        "replay": algorithm.replay.get_state(),
         "iteration": algorithm.iteration,
     }
     algorithm.stop()
