@@ -26,7 +26,7 @@ def final_state(folder):
     state = {
         "learner": algorithm.learner_group.get_state()["learner"],
         "runner": algorithm.env_runner.get_state(not_components=["rl_module"]),
-        "replay": algorithm.replay.get_state(),
+        "replay": {name: buffer.get_state() for name, buffer in algorithm.replay.named()},
         "iteration": algorithm.iteration,
     }
     algorithm.stop()
