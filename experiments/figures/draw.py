@@ -81,8 +81,8 @@ def _caption(data: Data, title: str) -> str:
     runs = max(len(row["cost"]) for row in rows)
     learned = [data.estimate(row["setting"], row["method"], "learned") for row in rows]
     behind = brackets(learned, f"of {runs} training runs")
-    over = f"interquartile mean{behind}" if behind else "one training run"
-    return f"{title}\nsolid: learned, {over}; dashed: solved exactly under the same restriction"
+    over = f"interquartile means{behind}" if behind else "one training run"
+    return f"{title}\nsolid: learned; dashed: solved exactly under the same restriction\n{over}"
 
 
 _SHADES = (("#00304D", "o"), ("#0072B2", "s"), ("#6DBCE8", "^"), ("#3F5B6E", "v"), ("#A9B8C2", "D"))
