@@ -22,7 +22,7 @@ from meqc_marl.evaluation.blocks import compare_seeds, compare_trace
 from meqc_marl.files import check_outputs
 from meqc_marl.nature.trace import MAX_SEED, check_size
 from meqc_marl.nature.trace_file import load_trace
-from meqc_marl.policies import DEFAULT_POLICIES, POLICIES, Policy, make_policy
+from meqc_marl.policies import DEFAULT_POLICIES, POLICIES, Policy, default_policies, make_policy
 from meqc_marl.report.bars import check_plot_path, save_comparison_plot
 from meqc_marl.report.plain import plain_console
 from meqc_marl.report.progress import show_progress
@@ -68,7 +68,8 @@ class Compare:
         if self.plot is not None:
             check_plot_path(self.plot)
         within("policy-seed", self.policy_seed, 0, MAX_SEED)
-        policies = [make_policy(name, scenario) for name in self.policies]
+        names = default_policies(scenario) if self.policies == DEFAULT_POLICIES else self.policies
+        policies = [make_policy(name, scenario) for name in names]
         if self.trace is None:
             seeds = self._seeds(scenario)
         else:

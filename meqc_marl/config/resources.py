@@ -40,9 +40,6 @@ class Resources(Part):
         "what an action's fraction is where anything is pooled: a place between the least and the largest share that "
         "meets the deadline with what was granted, or the share itself",
     )
-    broadcast: Literal["nothing", "counts"] = choice(
-        "nothing", "", "what all devices see of the others: nothing, or how many used CPU and QPU in the last slot"
-    )
 
     @property
     def pooled(self) -> bool:

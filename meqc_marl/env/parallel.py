@@ -14,7 +14,7 @@ from pettingzoo import ParallelEnv
 from meqc_marl.config import Scenario, load_scenario
 from meqc_marl.env.actions import read_actions
 from meqc_marl.env.render import draw_disc, slot_table
-from meqc_marl.env.simulator import OffloadingSimulator, check_parts
+from meqc_marl.env.simulator import OffloadingSimulator, check_parts, placed_fractions
 from meqc_marl.env.view import observation_ends
 from meqc_marl.env.window import Window
 from meqc_marl.errors import InputError, shown
@@ -74,6 +74,12 @@ class OffloadingParallelEnv(ParallelEnv):
     and the deadline is missed. With ``penalty`` everything is carried out as asked for; the Lyapunov wrapper's reward
     falls by V times ``cost.deadline_penalty`` for a miss.
 
+    Where anything is pooled (``resources``), the modes of all devices come first: the access point grants band, server
+    and tiles by them. ``fraction`` is then a place between the least and the largest share that meets the deadline with
+    what was granted, 0 the least and 1 the largest; where no share meets it, the fastest one is sent. So no deadline
+    is missed that the modes allow to meet. With ``resources.fraction = literal`` it is the share itself, there too.
+    The infos tell the executed share.
+
     ## Observation Space
     ``Box`` of float32, by ``scenario.observation``.
 
@@ -111,6 +117,9 @@ class OffloadingParallelEnv(ParallelEnv):
     | 11  | qpu_admitted   | whether the QPU admits the task        | 0 or 1                | 0   | 1   |
     | 12  | backlog        | virtual queue, filled by the Lyapunov wrapper; 0 without | log1p(z / V) | 0 | 100 |
 
+    What is pooled is shown as a device would get it alone. ``state()`` has the observations of all devices one after
+    another, in ``state_space``, for critics that see all.
+
     ## Rewards
     Minus the cost of the device in the slot, -(lambda_t t + lambda_e e). A missed deadline is told in the infos.
 
@@ -120,6 +129,8 @@ class OffloadingParallelEnv(ParallelEnv):
     (float64 [3], by mode). Of the slot just carried out (0 or False after ``reset``): ``cost``, ``latency_s``,
     ``energy_j``, executed ``fraction`` and ``mode``, ``deadline_missed``, ``deadline_feasible`` (some action would have
     met it), ``qpu_rejected``, ``overruled``, ``local_cost`` (had the whole task stayed on the device).
+    With ``lyapunov.reward = difference`` also ``what_if`` (float64 [3, 3]): cost, executed fraction and miss had the
+    device stayed local, had one other at the server CPU, had one other at the QPU.
 
     ## Starting State
     Equipment, places and tasks are drawn from the seed. ``reset()`` without a seed goes on with the next episode of the
@@ -164,6 +175,10 @@ class OffloadingParallelEnv(ParallelEnv):
         self.agents: list[str] = []
         self.observation_spaces = {agent: observation_space(scenario) for agent in self.possible_agents}
         self.action_spaces = {agent: action_space() for agent in self.possible_agents}
+        whole = observation_space(scenario)
+        self.state_space = spaces.Box(
+            np.tile(whole.low, scenario.num_devices), np.tile(whole.high, scenario.num_devices), dtype=np.float32
+        )
         self._outcome: Outcome | None = None
         self._never = dict.fromkeys(self.possible_agents, False)
 
@@ -184,6 +199,9 @@ class OffloadingParallelEnv(ParallelEnv):
         self._outcome = None
         self._show()
         infos = {agent: _NO_SLOT_YET | coming for agent, coming in zip(self.agents, self._coming(), strict=True)}
+        if self.scenario.lyapunov.reward == "difference":
+            for info in infos.values():
+                info["what_if"] = np.zeros((3, 3))
         return self._observations(), infos
 
     def step(
@@ -198,11 +216,19 @@ class OffloadingParallelEnv(ParallelEnv):
         infos = {}
         for agent, coming, *values in zip(self.possible_agents, self._coming(), *columns, strict=True):
             infos[agent] = dict(zip(_OUTCOME, values, strict=True)) | coming
+        if self.scenario.lyapunov.reward == "difference":
+            what_if = np.array(self.simulator.consequences(), np.float64)[:, :, 0]
+            for device, agent in enumerate(self.possible_agents):
+                infos[agent]["what_if"] = what_if[..., device].copy()
         rewards = dict(zip(self.possible_agents, (-outcome.cost[0]).tolist(), strict=True))
         if ended:
             self.agents = []
         truncated = dict.fromkeys(self.possible_agents, ended)
         return self._observations(), rewards, self._never.copy(), truncated, infos
+
+    def state(self) -> np.ndarray:
+        """What a critic of all may see: the observations of all devices one after another, float32 [M K]."""
+        return self.simulator.observation[0].flatten()
 
     def render(self) -> str | np.ndarray | None:
         """The last slot, or the start, as ``render_mode`` says; None without a mode, and for the window."""
@@ -239,7 +265,10 @@ class OffloadingParallelEnv(ParallelEnv):
     def _coming(self) -> list[dict[str, Any]]:
         """What each device may choose in the coming slot."""
         choices = self.simulator.places.choices_under(self.scenario.cost)
-        parts = (choices.allowed.astype(np.int8), choices.low, choices.high)
+        low, high = choices.low, choices.high
+        if placed_fractions(self.scenario):
+            low, high = np.zeros_like(low), (high > 0.0).astype(np.float64)
+        parts = (choices.allowed.astype(np.int8), low, high)
         by_device = zip(*(np.ascontiguousarray(part[:, 0].T) for part in parts), strict=True)
         return [dict(zip(("mode_mask", "fraction_low", "fraction_high"), each, strict=True)) for each in by_device]
 

@@ -14,6 +14,7 @@ from meqc_marl.errors import InputError, shown
 from meqc_marl.nature.trace import Trace, check_size, checked_seed, generate_trace
 from meqc_marl.physics.allocation import depends_on_actions
 from meqc_marl.physics.choices import admitted_mode
+from meqc_marl.physics.consequences import Consequences, consequences
 from meqc_marl.physics.cost import Mode, Outcome, PlaceCosts, settle
 from meqc_marl.physics.granting import granted_share
 from meqc_marl.physics.load import Load
@@ -76,6 +77,7 @@ class OffloadingSimulator:
         self._seeds: list[int] | None = None
         self._episode = 0
         self._block_start = self._block_stop = 0
+        self._carried_out: tuple[Work, PlaceCosts, np.ndarray, np.ndarray, bool, Outcome] | None = None
 
     @property
     def trace(self) -> Trace:
@@ -112,6 +114,8 @@ class OffloadingSimulator:
             placed: What ``fraction`` is; as ``placed_fractions`` says if None.
         """
         outcome = self.preview(mode, fraction, placed)
+        placed = placed_fractions(self.scenario) if placed is None else placed
+        self._carried_out = (self.work, self.places, np.asarray(mode), np.asarray(fraction), placed, outcome)
         self._seek(self.slot_index + 1)
         return outcome
 
@@ -133,6 +137,19 @@ class OffloadingSimulator:
         if placed:
             fraction = granted_share(cost, places, admitted_mode(mode, places.qpu_admitted), fraction)
         return settle(cost, places, mode, fraction)
+
+    def consequences(self) -> Consequences:
+        """What the last slot carried out would have come to, had one device or another stayed local."""
+        if self._carried_out is None:
+            raise InputError("no slot was carried out yet; call step() first.")
+        work, places, mode, fraction, placed, outcome = self._carried_out
+
+        def under(load: Load) -> Outcome:
+            if not self.scenario.resources.pooled:
+                return outcome
+            return self._carry_out(price(self.scenario, work, load), mode, fraction, placed)
+
+        return consequences(places, outcome, under)
 
     def get_state(self) -> dict[str, Any]:
         """All that is needed to go on exactly: seeds, episode and slot; nature is drawn again from them."""

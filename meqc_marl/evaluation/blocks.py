@@ -105,6 +105,7 @@ def _of_all_blocks(progress: Progress, blocks: int) -> Progress:
 def _joined(parts: Sequence[Comparison]) -> Comparison:
     rows = np.array([part.num_traces for part in parts])
     arrays = [field.name for field in fields(Optimum) if field.name != "delta"]
+    above = [part.optimum_above for part in parts if part.optimum_above is not None]
     optima = {name: np.concatenate([getattr(part.optimum, name) for part in parts]) for name in arrays}
     metrics = {
         policy: {name: np.concatenate([part.metrics[policy][name] for part in parts]) for name in found}
@@ -115,6 +116,7 @@ def _joined(parts: Sequence[Comparison]) -> Comparison:
         num_traces=int(rows.sum()),
         seeds=tuple(seed for part in parts for seed in part.seeds),
         optimum=Optimum(**optima, delta=parts[0].optimum.delta),
+        optimum_above=None if not above else np.concatenate(above),
         qpu_admitted=float(np.average([part.qpu_admitted for part in parts], weights=rows)),
         metrics=metrics,
     )

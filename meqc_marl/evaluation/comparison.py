@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from meqc_marl.config import Scenario
 from meqc_marl.errors import InputError, shown
+from meqc_marl.evaluation.joint_bounds import joint_bounds
 from meqc_marl.evaluation.metrics import OracleReference, measure
 from meqc_marl.evaluation.optimum import Optimum, constrained_optimum, expected_passes
 from meqc_marl.evaluation.rollout import rollout
@@ -44,6 +45,36 @@ class Comparison:
     qpu_admitted: float
     metrics: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
     trace_file: str | None = None
+    optimum_above: np.ndarray | None = None
+    """A bound of C_opt from above [E], where ``optimum`` has only one from below: of devices that share."""
+
+
+def charged(scenario: Scenario, metrics: dict[str, np.ndarray]) -> np.ndarray:
+    """Mean cost with the penalty of misses, of a policy's metrics [E]."""
+    return np.asarray(metrics["cost"] + scenario.cost.miss_penalty * metrics["deadline_missed"])
+
+
+def prices_of_sharing(result: Comparison) -> dict[str, float]:
+    """What it costs not to decide jointly, cost and penalty of misses as a multiple of the joint optimum's.
+
+    ``anarchy``: each device for itself, given what the others do (``selfish``); ``ignorance``: not knowing what they do
+    (``oblivious``). Empty where nothing is pooled, and without the policies that it takes.
+    """
+    found: dict[str, float] = {}
+    best = next((result.metrics[name] for name in ("joint-oracle", "oracle") if name in result.metrics), None)
+    if best is not None and result.scenario.resources.pooled:
+        for price, policy in (("anarchy", "selfish"), ("ignorance", "oblivious")):
+            if policy in result.metrics:
+                cost = charged(result.scenario, result.metrics[policy]).mean()
+                found[price] = float(cost / charged(result.scenario, best).mean())
+    return found
+
+
+def _joint_optimum(scenario: Scenario, trace: Trace, alone: Optimum) -> tuple[Optimum, np.ndarray]:
+    """Bounds of C_opt of devices that share; what each could reach alone bounds what it can reach."""
+    bounds = joint_bounds(scenario, trace)
+    lower = np.broadcast_to(bounds.lower[:, None], alone.cost.shape)
+    return replace(alone, cost=lower), bounds.upper
 
 
 def compare(
@@ -81,13 +112,17 @@ def compare(
         return progress(label, total, unit) if progress else None
 
     optimum = constrained_optimum(scenario, trace, on_step=step("C_opt", expected_passes(trace), "passes"))
+    above = None
+    if scenario.resources.pooled:
+        optimum, above = _joint_optimum(scenario, trace, optimum)
     # The oracle is the reference of every gap; it comes first, and does not depend on who else is compared.
-    oracle = next((policy for policy in policies if policy.name == "oracle"), make_policy("oracle", scenario))
+    exact = ("oracle", "joint-oracle") if scenario.resources.pooled else ("oracle",)
+    oracle = next((policy for policy in policies if policy.name in exact), make_policy("oracle", scenario))
     record = rollout(oracle, scenario, trace, draws(policy_seed), step("oracle", trace.num_slots), oracle)
     reference = OracleReference.of(record)
-    metrics = {"oracle": measure(record, scenario, optimum, reference)}
+    metrics = {oracle.name: measure(record, scenario, optimum, reference)}
     for policy in policies:
-        if policy.name != "oracle":
+        if policy.name != oracle.name:
             record = rollout(policy, scenario, trace, draws(policy_seed), step(policy.name, trace.num_slots), oracle)
             metrics[policy.name] = measure(record, scenario, optimum, reference)
     return Comparison(
@@ -100,6 +135,7 @@ def compare(
         qpu_admitted=_qpu_admitted(scenario, trace),
         metrics={name: metrics[name] for name in names},
         trace_file=trace_file,
+        optimum_above=above,
     )
 
 

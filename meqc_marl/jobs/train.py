@@ -86,14 +86,14 @@ class TrainJob(Job):
         from meqc_marl.evaluation.comparison import compare
         from meqc_marl.evaluation.held_out import HELD_OUT_SEED
         from meqc_marl.nature.trace import generate_trace
-        from meqc_marl.policies import DEFAULT_POLICIES, Policy, make_policy
+        from meqc_marl.policies import Policy, default_policies, make_policy
         from meqc_marl.policies.learned import load_policy
         from meqc_marl.report.bars import save_comparison_plot
         from meqc_marl.report.progress import show_progress
         from meqc_marl.report.tables import comparison_json, comparison_notes, comparison_tables, save_json
 
         scenario = self.run.scenario
-        policies: list[Policy] = [make_policy(name, scenario) for name in DEFAULT_POLICIES]
+        policies: list[Policy] = [make_policy(name, scenario) for name in default_policies(scenario)]
         policies.append(load_policy(checkpoint))
         seeds = [HELD_OUT_SEED + row for row in range(self.num_traces)]
         with show_progress() as progress:

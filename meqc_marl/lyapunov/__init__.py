@@ -4,6 +4,7 @@ The formulas are written here and nowhere else. Two thin drivers use them: ``Lya
 :class:`~meqc_marl.lyapunov.wrapper.LyapunovParallelEnv` for every other framework.
 """
 
+from meqc_marl.lyapunov.credit import difference_reward, team_reward
 from meqc_marl.lyapunov.queues import (
     BACKLOG_COLUMN,
     LyapunovStep,
@@ -21,6 +22,7 @@ __all__ = [
     "BACKLOG_COLUMN",
     "LyapunovStep",
     "VirtualQueues",
+    "difference_reward",
     "drift",
     "drift_bound",
     "growth",
@@ -28,4 +30,5 @@ __all__ = [
     "objective",
     "reward",
     "scaled_backlog",
+    "team_reward",
 ]

@@ -10,13 +10,15 @@ from pettingzoo.utils import BaseParallelWrapper
 from meqc_marl.config import Scenario
 from meqc_marl.env.parallel import OffloadingParallelEnv
 from meqc_marl.errors import InputError, shown
+from meqc_marl.lyapunov.credit import difference_reward, team_reward
 from meqc_marl.lyapunov.queues import BACKLOG_COLUMN, VirtualQueues, scaled_backlog
 
 
 class LyapunovParallelEnv(BaseParallelWrapper):
     """:class:`OffloadingParallelEnv` with virtual queues.
 
-    The reward becomes the shaped one (18), the observation's backlog column is filled in, and ``infos`` gain
+    The reward becomes the shaped one (18), of the device itself, of all devices or of its part in that of all as
+    ``lyapunov.reward`` says; the observation's backlog column is filled in, and ``infos`` gain
     ``backlog`` (after the slot), ``drift`` and ``objective``.
     """
 
@@ -46,15 +48,34 @@ class LyapunovParallelEnv(BaseParallelWrapper):
         cost, fraction, missed = (
             np.array([[infos[agent][field] for agent in agents]]) for field in ("cost", "fraction", "deadline_missed")
         )
+        before = self.queues.backlog
         step = self.queues.advance(cost, fraction, missed)
+        reward = self._paid(step.reward, before, infos)
         for column, agent in enumerate(agents):
-            rewards[agent] = float(step.reward[0, column])
+            rewards[agent] = float(reward[0, column])
             infos[agent].update(
                 backlog=float(step.backlog[0, column]),
                 drift=float(step.drift[0, column]),
                 objective=float(step.objective[0, column]),
             )
         return self._with_backlog(observations), rewards, terminations, truncations, infos
+
+    def _paid(self, own: np.ndarray, backlog: np.ndarray, infos: dict[str, dict[str, Any]]) -> np.ndarray:
+        """The reward that the scenario pays [1, M]."""
+        config = self.queues.config
+        if config.reward == "own":
+            return own
+        if config.reward == "team":
+            return team_reward(own)
+        mode = np.array([[infos[agent]["mode"] for agent in self.env.possible_agents]])
+        others = self.env.simulator.consequences()
+        return difference_reward(config, self.queues.deadline_penalty, backlog, mode, own, others)
+
+    def state(self) -> np.ndarray:
+        """Observations of all devices one after another, backlog columns filled in, float32 [M K]."""
+        state = self.env.state().reshape(len(self.env.possible_agents), -1)
+        state[:, BACKLOG_COLUMN] = scaled_backlog(self.queues.config, self.queues.backlog[0])
+        return state.ravel()
 
     def _with_backlog(self, observations: dict[str, Any]) -> dict[str, Any]:
         backlog = scaled_backlog(self.queues.config, self.queues.backlog[0])

@@ -14,6 +14,11 @@ _BUDGET = 120_000
 """Devices times boxes of counts priced for the bound above that."""
 
 
+def search_budget(scenario: Scenario) -> int | None:
+    """Devices times boxes to price at most in a slot; None, as many as the proof takes."""
+    return None if scenario.num_devices <= EXACT_DEVICES else _BUDGET
+
+
 class JointOracle(Policy):
     """Minimises the sum over all devices of V C + z growth + V penalty [missed] in every slot.
 
@@ -41,7 +46,6 @@ class JointOracle(Policy):
 
     def act(self, situation: Situation) -> tuple[np.ndarray, np.ndarray]:
         """Solve the slot."""
-        budget = None if self.unrestricted else _BUDGET
-        best = joint_optimum(self._scenario, situation.work, situation.backlog, budget)
+        best = joint_optimum(self._scenario, situation.work, situation.backlog, search_budget(self._scenario))
         self.gap = np.where(best.proven, 0.0, (best.value - best.bound) / np.maximum(np.abs(best.value), 1e-300))
         return best.mode, best.fraction

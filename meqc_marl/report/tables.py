@@ -13,7 +13,7 @@ from rich.table import Table
 
 from meqc_marl import __version__
 from meqc_marl.errors import InputError
-from meqc_marl.evaluation.comparison import Comparison
+from meqc_marl.evaluation.comparison import Comparison, prices_of_sharing
 from meqc_marl.evaluation.metrics import METRICS
 from meqc_marl.evaluation.statistics import Estimate, brackets, interquartile_mean, mean, paired_difference
 from meqc_marl.files import replacing
@@ -84,10 +84,13 @@ def comparison_notes(result: Comparison) -> list[str]:
         "z: virtual queue at the end; t: latency; e: energy.",
         f"Shares in %: miss, deadlines missed of those that can be met; {_overruled(result)}; rej, rejected by the "
         "QPU; CPU and QPU, whole tasks; CPU<1 and QPU<1, a part of them; none, no action meets the deadline.",
-        f"C_opt({delta:g}) = {optimum.cost.mean():.3f}, the least {_charged(result)} of any policy that keeps the mean "
+        f"C_opt({delta:g}) {_optimum(result)}, the least {_charged(result)} of any policy that keeps the mean "
         f"phi of every device at {delta:g} or above; one that falls short of it may cost less.",
         f"The QPU admits {100 * result.qpu_admitted:.1f} % of the tasks.",
     ]
+    if prices := prices_of_sharing(result):
+        told = ", ".join(_PRICES[name].format(value) for name, value in prices.items())
+        notes.append(f"Cost and penalty of misses as a multiple of the joint optimum's: {told}.")
     infeasible = int((~optimum.feasible).sum())
     if infeasible:
         worst = float(optimum.reachable[~optimum.feasible].min())
@@ -96,6 +99,21 @@ def comparison_notes(result: Comparison) -> list[str]:
             f"a mean phi of {worst:.3f}): their queues grow without bound, and C_opt takes them at the most they reach."
         )
     return notes
+
+
+def _optimum(result: Comparison) -> str:
+    """The number, or where devices share the bounds between which it is."""
+    if result.optimum_above is None:
+        return f"= {result.optimum.cost.mean():.3f}"
+    return (
+        f"is between {result.optimum.cost.mean():.3f} and {result.optimum_above.mean():.3f} (gaps are above the former)"
+    )
+
+
+_PRICES = {
+    "anarchy": "price of anarchy {:.3f} (each device for itself)",
+    "ignorance": "of ignorance {:.3f} (each for itself, and not knowing what the others do)",
+}
 
 
 def _overruled(result: Comparison) -> str:
@@ -129,7 +147,8 @@ def format_estimate(estimate: Estimate, digits: int = 2, sign: bool = False) -> 
 def comparison_json(result: Comparison) -> dict[str, Any]:
     """Everything a machine may want, with the scenario and the seeds that make it reproducible."""
     optimum = result.optimum
-    reference = result.metrics.get("oracle", next(iter(result.metrics.values())))
+    against = next((name for name in ("oracle", "joint-oracle") if name in result.metrics), next(iter(result.metrics)))
+    reference = result.metrics[against]
     return {
         "package": {"name": "meqc-marl", "version": __version__},
         "scenario": result.scenario.model_dump(mode="json"),
@@ -141,10 +160,12 @@ def comparison_json(result: Comparison) -> dict[str, Any]:
             "qpu_admitted": result.qpu_admitted,
         },
         "policy_seed": result.policy_seed,
+        "prices_of_sharing": prices_of_sharing(result),
         "optimum": {
             "delta": optimum.delta,
             "cost": float(optimum.cost.mean()),
             "cost_per_trace": optimum.cost.mean(-1).tolist(),
+            "bound_above_per_trace": None if result.optimum_above is None else result.optimum_above.tolist(),
             "infeasible_devices": [
                 {"trace": int(row), "device": int(device), "reachable_fraction": float(optimum.reachable[row, device])}
                 for row, device in np.argwhere(~optimum.feasible)
@@ -156,7 +177,7 @@ def comparison_json(result: Comparison) -> dict[str, Any]:
             for name, metrics in result.metrics.items()
         },
         "paired_cost_difference": {
-            "reference": "oracle" if "oracle" in result.metrics else next(iter(result.metrics)),
+            "reference": against,
             "policies": {
                 name: paired_difference(metrics["cost"], reference["cost"]).numbers()
                 for name, metrics in result.metrics.items()

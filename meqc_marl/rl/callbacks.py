@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
@@ -11,7 +12,17 @@ from ray.rllib.utils.annotations import override
 
 from meqc_marl.config.scenario import Lyapunov
 from meqc_marl.dqn_ddpg.batched_env import BatchedStep
-from meqc_marl.lyapunov import BACKLOG_COLUMN, LyapunovStep, VirtualQueues, growth, reward, scaled_backlog
+from meqc_marl.lyapunov import (
+    BACKLOG_COLUMN,
+    LyapunovStep,
+    VirtualQueues,
+    difference_reward,
+    growth,
+    reward,
+    scaled_backlog,
+    team_reward,
+)
+from meqc_marl.physics.consequences import Consequences, Effect
 from meqc_marl.physics.cost import Mode, Outcome
 from meqc_marl.rl.offloading_env import OffloadingBatchedEnv
 
@@ -57,7 +68,7 @@ class LyapunovCallback(RLlibCallback):
     def on_episode_step(self, *, episode: Any, env_index: int = 0, **kwargs: Any) -> None:
         if isinstance(episode, BatchedStep):
             assert episode.outcome is not None
-            shaped, backlog = self._advance(episode.outcome, 0)
+            shaped, backlog = self._advance(episode.outcome, 0, lambda: kwargs["env"].simulator.consequences())
             episode.reward[...] = shaped
             episode.next_observation[..., BACKLOG_COLUMN] = backlog
         else:
@@ -68,7 +79,12 @@ class LyapunovCallback(RLlibCallback):
         infos = episode.get_infos(-1)
         agents = sorted(infos, key=_mobile_number)
         values = {field.name: np.array([[infos[a][field.name] for a in agents]]) for field in fields(Outcome)}
-        shaped, backlog = self._advance(Outcome(**values), index)
+
+        def consequences() -> Consequences:
+            what_if = np.stack([infos[agent]["what_if"] for agent in agents], -1)[:, :, None]
+            return Consequences(*(Effect(*effect) for effect in what_if))
+
+        shaped, backlog = self._advance(Outcome(**values), index, consequences)
         for column, agent in enumerate(agents):
             single = episode.agent_episodes[agent]
             observation = np.array(single.get_observations(-1))
@@ -76,7 +92,9 @@ class LyapunovCallback(RLlibCallback):
             single.set_observations(new_data=observation, at_indices=-1)
             single.set_rewards(new_data=float(shaped[0, column]), at_indices=-1)
 
-    def _advance(self, outcome: Outcome, index: int) -> tuple[np.ndarray, np.ndarray]:
+    def _advance(
+        self, outcome: Outcome, index: int, consequences: Callable[[], Consequences]
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Advance the queues of a row (or of all rows); returns shaped reward and backlog column [E, M]."""
         if index not in self._queues:
             rows, devices = outcome.cost.shape
@@ -89,7 +107,14 @@ class LyapunovCallback(RLlibCallback):
         self._fraction_sum[index] += outcome.fraction
         self._slots[index] += 1
         self._tally(outcome, step)
-        return self._reward(outcome, before, step), scaled_backlog(queues.config, step.backlog)
+        shaped, kind = self._reward(outcome, before, step), self._scenario.lyapunov.reward
+        if kind == "team":
+            shaped = team_reward(shaped)
+        elif kind == "difference":
+            penalty = queues.deadline_penalty
+            added = difference_reward(queues.config, penalty, before, outcome.mode, step.reward, consequences())
+            shaped = added / self._unit()
+        return shaped, scaled_backlog(queues.config, step.backlog)
 
     def _settings(self) -> tuple[Lyapunov, Any]:
         """Lyapunov section and penalty of a miss, by row where fields vary."""
@@ -98,8 +123,12 @@ class LyapunovCallback(RLlibCallback):
         return self._scenario.lyapunov, self._scenario.cost.miss_penalty
 
     def _reward(self, outcome: Outcome, before: np.ndarray, step: LyapunovStep) -> np.ndarray:
-        """What the learner is given [E, M]."""
+        """What a device is given for its own objective [E, M]."""
         return step.reward
+
+    def _unit(self) -> Any:
+        """What a reward is counted in, of the shaped one."""
+        return 1.0
 
     def _tally(self, outcome: Outcome, step: Any) -> None:
         feasible, whole = outcome.deadline_feasible, outcome.fraction >= 1.0
@@ -116,6 +145,8 @@ class LyapunovCallback(RLlibCallback):
             _FEASIBLE: feasible,
             "deadline_miss_share": outcome.deadline_missed & feasible,
             "overruled_share": outcome.overruled & feasible,
+            "users_cpu": cpu.sum(-1),
+            "users_qpu": qpu.sum(-1),
             "qpu_rejected_share": outcome.qpu_rejected,
             "mode_local": (outcome.mode == Mode.LOCAL) & feasible,
             "mode_cpu": cpu & whole & feasible,
@@ -177,7 +208,10 @@ class DifferenceCallback(LyapunovCallback):
     def _reward(self, outcome: Outcome, before: np.ndarray, step: LyapunovStep) -> np.ndarray:
         config, _ = self._settings()
         staying = reward(config, outcome.local_cost, before, growth(config, np.zeros(())), np.zeros(()), 0.0)
-        return np.asarray((step.reward - staying) / config.v)
+        return np.asarray((step.reward - staying) / self._unit())
+
+    def _unit(self) -> Any:
+        return self._settings()[0].v
 
 
 def _mobile_number(agent: str) -> int:

@@ -12,8 +12,9 @@ from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 
 from meqc_marl.config import Scenario
 from meqc_marl.env.view import observation_columns
+from meqc_marl.evaluation.comparison import charged
 from meqc_marl.evaluation.held_out import beside_oracle, held_out_traces, oracle_reference
-from meqc_marl.evaluation.metrics import OracleReference
+from meqc_marl.evaluation.metrics import OracleReference, measure
 from meqc_marl.evaluation.rollout import Rollout, rollout
 from meqc_marl.policies import make_policy
 from meqc_marl.policies.learned import LearnedPolicy
@@ -21,6 +22,8 @@ from meqc_marl.report.mode_map import MAX_SLOTS, draw_mode_map
 from meqc_marl.rl.tensorboard import env_steps as steps_of
 
 EVALUATIONS = 10
+#: Of the trace on which the prices of anarchy and ignorance are measured.
+MAX_DEVICE_SLOTS = 7_500
 #: Key of a result's evaluation.
 EVALUATION = "evaluation"
 
@@ -49,7 +52,25 @@ def evaluate_against_oracle(algorithm: Algorithm) -> dict[str, float]:
     assert scenario is not None
     trace = held_out_traces(scenario)
     metrics = beside_oracle(policy, scenario, trace, _reference(scenario.model_dump_json()))
-    return {name: float(value.mean()) for name, value in metrics.items()}
+    return {name: float(value.mean()) for name, value in metrics.items()} | _sharing(scenario.model_dump_json())
+
+
+@lru_cache(maxsize=4)
+def _sharing(scenario_json: str) -> dict[str, float]:
+    """Prices of anarchy and ignorance on a held-out trace, where devices share; the same throughout a run."""
+    scenario = Scenario.model_validate_json(scenario_json)
+    if not scenario.resources.pooled:
+        return {}
+    trace = held_out_traces(scenario, 1, min(scenario.horizon, max(1, MAX_DEVICE_SLOTS // scenario.num_devices)))
+    rules = {name: make_policy(name, scenario) for name in ("joint-oracle", "selfish", "oblivious")}
+    cost = {
+        name: float(charged(scenario, measure(rollout(rule, scenario, trace), scenario)).mean())
+        for name, rule in rules.items()
+    }
+    return {
+        "price_of_anarchy": cost["selfish"] / cost["joint-oracle"],
+        "price_of_ignorance": cost["oblivious"] / cost["joint-oracle"],
+    }
 
 
 @lru_cache(maxsize=4)

@@ -98,7 +98,8 @@ def test_stock_runner_gives_the_same_scalars(ray_session, tmp_path):
     """Only epsilon is known to our own runner alone."""
     scenario, reports = load_scenario("small", ["horizon=20"]), []
     train(Run(scenario=scenario, env_steps=960, env_runner="stock"), tmp_path / "run", reports.append)
-    assert set(reports[-1].scalars) == set(SCALARS) - {"exploration/epsilon"}
+    of_pools = {"sharing/price_of_anarchy", "sharing/price_of_ignorance"}
+    assert set(reports[-1].scalars) == set(SCALARS) - {"exploration/epsilon"} - of_pools
     assert load_policy(tmp_path / "run").scenario == scenario
 
 

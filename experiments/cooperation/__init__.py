@@ -1,0 +1,1 @@
+"""What sharing costs, and what cooperation is worth."""

@@ -1,0 +1,46 @@
+"""Who is paid for what where devices share: its own objective, the mean of all, or what it adds to that of all."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from meqc_marl.config.scenario import Lyapunov
+from meqc_marl.lyapunov.queues import growth, reward
+from meqc_marl.physics.consequences import Consequences, Effect
+from meqc_marl.physics.modes import Mode
+
+
+def team_reward(own: np.ndarray) -> np.ndarray:
+    """The mean of all devices of a row [..., M], to each of them."""
+    return np.broadcast_to(own.mean(-1, keepdims=True), own.shape)
+
+
+def difference_reward(
+    config: Lyapunov,
+    penalty: float,
+    backlog: np.ndarray,
+    mode: np.ndarray,
+    own: np.ndarray,
+    others: Consequences,
+) -> np.ndarray:
+    """What each device adds to the reward of all by not staying local [..., M].
+
+    Minus (objective of all, less that of all had the device stayed local), penalties of misses included; 0 for LOCAL.
+    Whoever raises it raises the total by as much (Wolpert and Tumer, Adv. Complex Syst. 4, 265, 2001).
+
+    Args:
+        config, penalty: Of the reward (18).
+        backlog: Virtual queues z before the slot.
+        mode: Executed modes.
+        own: Each device's own reward of the slot.
+        others: What would have been.
+    """
+
+    def reward_of(effect: Effect) -> np.ndarray:
+        return reward(config, effect.cost, backlog, growth(config, effect.fraction), effect.missed, penalty)
+
+    added = own - reward_of(others.local)
+    for place, without in ((Mode.CPU, others.less_cpu), (Mode.QPU, others.less_qpu)):
+        harm = own - reward_of(without)
+        added += (mode == place) * (harm.sum(-1, keepdims=True) - harm)
+    return np.where(mode == Mode.LOCAL, 0.0, added)
