@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -15,6 +15,7 @@ from meqc_marl.dqn_ddpg.multi_agent import ParallelEnvAdapter
 from meqc_marl.env.parallel import OffloadingParallelEnv, action_space, observation_space
 from meqc_marl.env.simulator import OffloadingSimulator
 from meqc_marl.env.varied import VariedSimulator
+from meqc_marl.errors import InputError, shown
 from meqc_marl.nature.trace import Trace
 
 
@@ -86,7 +87,7 @@ class ConfiguredBatchedEnv(OffloadingBatchedEnv):
     """
 
     def __init__(self, context: Any) -> None:
-        scenario = Scenario.model_validate(context["scenario"])
+        scenario = _configured(context, ("scenario", "vary"))
         super().__init__(scenario, context.num_envs, vary=context.get("vary", ()))
 
 
@@ -94,4 +95,17 @@ class ConfiguredParallelEnv(ParallelEnvAdapter):
     """The same for RLlib's own EnvRunner, over the PettingZoo environment."""
 
     def __init__(self, context: Any) -> None:
-        super().__init__(OffloadingParallelEnv(Scenario.model_validate(context["scenario"])))
+        super().__init__(OffloadingParallelEnv(_configured(context, ("scenario",))))
+
+
+def _configured(context: Mapping[str, Any], known: tuple[str, ...]) -> Scenario:
+    """The scenario of an ``env_config``, which holds nothing that would be left undone."""
+    for key in context:
+        if key not in known:
+            raise InputError(
+                f"env_config holds {shown(key)}; it may hold {' and '.join(known)}, and a trace is replayed "
+                "by parallel_env and OffloadingBatchedEnv."
+            )
+    if "scenario" not in context:
+        raise InputError("env_config lacks scenario; it must hold the fields of a scenario.")
+    return Scenario.model_validate(context["scenario"])
