@@ -170,6 +170,8 @@ def test_logged_metrics_follow_the_definitions_of_the_evaluation(kind, scenario)
         "deadline_miss_share": (missed & feasible).sum() / feasible.sum(),
         "overruled_share": metrics["overruled"],
         "qpu_rejected_share": metrics["qpu_rejected"],
+        "users_cpu": (happened["mode"] == 1).sum(-1).mean(),
+        "users_qpu": (happened["mode"] == 2).sum(-1).mean(),
     }
     assert set(logged) == set(expected)
     for name, value in expected.items():
