@@ -31,7 +31,8 @@ NO_PYTHON = 127
 
 def command(python: str, module: str, words: Sequence[str] = ()) -> str:
     """A command line that runs ``main`` of a module."""
-    return shlex.join([python, "-c", _PROBE.format(module=module), *words])
+    # In one line: Ray repeats the command in the job's log, and its last line must not be taken for the job's word.
+    return shlex.join([python, "-c", f"exec({_PROBE.format(module=module)!r})", *words])
 
 
 def job_command(python: str) -> str:

@@ -185,6 +185,7 @@ def test_which_python_runs_a_job(tmp_path, python):
     (tmp_path / "meqc_marl").mkdir()
     (tmp_path / "meqc_marl" / "__init__.py").write_text("raise ModuleNotFoundError('no module', name='tyro')")
     command = job_command(python)
+    assert "\n" not in command
     env = os.environ | {"PYTHONPATH": str(tmp_path), VARIABLE: "{}"}
     done = subprocess.run(command, shell=True, env=env, capture_output=True, text=True, timeout=60, cwd=tmp_path)
     if python == sys.executable:
