@@ -155,7 +155,9 @@ class DQNDDPGModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
     def _observation(self, batch: dict[str, Any], column: str = Columns.OBS) -> Tensor:
         """Float32 [B, D], also of whole slots [B, M, D]: here every agent decides by itself."""
         observation: Tensor = batch[column]
-        return observation.reshape(-1, self.spec.observation_size).float()
+        if observation.dim() > 2:
+            observation = observation.flatten(0, -2)
+        return observation.float()
 
     def _random(self, observation: Tensor) -> tuple[Tensor, Tensor]:
         weights = allowed_modes(self.spec, observation).float()

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import gymnasium as gym
@@ -168,12 +169,26 @@ class _Box:
     def __call__(self, values: Any) -> Any:
         """Of the Box's own type and within its bounds, which rounding to float32 may miss."""
         item = values.reshape(*values.shape[:-1], *self.low.shape)
+        if self._is_exact:
+            return item
         if isinstance(item, torch.Tensor):
-            low, high = torch.as_tensor(self.low), torch.as_tensor(self.high)
+            low, high = (end.to(item.device) for end in self._ends)
             item = item if low.is_floating_point() else item.round()
-            return torch.maximum(torch.minimum(item.to(low.dtype), high.to(item.device)), low.to(item.device))
+            return torch.maximum(torch.minimum(item.to(low.dtype), high), low)
         rounded = np.rint(item) if np.issubdtype(self.low.dtype, np.integer) else item
         return np.clip(rounded.astype(self.low.dtype), self.low, self.high)
+
+    @cached_property
+    def _ends(self) -> tuple[torch.Tensor, torch.Tensor]:
+        return torch.as_tensor(self.low), torch.as_tensor(self.high)
+
+    @cached_property
+    def _is_exact(self) -> bool:
+        """Whether low + x (high - low), x in [0, 1], and 0 lie within the bounds in float32 anyhow."""
+        if self.low.dtype != np.float32:
+            return False
+        reached = self.low + np.float32(1.0) * (self.high - self.low)
+        return bool(((reached <= self.high) & (self.low <= 0) & (self.high >= 0)).all())
 
 
 @dataclass(frozen=True)
@@ -222,12 +237,23 @@ class _SharedBoxes:
 
     def _of_mode(self, mode: Any, parameters: Any) -> Any:
         """The parameters [..., width] of the mode taken, 0 where it has none."""
-        starts = np.array([slot.start if slot.stop > slot.start else 0 for slot in self.slots])
-        has = np.array([[float(slot.stop > slot.start)] for slot in self.slots], np.float32)
-        columns = np.arange(sum(box.size for box in self.boxes))
         if isinstance(parameters, torch.Tensor):
-            first = torch.as_tensor(starts, device=mode.device)[mode].unsqueeze(-1)
-            taken = parameters.gather(-1, first + torch.as_tensor(columns, device=mode.device))
-            return taken * torch.as_tensor(has, device=mode.device)[mode]
-        index = np.asarray(starts[mode])[..., None] + columns
-        return np.take_along_axis(parameters, index, -1) * has[mode]
+            columns, has = (part.to(mode.device) for part in self._tensors)
+            return parameters.gather(-1, columns[mode]) * has[mode]
+        return np.take_along_axis(parameters, self._columns[mode], -1) * self._has[mode]
+
+    @cached_property
+    def _columns(self) -> np.ndarray:
+        """Int64 [K, width]: where the parameters of each mode stand."""
+        width = sum(box.size for box in self.boxes)
+        starts = np.array([[slot.start if slot.stop > slot.start else 0] for slot in self.slots])
+        return starts + np.arange(width)
+
+    @cached_property
+    def _has(self) -> np.ndarray:
+        """Float32 [K, 1]: whether a mode has parameters."""
+        return np.array([[slot.stop > slot.start] for slot in self.slots], np.float32)
+
+    @cached_property
+    def _tensors(self) -> tuple[torch.Tensor, torch.Tensor]:
+        return torch.from_numpy(self._columns), torch.from_numpy(self._has)
