@@ -84,6 +84,6 @@ def test_the_reference_table() -> None:
         assert record.fraction.mean() == pytest.approx(fraction, abs=6e-4)
         assert record.deadline_missed.mean() == pytest.approx(missed, abs=0.005)
         if over is not None:
-            regret = record.reward_regret
+            regret = record.regret
             assert regret is not None
             assert regret.sum() / (total - regret).sum() == pytest.approx(over, abs=0.005)
