@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from functools import partial
+from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import model_validator
+from pydantic import AfterValidator, model_validator
 
-from meqc_marl.config.quantity import Choices, Pair, Part, PerDevice, choice, quantity
+from meqc_marl.config.quantity import Choices, Pair, Part, PerDevice, choice, part_name, quantity
+from meqc_marl.registry import check_name
 
 MEGABYTE_BITS = 8e6
 FORMULA = Literal["corrected", "literal"]
@@ -69,7 +71,9 @@ class Devices(Part):
 class Mobility(Part):
     """Gauss-Markov mobility (20)-(21) in a disc round the access point."""
 
-    kind: Literal["gauss-markov", "static"] = choice("gauss-markov", "VI-A", "how devices move")
+    kind: Annotated[str, AfterValidator(partial(check_name, "mobility"))] = part_name(
+        "mobility", "gauss-markov", "VI-A", "how devices move"
+    )
     radius_m: float = quantity(
         50.0, "m", "VI-A", "radius of the disc", (1.0, 1e5, "from a desk to the largest rural cells")
     )
@@ -119,6 +123,9 @@ class Channel(Part):
         *("dB", "III-B2", "standard deviation of log-normal shadowing"),
         (0.0, 20.0, "measured values are 3 to 12 dB"),
     )
+    fading: Annotated[str, AfterValidator(partial(check_name, "fading"))] = part_name(
+        "fading", "rician", "III-B2", "how the power of a slot varies about its mean"
+    )
     rician_k: float = quantity(
         5.0,
         *("", "III-B2", "Rician factor, linear"),
@@ -152,8 +159,9 @@ class Channel(Part):
 class Tasks(Part):
     """Protein-folding tasks (Section V-D); qubits and depth after Robert et al., npj Quantum Inf. 7, 38 (2021)."""
 
-    source: Literal["uniform", "fast-folders"] = choice(
-        "uniform", "V-D; Lindorff-Larsen et al., Science 334, 517 (2011)", "where residues and times come from"
+    source: Annotated[str, AfterValidator(partial(check_name, "tasks"))] = part_name(
+        "tasks",
+        *("uniform", "V-D; Lindorff-Larsen et al., Science 334, 517 (2011)", "where residues and times come from"),
     )
     residues: Pair[int] = quantity(
         (30, 90), "amino acid", "V-D", "length N of the protein, uniform integer in", _RESIDUES

@@ -23,6 +23,8 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema
 
+from meqc_marl.registry import KINDS
+
 Number = TypeVar("Number")
 
 
@@ -65,6 +67,13 @@ def quantity(
 def choice(default: Any, source: str, meaning: str, **limits: Any) -> Any:
     """A word: a name, or one of several forms of a formula."""
     return Field(default, description=meaning, json_schema_extra={"unit": "", "source": source}, **limits)
+
+
+def part_name(kind: str, default: str, source: str, meaning: str) -> Any:
+    """A part by its name: built in, an entry point, or ``module:function`` (:mod:`meqc_marl.registry`)."""
+    extra: Any = {"unit": "", "source": source, "part": kind}
+    extra["allowed"] = f"{', '.join(KINDS[kind].built_in)}, module:function"
+    return Field(default, description=meaning, json_schema_extra=extra, max_length=200)
 
 
 def bounds_of(field: FieldInfo) -> Bounds | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -45,3 +46,7 @@ def rician_power(channel: Channel, in_phase: np.ndarray, quadrature: np.ndarray)
     power = np.square(math.sqrt(2.0 * k) + in_phase) + np.square(quadrature)
     power /= 2.0 * (k + 1.0)
     return np.maximum(power, DEEPEST_FADE)
+
+
+FADING: dict[str, Callable[[Channel, np.ndarray, np.ndarray], np.ndarray]] = {"rician": rician_power}
+"""Name to the factor of mean 1, from two arrays of standard normals [T, M]."""

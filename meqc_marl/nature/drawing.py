@@ -11,6 +11,7 @@ import numpy as np
 
 from meqc_marl.config.scenario import Scenario
 from meqc_marl.nature import channel, equipment, mobility, tasks
+from meqc_marl.nature.own_parts import fading_of, mobility_of, tasks_of
 from meqc_marl.nature.slot import Equipment
 from meqc_marl.nature.variates import uniform_between
 
@@ -37,7 +38,7 @@ def draw_nature(scenario: Scenario, seeds: Sequence[int], episode: int, nature: 
     innovation = np.empty((3, num_slots, rows_at_once, num_devices), np.float32)
     uniform = np.empty((mobility.NUM_UNIFORMS, rows_at_once, num_devices))
     normal = np.empty((mobility.NUM_NORMALS, rows_at_once, num_devices))
-    move = mobility.MOBILITY[scenario.mobility.kind]
+    move = mobility_of(scenario.mobility.kind)
     for first in range(0, num_envs, rows_at_once):
         rows = range(first, min(first + rows_at_once, num_envs))
         for place, row in enumerate(rows):
@@ -69,9 +70,10 @@ def _draw_row(
         return rng.standard_normal(shape, dtype=np.float32)
 
     innovation[0], innovation[1], innovation[2] = normal(), normal(), uniform()
+    fade = fading_of(scenario.channel.fading)
     shadowing = channel.shadowing(scenario.channel, normal())
-    nature["gain"][:] = shadowing * channel.rician_power(scenario.channel, normal(), normal())
-    residues, time_s = tasks.TASK_SOURCES[scenario.tasks.source](scenario.tasks, uniform(), uniform())
+    nature["gain"][:] = shadowing * fade(scenario.channel, normal(), normal())
+    residues, time_s = tasks_of(scenario.tasks.source)(scenario.tasks, uniform(), uniform())
     qubits = tasks.logical_qubits(residues)
     nature["cycles_per_bit"][:] = tasks.cycles_per_bit(scenario.tasks, residues, time_s)
     nature["qubits"][:] = qubits

@@ -1,6 +1,7 @@
 """Where devices are: Gauss-Markov mobility (20)-(21) in a disc round the access point, or none.
 
-A new model is one function with the signature of ``gauss_markov`` and one line in ``MOBILITY``.
+A new model is one function with the signature of ``gauss_markov`` and one line in ``MOBILITY``; one from outside the
+package is found by name (docs/own-parts.md).
 """
 
 from __future__ import annotations

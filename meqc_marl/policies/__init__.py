@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.metadata import entry_points
 
 from meqc_marl.config import Scenario
 from meqc_marl.errors import InputError, did_you_mean, shown
@@ -25,6 +26,7 @@ from meqc_marl.policies.restricted import (
     qpu_continuous,
     qpu_discrete,
 )
+from meqc_marl.registry import NoSuchPartError, find, is_place
 
 POLICIES: dict[str, Callable[[Scenario], Policy]] = {
     "oracle": exact_oracle,
@@ -77,7 +79,17 @@ __all__ = [
 
 
 def make_policy(name: str, scenario: Scenario) -> Policy:
-    """Make a policy by name."""
-    if name not in POLICIES:
+    """Make a policy by name: one of ``POLICIES``, an entry point of ``meqc_marl.policies``, or ``module:Class``."""
+    if name in POLICIES:
+        return POLICIES[name](scenario)
+    if not is_place(name) and name not in entry_points(group="meqc_marl.policies").names:
         raise InputError(f"policy {shown(name)} is not known{did_you_mean(name, POLICIES)}")
-    return POLICIES[name](scenario)
+    try:
+        policy = find("policies", name)(scenario)
+    except NoSuchPartError as error:
+        raise InputError(f"policy {shown(name)} cannot be used: {error}.") from None
+    if not isinstance(policy, Policy) or not isinstance(getattr(policy, "name", None), str):
+        raise InputError(f"policy {shown(name)} makes {shown(policy)}; it must make a Policy that has a name.")
+    if policy.name in POLICIES:
+        raise InputError(f"policy {shown(name)} is called {shown(policy.name)}, as a built-in one is; rename it.")
+    return policy

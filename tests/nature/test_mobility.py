@@ -194,7 +194,3 @@ def test_memory_of_one_keeps_speed_and_direction() -> None:
     mobility = Mobility(memory=1.0, radius_m=1e5)
     steps = np.diff(walk(mobility, one(0.0, 0.0, 4.0, 0.0), 10), axis=0)
     np.testing.assert_allclose(steps[:, 0, 0], [[4.0, 0.0]] * 9, atol=1e-4)
-
-
-def test_registry_holds_every_kind_of_the_config() -> None:
-    assert set(MOBILITY) == set(Mobility.model_json_schema()["properties"]["kind"]["enum"])

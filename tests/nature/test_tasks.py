@@ -10,7 +10,6 @@ from scipy import stats
 import meqc_marl
 from meqc_marl.config.scenario import Tasks
 from meqc_marl.nature.tasks import (
-    TASK_SOURCES,
     circuit_depth,
     cycles_per_bit,
     fast_folders,
@@ -45,11 +44,6 @@ def test_cycles_per_bit_by_hand() -> None:
     # 8 (60 / 60) (550 / 550) = 8; 8 (30 / 60) (1100 / 550) = 8; 8 (90 / 60) (275 / 550) = 6
     times = np.array([550e-6, 1100e-6, 275e-6])
     np.testing.assert_allclose(cycles_per_bit(Tasks(), np.array([60, 30, 90]), times), [8.0, 8.0, 6.0], rtol=1e-12)
-
-
-def test_registry_holds_every_source_of_the_config() -> None:
-    allowed = Tasks.model_json_schema()["properties"]["source"]["enum"]
-    assert set(TASK_SOURCES) == set(allowed)
 
 
 def test_uniform_proteins_have_the_laws_of_the_paper() -> None:

@@ -20,6 +20,7 @@ from meqc_marl.evaluation.comparison import compare
 from meqc_marl.evaluation.rollout import rollout
 from meqc_marl.nature.trace import generate_trace
 from meqc_marl.policies import POLICIES, make_policy
+from meqc_marl.registry import KINDS
 from meqc_marl.report.tables import comparison_json, comparison_notes, comparison_tables
 
 SIZES = ("num_devices", "horizon")
@@ -42,6 +43,8 @@ def words(part: type[BaseModel] = Scenario, prefix: str = "") -> Iterator[tuple[
             yield from words(field.annotation, f"{prefix}{name}.")
         elif hasattr(field.annotation, "__args__") and all(isinstance(word, str) for word in field.annotation.__args__):
             yield f"{prefix}{name}", field.annotation.__args__
+        elif (field.json_schema_extra or {}).get("part"):
+            yield f"{prefix}{name}", KINDS[field.json_schema_extra["part"]].built_in
 
 
 def at(name: str, value: float, default: Any) -> str:
