@@ -18,37 +18,22 @@ import logging
 import platform
 import resource
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import ray
 import torch
 import tyro
 from ray.rllib.algorithms.algorithm import Algorithm
-from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
-from ray.rllib.core.columns import Columns
-from ray.rllib.core.rl_module.rl_module import RLModuleSpec
-from ray.rllib.execution.rollout_ops import synchronous_parallel_sample
-from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
-from ray.rllib.utils.annotations import override
-from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, LEARNER_RESULTS
-from ray.rllib.utils.replay_buffers.multi_agent_episode_buffer import MultiAgentEpisodeReplayBuffer
 
+from experiments.benchmarks.bare_loop import bare_ratio
+from experiments.benchmarks.stock_path import as_stock
 from meqc_marl.config import load_scenario
-from meqc_marl.dqn_ddpg.algorithm import DQNDDPG, DQNDDPGConfig
-from meqc_marl.dqn_ddpg.columns import MODE, PARAMETERS
-from meqc_marl.dqn_ddpg.network_spec import NetworkSpec
-from meqc_marl.dqn_ddpg.networks import Actor, Critic, allowed_modes
-from meqc_marl.dqn_ddpg.rl_module import DQNDDPGModule
 from meqc_marl.files import make_folder, replacing
 from meqc_marl.rl.config import offloading_config
 
 RESULTS = Path(__file__).parents[1] / "results" / "speed"
-DEFAULT_MODULE = "default_policy"
 
 
 @dataclass(frozen=True)
@@ -64,61 +49,6 @@ class Speed:
 
 
 # --- The stock path ---------------------------------------------------------------------------------------------------
-
-
-class StockModule(DQNDDPGModule):
-    """The same networks; the batch holds actions as RLlib's episodes do."""
-
-    def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        action = batch[Columns.ACTIONS]
-        mode = action["mode"].long()
-        batch[MODE] = mode
-        slots = torch.as_tensor(self.layout.mask)[mode]
-        batch[PARAMETERS] = slots * action["fraction"]
-        return super()._forward_train(batch, **kwargs)
-
-
-class StockConfig(DQNDDPGConfig):
-    """RLlib's MultiAgentEnvRunner (set by ``offloading_config``) and its multi-agent episode replay."""
-
-    @override(AlgorithmConfig)
-    def get_default_rl_module_spec(self) -> RLModuleSpec:
-        return RLModuleSpec(module_class=StockModule)
-
-
-class StockPath(DQNDDPG):
-    """As RLlib's own DQN does it: episodes into the replay buffer, episodes out, through the learner connector."""
-
-    @classmethod
-    @override(Algorithm)
-    def get_default_config(cls) -> DQNDDPGConfig:
-        return StockConfig(cls)
-
-    @override(Algorithm)
-    def setup(self, config: Any) -> None:
-        super().setup(config)
-        self.episodes = MultiAgentEpisodeReplayBuffer(capacity=20_000)
-
-    @override(Algorithm)
-    def training_step(self) -> None:
-        samples, metrics = synchronous_parallel_sample(
-            worker_set=self.env_runner_group, concat=True, _uses_new_env_runners=True, _return_metrics=True
-        )
-        self.metrics.aggregate(metrics, key=ENV_RUNNER_RESULTS)
-        self.episodes.add(samples)
-        for _ in range(self.config.updates_per_training_step):
-            batch = self.episodes.sample(num_items=self.config.train_batch_size_per_learner, sample_episodes=True)
-            results = self.learner_group.update(episodes=batch, timesteps={})
-            self.metrics.aggregate(results, key=LEARNER_RESULTS)
-        self.env_runner_group.sync_weights(from_worker_or_learner_group=self.learner_group, inference_only=True)
-
-
-def as_stock(config: DQNDDPGConfig) -> Any:
-    """The same configuration for the stock path."""
-    stock: Any = StockConfig(StockPath)
-    stock.update_from_dict(config.to_dict())
-    stock.algo_class = StockPath
-    return stock
 
 
 def seconds_per_step(algorithm: Algorithm, least_s: float = 3.0) -> float:
@@ -165,97 +95,6 @@ def stock_ratio(hidden: tuple[int, ...], env_steps: int, updates: int, rows: int
 
 
 # --- Bare PyTorch -----------------------------------------------------------------------------------------------------
-
-
-def bare_loop(spec: NetworkSpec, config: DQNDDPGConfig) -> Callable[[dict[str, torch.Tensor]], None]:
-    """The same update without RLlib: losses, clipping, Adam."""
-    actor, critic = Actor(spec), Critic(spec)
-    optimizers = [torch.optim.Adam(part.parameters(), lr=1e-3, fused=True) for part in (critic, actor)]
-
-    def update(batch: dict[str, torch.Tensor]) -> None:
-        observation = batch["obs"]
-        raw = actor(observation)
-        leaf = raw.detach().clamp(0.0, 1.0).requires_grad_()
-        allowed = allowed_modes(spec, observation)
-        (gradient,) = torch.autograd.grad(critic.actor_value(observation, leaf, allowed, spec.parametric_modes), leaf)
-        outward = ((raw > 1.0) & (gradient > 0)) | ((raw < 0.0) & (gradient < 0))
-        taken = critic.taken(observation, batch["mode"].long(), batch["parameters"])[:, 0]
-        loss = torch.nn.functional.huber_loss(taken, batch["rewards"] * config.reward_scale, delta=config.huber_delta)
-        loss = loss - (gradient.masked_fill(outward, 0.0) * raw).sum(-1).mean()
-        for optimizer in optimizers:
-            optimizer.zero_grad()
-        loss.backward()
-        for optimizer, part in zip(optimizers, (critic, actor), strict=True):
-            torch.nn.utils.clip_grad_norm_(part.parameters(), config.grad_norm or torch.inf)
-            optimizer.step()
-
-    return update
-
-
-def forward_and_backward_flop(spec: NetworkSpec, batch: int) -> float:
-    """Floating-point operations of the matrix products of an update."""
-    sizes = spec.hidden
-    inner = sum(wide * narrow for wide, narrow in pairwise(sizes))
-    critic_in = (spec.observation_size + spec.num_parameters) * sizes[0]
-    actor = spec.observation_size * sizes[0] + inner + sizes[-1] * spec.num_parameters
-    modes = spec.parametric_modes.stop - spec.parametric_modes.start
-    # Forward, gradient of inputs, gradient of weights: one product each; the actor's pass needs no weights' gradient.
-    taken, ascent = 3 * (critic_in + inner + sizes[-1]), 2 * modes * (critic_in + inner + sizes[-1])
-    return 2.0 * batch * (taken + ascent + 3 * actor)
-
-
-def sgemm_flops(size: int = 1024) -> float:
-    """The machine's best rate of a single-precision matrix product on one core, FLOP/s."""
-    a, b = torch.randn(size, size), torch.randn(size, size)
-    best = np.inf
-    for _ in range(20):
-        started = time.perf_counter()
-        torch.mm(a, b)
-        best = min(best, time.perf_counter() - started)
-    return 2.0 * size**3 / best
-
-
-def bare_ratio(hidden: tuple[int, ...], batch_size: int = 256, updates: int = 16) -> dict[str, float]:
-    """Updates a second of the Learner inside its group, and of the bare loop, on the same batches."""
-    scenario = load_scenario("small")
-    config = offloading_config(scenario).training(
-        hidden=hidden, train_batch_size_per_learner=batch_size, updates_per_training_step=updates
-    )
-    algorithm: Any = config.build_algo()
-    while len(algorithm.replay_buffer) < 20_000:
-        for fragment in algorithm.env_runner.sample():
-            algorithm.store(fragment)
-    rows = algorithm.replay_buffer.sample(batch_size * updates, frozenset({"new_obs", "discount"}))
-    update = bare_loop(algorithm.get_module().spec, config)
-
-    def ours() -> None:
-        batch = MultiAgentBatch({DEFAULT_MODULE: SampleBatch(dict(rows))}, env_steps=batch_size * updates)
-        algorithm._update(batch, 0)
-
-    def bare() -> None:
-        tensors = {name: torch.from_numpy(np.ascontiguousarray(column)) for name, column in rows.items()}
-        for start in range(0, batch_size * updates, batch_size):
-            update({name: column[start : start + batch_size] for name, column in tensors.items()})
-
-    times: dict[str, list[float]] = {"ours": [], "bare": []}
-    for _ in range(12):
-        for name, call in (("ours", ours), ("bare", bare)):
-            started = time.perf_counter()
-            call()
-            times[name].append((time.perf_counter() - started) / updates)
-    best = {name: min(values[2:]) for name, values in times.items()}
-    flop, peak = forward_and_backward_flop(algorithm.get_module().spec, batch_size), sgemm_flops()
-    algorithm.stop()
-    return {
-        "ours_ms": 1e3 * best["ours"],
-        "bare_ms": 1e3 * best["bare"],
-        "ratio": best["bare"] / best["ours"],
-        "sgemm_gflops": peak / 1e9,
-        "share_of_sgemm": flop / best["ours"] / peak,
-    }
-
-
-# --- Devices, workers, memory -----------------------------------------------------------------------------------------
 
 
 def cost_per_agent_step(num_devices: int, agent_steps: int = 40_000) -> float:

@@ -26,7 +26,8 @@ import ray
 import torch
 import tyro
 
-from experiments.benchmarks.learner_speed import RESULTS, as_stock
+from experiments.benchmarks.learner_speed import RESULTS
+from experiments.benchmarks.stock_path import as_stock
 from meqc_marl.config import load_scenario
 from meqc_marl.files import make_folder, replacing
 from meqc_marl.rl.config import offloading_config
