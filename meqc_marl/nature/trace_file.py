@@ -72,14 +72,24 @@ def load_trace(path: str | Path, scenario: Scenario) -> Trace:
     Raises:
         InputError: Unreadable, too large, or a field is missing, or has a wrong shape or a value outside its bounds.
     """
+    return _load(path, scenario.num_devices)
+
+
+def load_any_trace(path: str | Path) -> Trace:
+    """The same with any number of devices."""
+    return _load(path, None)
+
+
+def _load(path: str | Path, num_devices: int | None) -> Trace:
     arrays = _read_arrays(path)
     given = arrays["gain"].shape
     one_row = len(given) == 2
     shape = (given[0], 1, given[1]) if one_row else given
-    if len(shape) != 3 or 0 in shape or shape[2] != scenario.num_devices:
+    if len(shape) != 3 or 0 in shape or num_devices not in (None, shape[2]):
+        told = "" if num_devices is None else f", with {num_devices} devices as in the scenario"
         raise InputError(
-            f"trace '{path}': gain has shape {shown(given)}; it must be [slots, rows, devices] or [slots, devices], "
-            f"with {scenario.num_devices} devices as in the scenario."
+            f"trace '{path}': gain has shape {shown(given)}; it must be [slots, rows, devices] or [slots, devices]"
+            f"{told}."
         )
     check_size(*shape)
 
