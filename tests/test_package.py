@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+import yaml
 
 import meqc_marl
 
@@ -22,3 +24,11 @@ def test_the_environment_needs_neither_ray_nor_torch() -> None:
         "assert not {'ray', 'torch', 'matplotlib'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_citation_is_of_this_version() -> None:
+    root = Path(__file__).parents[1]
+    citation = yaml.safe_load((root / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == meqc_marl.__version__
+    assert {"cff-version", "message", "title", "authors", "preferred-citation"} <= set(citation)
+    assert citation["preferred-citation"]["url"].rpartition("/")[2] in (root / "README.md").read_text(encoding="utf-8")

@@ -36,7 +36,7 @@ class Build:
     positions: InputFile = None
     """Columns slot, device, x, y."""
     movements: InputFile = None
-    """SUMO's floating-car data (XML, also .gz), in place of positions."""
+    """In place of positions: SUMO's floating-car data (.xml), BonnMotion (.movements), ns-2 (.ns_movements, .tcl)."""
     gains: InputFile = None
     """Columns slot, device, gain."""
     equipment: InputFile = None
@@ -56,8 +56,8 @@ class Build:
 
     def run(self) -> None:
         """Read, build and write."""
-        from meqc_marl.nature.movements import read_fcd  # pyarrow and XML: only who builds pays for them
-        from meqc_marl.nature.tables import read_table
+        from meqc_marl.nature.tables import read_table  # only who builds pays for what they read with
+        from meqc_marl.nature.waypoints import read_movements
 
         given = {name: getattr(self, name) for name in ("tasks", "positions", "movements", "gains", "equipment")}
         source = None if self.scenario in PRESETS else self.scenario
@@ -75,7 +75,7 @@ class Build:
             table = read_table("positions", self.positions)
             place = to_metres(table["x"], table["y"], self.access_point, self.scale_m)
         elif self.movements is not None:
-            names, way = read_fcd(self.movements, scenario.slot_s, self.begin_s, self.num_slots)
+            names, way = read_movements(self.movements, scenario.slot_s, self.begin_s, self.num_slots)
             if self.num_devices is not None and self.num_devices > len(names):
                 raise InputError(
                     f"num-devices is {self.num_devices}; of movements '{self.movements}' only {len(names)} are there "
