@@ -11,6 +11,7 @@ from typing import Any
 from ray import tune
 from ray.tune.result import TIMESTEPS_TOTAL
 
+from meqc_marl.jobs.run import Run
 from meqc_marl.jobs.trial_checkpoint import remove_others, seal
 
 
@@ -40,6 +41,7 @@ class StandIn(tune.Trainable):
     def setup(self, config: Any) -> None:
         """Nothing but to begin."""
         self.done = 0
+        self.identity = Run.model_validate(config["trial"]["run"]).identity()
 
     def step(self) -> dict[str, Any]:
         """One iteration."""
@@ -53,7 +55,7 @@ class StandIn(tune.Trainable):
         folder = Path(checkpoint_dir)
         (folder / "state").write_bytes(os.urandom(int(self.pace["checkpoint_mb"] * 1e6)))
         (folder / "done.json").write_text(json.dumps(self.done))
-        seal(folder, self._last_result, [])
+        seal(folder, self._last_result, [], self.identity)
 
     def save(self, checkpoint_dir: str | None = None) -> Any:
         """As a trial does it."""

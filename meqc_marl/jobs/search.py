@@ -115,6 +115,9 @@ class SearchJob(Job):
         found = run(self, place, report)
         best = sorted((each for each in found if each.score is not None), key=_order)
         lost = [each for each in found if each.state == "failed"]
+        if not best and len(lost) == len(found):
+            told = f"{len(lost)} of {len(found)} trials failed ({lost[0].error})" if lost else "no trial has begun"
+            return Outcome((), f"{told}; the same command tries them again.")
         if not best:
             why = f" ({found[0].error})" if found and found[0].error else ""
             raise InputError(f"none of the {len(found)} trials in '{place.storage.shown}' came to an evaluation{why}.")

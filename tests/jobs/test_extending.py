@@ -32,8 +32,8 @@ NEVER = Placement(checkpoint_every_s=1e9)
 #: No schedule of these depends on the budget.
 CONSTANT = {
     "hidden": [16, 16],
-    "critic_lr": [[0, 1e-3]],
-    "actor_lr": [[0, 1e-3]],
+    "critic_lr": [[0, 1e-3], [1_000_000, 1e-3]],
+    "actor_lr": [[0, 1e-3], [1_000_000, 1e-3]],
     "epsilon": 0.2,
     "num_steps_before_learning": 320,
 }
@@ -96,7 +96,8 @@ def test_the_last_iteration_ends_with_the_budget(ray_session, tmp_path, monkeypa
     train(run(budget, scenario=scenario), tmp_path / "run", told.append, placement=NEVER)
     steps = [each.env_steps for each in told]
     assert budget <= steps[-1] < budget + rows
-    assert max(np.diff([0, *steps])) <= max(-(-budget // 10), 4 * rows) + rows
+    tenth, a_round = -(-budget // 10), 4 * rows
+    assert max(np.diff([0, *steps])) <= max(1, -(-tenth // a_round)) * a_round
 
 
 @pytest.mark.timeout(120)

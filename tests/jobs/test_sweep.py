@@ -182,15 +182,15 @@ def test_bad_grids_are_refused_before_any_trial(tmp_path, changes, message):
 
 @pytest.mark.timeout(120)
 def test_a_failing_trial_sinks_nothing_else_and_is_listed(ray_session, tmp_path, capsys):
-    """At V = 1e300 the rewards are not finite; the trial at V = 1 finishes."""
+    """At V = 1e6 the gradients of rewards so large are not finite; the trial at V = 1 finishes."""
     command = SweepCommand(
         scenario="small",
         overrides=("horizon=20",),
-        v=(1e300, 1.0),
+        v=(1e6, 1.0),
         delta=(0.5,),
         num_seeds=1,
         env_steps=1_600,
-        learner=("hidden=[16,16]",),
+        learner=("hidden=[16,16]", "reward_scale=1e14", "huber_delta=1e30"),
         max_failures=0,
         out=tmp_path,
     )
@@ -199,7 +199,7 @@ def test_a_failing_trial_sinks_nothing_else_and_is_listed(ray_session, tmp_path,
     failed, fine = json.loads((tmp_path / "trials.json").read_text())["trials"]
     assert "not finite" in failed["error"]
     listed = [line for line in capsys.readouterr().out.splitlines() if line.startswith("failed:")]
-    assert listed == [f"failed: v=1e+300,delta=0.5,seed=0: {failed['error']}"]
+    assert listed == [f"failed: v=1000000.0,delta=0.5,seed=0: {failed['error']}"]
     assert fine["error"] is None
     assert fine["env_steps"] >= 1_600
     assert fine["metrics"]["cost"] > 0
