@@ -42,11 +42,11 @@ def show_training(console: Console | None = None) -> Iterator[Callable[[Progress
 
         def report(progress: Progress) -> None:
             nonlocal first
-            if first:  # a resumed run has not made the steps before its first report in this time
+            is_first, first = first, False
+            if is_first:  # a resumed run has not made the steps before its first report in this time
                 work.start_from(progress.env_steps)
-                first = False
             work.update(progress.env_steps, progress.total_env_steps, _describe(progress.scalars))
-            if not console.is_terminal and progress.env_steps >= progress.total_env_steps:
+            if not console.is_terminal and (is_first or progress.env_steps >= progress.total_env_steps):
                 work.log()
 
         yield report

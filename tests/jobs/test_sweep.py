@@ -190,7 +190,7 @@ def test_a_failing_trial_sinks_nothing_else_and_is_listed(ray_session, tmp_path,
         delta=(0.5,),
         num_seeds=1,
         env_steps=1_600,
-        learner=("hidden=[16,16]", "reward_scale=1e14", "huber_delta=1e30"),
+        learner=("hidden=[16,16]", "reward_scale=1e20", "huber_delta=1e30"),
         max_failures=0,
         out=tmp_path,
     )
