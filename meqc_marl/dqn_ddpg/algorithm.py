@@ -98,6 +98,11 @@ class DQNDDPGConfig(AlgorithmConfig):
         """
         return LearnerOptions.of({name: getattr(self, name) for name in LearnerOptions.model_fields})
 
+    @property
+    def keeps_slots(self) -> bool:
+        """Whether the agents of a slot stay together in replay and before the modules."""
+        return bool(self.whole_slots or self.context != "none")
+
     @override(AlgorithmConfig)
     def validate(self) -> None:
         super().validate()
@@ -119,8 +124,9 @@ class DQNDDPGConfig(AlgorithmConfig):
             raise ConfigurationError(
                 "normalize_actions is True; parameters are in the environment's units: leave it False."
             )
-        if self.whole_slots and not batched:
-            raise ConfigurationError("whole_slots is True; it needs the batched EnvRunner.")
+        if self.keeps_slots and not batched:
+            given = "whole_slots is True" if self.context == "none" else f"context is {self.context!r}"
+            raise ConfigurationError(f"{given}; it needs the batched EnvRunner.")
 
     @property
     @override(AlgorithmConfig)

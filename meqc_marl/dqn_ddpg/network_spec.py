@@ -45,6 +45,11 @@ class NetworkSpec(NetworkOptions):
         return self
 
     @property
+    def input_size(self) -> int:
+        """Columns that the heads are given: those of the observation, and of the context if there is one."""
+        return self.observation_size + (self.context_width if self.context != "none" else 0)
+
+    @property
     def num_modes(self) -> int:
         """Number of modes K."""
         return len(self.parameter_slots)

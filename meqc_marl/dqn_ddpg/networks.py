@@ -3,28 +3,21 @@
 P-DQN (Xiong et al. 2018, arXiv 1810.06394) with the multi-pass critic (Bester et al. 2019, arXiv 1905.04388): the
 critic sees one mode's parameters at a time, so that Q_k cannot depend on the fractions of other modes. As an option the
 paper's own form, a DQN and a DDPG side by side, each with a value function of its own. No Ray here.
+
+Each head has an encoder of its own in front (:mod:`encoders`). With a context, observations are whole slots [B, M, D]
+wherever [B, D] is written, and the results are those of B * M rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import pairwise
-
 import torch
 from torch import Tensor, nn
 
+from .encoders import ACTIVATIONS, encoder_of, rows_of, trunk
 from .network_spec import NetworkSpec
 
-ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "silu": nn.SiLU}
 #: The sigmoid is stretched to [-0.1, 1.1], so that both ends are reached at finite weights.
 _STRETCH = 1.2
-
-
-def _trunk(sizes: Sequence[int], activation: str) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for wide, narrow in pairwise(sizes):
-        layers += [nn.Linear(wide, narrow), ACTIVATIONS[activation]()]
-    return nn.Sequential(*layers)
 
 
 class Actor(nn.Module):
@@ -38,14 +31,15 @@ class Actor(nn.Module):
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
         self.squash = spec.bounds == "sigmoid"
-        self.trunk = _trunk([spec.observation_size, *spec.hidden], spec.activation)
+        self.encoder = encoder_of(spec)
+        self.trunk = trunk([spec.input_size, *spec.hidden], spec.activation)
         self.head = nn.Linear(spec.hidden[-1], spec.num_parameters)
         nn.init.uniform_(self.head.weight, -3e-3, 3e-3)
         nn.init.constant_(self.head.bias, 0.0 if self.squash else 0.5)
 
     def forward(self, observation: Tensor) -> Tensor:
         """Raw parameters [B, P]."""
-        raw: Tensor = self.head(self.trunk(observation))
+        raw: Tensor = self.head(self.trunk(self.encoder(observation)))
         return _STRETCH * raw.sigmoid() - (_STRETCH - 1.0) / 2.0 if self.squash else raw
 
 
@@ -62,12 +56,18 @@ class _Value(nn.Module):
 
     def __init__(self, spec: NetworkSpec, num_parameters: int, num_outputs: int) -> None:
         super().__init__()
-        self.observation_in = nn.Linear(spec.observation_size, spec.hidden[0])
+        self.encoder = encoder_of(spec)
+        self.observation_in = nn.Linear(spec.input_size, spec.hidden[0])
         if num_parameters:
             self.parameter_in = nn.Linear(num_parameters, spec.hidden[0], bias=False)
-        self.trunk = _trunk(spec.hidden, spec.activation)
+        self.trunk = trunk(spec.hidden, spec.activation)
         self.activation = ACTIVATIONS[spec.activation]()
         self.head = nn.Linear(spec.hidden[-1], num_outputs)
+
+    def first(self, observation: Tensor) -> Tensor:
+        """The observation's share of the first layer."""
+        share: Tensor = self.observation_in(self.encoder(observation))
+        return share
 
     def hidden(self, first: Tensor, parameters: Tensor | None = None) -> Tensor:
         """Last hidden layer, from the observation's share of the first and the parameters."""
@@ -106,7 +106,7 @@ class Critic(_Value):
         Returns:
             [B, K], or [B, number of modes wanted].
         """
-        first = self.observation_in(observation)
+        first = self.first(observation)
         if self.kind != "multi-pass":
             hidden = self.hidden(first, None if self.kind == "separate" else parameters)
             return torch.nn.functional.linear(hidden, self.head.weight[modes], self.head.bias[modes])
@@ -129,14 +129,14 @@ class Critic(_Value):
 
     def ddpg_value(self, observation: Tensor, parameters: Tensor) -> Tensor:
         """DDPG's value [B] of observation and parameters, whichever mode is taken."""
-        hidden = self.ddpg.hidden(self.ddpg.observation_in(observation), parameters)
+        hidden = self.ddpg.hidden(self.ddpg.first(observation), parameters)
         value: Tensor = self.ddpg.head(hidden).squeeze(-1)
         return value
 
     def taken(self, observation: Tensor, mode: Tensor, parameters: Tensor) -> Tensor:
         """Values [B, C] of the modes taken [B]: one pass instead of K."""
         own = parameters * self.mode_mask[mode] if self.kind == "multi-pass" else parameters
-        hidden = self.hidden(self.observation_in(observation), None if self.kind == "separate" else own)
+        hidden = self.hidden(self.first(observation), None if self.kind == "separate" else own)
         q = (hidden * self.head.weight[mode]).sum(-1) + self.head.bias[mode]
         if self.kind == "separate":
             return torch.stack([q, self.ddpg_value(observation, parameters)], -1)
@@ -145,6 +145,7 @@ class Critic(_Value):
 
 def allowed_modes(spec: NetworkSpec, observation: Tensor) -> Tensor:
     """Bool [B, K]: which modes the observation [B, D] allows. Where its masks bar all, they do not count."""
+    observation = rows_of(observation)
     allowed = torch.ones((observation.shape[0], spec.num_modes), dtype=torch.bool, device=observation.device)
     free = spec.allowed_modes or range(spec.num_modes)
     for mode, column in spec.mask_columns:
@@ -165,6 +166,7 @@ def unit_parameters(spec: NetworkSpec, raw: Tensor) -> Tensor:
 
 def interval(spec: NetworkSpec, observation: Tensor) -> tuple[Tensor, Tensor]:
     """Ends [B, P] of the interval in [0, 1] in which the observation [B, D] keeps each parameter."""
+    observation = rows_of(observation)
     lows, highs = spec.bound_ends
     if len(spec.bound_columns) < spec.num_parameters:
         ends = observation.new_tensor([0.0, 1.0]).expand(observation.shape[0], 2)
@@ -208,7 +210,10 @@ def greedy_action(
 
 
 class Decision(nn.Module):
-    """The learned decision with a single shared Box: observation [B, D] -> mode int64 [B], parameter [B] in [0, 1]."""
+    """The learned decision with a single shared Box: observation [B, D] -> mode int64 [B], parameter [B] in [0, 1].
+
+    With a context, of whole slots: [B, M, D] -> [B, M] each, for any M.
+    """
 
     starts: Tensor
     has_slot: Tensor
@@ -223,4 +228,7 @@ class Decision(nn.Module):
         """Mode and parameter of the mode, 0 where it has none."""
         mode, parameters, _ = greedy_action(self.spec, self.actor, self.critic, observation)
         chosen = parameters.gather(-1, self.starts[mode].unsqueeze(-1)).squeeze(-1)
-        return mode, chosen * self.has_slot[mode]
+        chosen = chosen * self.has_slot[mode]
+        if observation.dim() > 2:
+            return mode.reshape(observation.shape[:-1]), chosen.reshape(observation.shape[:-1])
+        return mode, chosen

@@ -110,6 +110,13 @@ class NetworkOptions(Options):
     activation: Literal["silu", "relu"] = _option(
         "silu", "of the hidden layers; a smooth one gives the actor a smooth dQ/dx"
     )
+    context: Literal["none", "mean", "attention"] = _option(
+        "none",
+        "what an agent sees of all agents of its slot that its module decides for: nothing, the mean of their "
+        "embeddings, or one weighed by attention; replay then keeps whole slots, and a row of a minibatch is a slot",
+        "Zaheer et al. 2017; Vaswani et al. 2017",
+    )
+    context_width: Count = _option(64, "width of the embeddings of the context")
     bounds: Literal["clamp", "inverting", "sigmoid"] = _option(
         "clamp",
         "how parameters are kept in their range: gradients that lead out are dropped, scaled by the room left, or "
@@ -178,7 +185,7 @@ class LearnerOptions(ModuleOptions):
     whole_slots: Switch = _option(
         False,
         "replay keeps the agents of a slot together: a row is a slot [M, ...], and a module is given [B, M, D], so "
-        "that one of your own may look at the others",
+        "that one of your own may look at the others; always so with a context",
     )
     replay_alpha: Number = _option(
         0.0, "exponent of the priorities of replay; 0 samples uniformly", "Schaul et al. 2016"
@@ -196,6 +203,11 @@ class LearnerOptions(ModuleOptions):
 
     @model_validator(mode="after")
     def _fits_together(self) -> LearnerOptions:
+        usual = type(self).model_fields["context_width"].default
+        if self.context == "none" and self.context_width != usual:
+            raise ValueError(
+                f"context_width is {self.context_width!r}; it has no effect with context = none: leave it {usual!r}."
+            )
         for name, field in type(self).model_fields.items():
             value = getattr(self, name)
             if self.gamma == 0 and extra_of(field).get("needs_discount") and value != field.default:

@@ -48,7 +48,7 @@ class Replay:
         config = self._config
         if isinstance(sample, Fragment):
             rows = {
-                module_id: sample.rows(config.gamma, config.n_step, part, config.whole_slots)
+                module_id: sample.rows(config.gamma, config.n_step, part, config.keeps_slots)
                 for module_id, part in sample.parts.items()
                 if module_id in self.buffers
             }

@@ -15,6 +15,7 @@ from ray.rllib.utils.schedules.scheduler import Scheduler
 from torch import Tensor
 
 from .columns import ACTOR_GRADIENT, MODE, NEXT_VALUE, PARAMETERS, Q_TAKEN, RAW_PARAMETERS, TARGET_NOISE
+from .encoders import rows_of
 from .errors import ConfigurationError
 from .network_spec import NetworkSpec
 from .networks import (
@@ -140,10 +141,11 @@ class DQNDDPGModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
                 noisy = unit + float(self.exploration_noise.update(t)) * noise
                 parameters = chosen_parameters(self.spec, noisy, observation)
             else:
-                mode = torch.zeros(len(observation), dtype=torch.long)
-                parameters = torch.zeros(len(observation), self.spec.num_parameters)
+                rows = observation[..., 0].numel()
+                mode = torch.zeros(rows, dtype=torch.long)
+                parameters = torch.zeros(rows, self.spec.num_parameters)
             random_mode, random_parameters = self._random(observation)
-            is_random = torch.rand(len(observation), generator=self.generator) < epsilon
+            is_random = torch.rand(len(random_mode), generator=self.generator) < epsilon
             mode = torch.where(is_random, random_mode, mode)
             parameters = torch.where(is_random.unsqueeze(-1), random_parameters, parameters)
         return self._actions(mode, parameters)
@@ -153,16 +155,14 @@ class DQNDDPGModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
         return self._actions(*self._random(self._observation(batch)))
 
     def _observation(self, batch: dict[str, Any], column: str = Columns.OBS) -> Tensor:
-        """Float32 [B, D], also of whole slots [B, M, D]: here every agent decides by itself."""
+        """Float32 [B, D], also of whole slots: without a context every agent decides by itself; with one [B, M, D]."""
         observation: Tensor = batch[column]
-        if observation.dim() > 2:
-            observation = observation.flatten(0, -2)
-        return observation.float()
+        return (rows_of(observation) if self.spec.context == "none" else observation).float()
 
     def _random(self, observation: Tensor) -> tuple[Tensor, Tensor]:
         weights = allowed_modes(self.spec, observation).float()
         mode = torch.multinomial(weights, 1, generator=self.generator).squeeze(-1)
-        uniform = torch.rand(len(observation), self.spec.num_parameters, generator=self.generator)
+        uniform = torch.rand(len(mode), self.spec.num_parameters, generator=self.generator)
         return mode, chosen_parameters(self.spec, uniform, observation)
 
     def _actions(self, mode: Tensor, parameters: Tensor) -> dict[str, Any]:

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from meqc_marl.dqn_ddpg.algorithm import DQNDDPG
+from meqc_marl.dqn_ddpg.network_spec import NetworkSpec
 from meqc_marl.errors import InputError
 from meqc_marl.policies.learned import load_policy
 
-_ALIKE = ("hidden", "critic", "activation", "bounds", "observation_size", "parameter_slots", "mask_columns")
+_FREE = ("bound_columns", "allowed_modes", "discrete")
+_ALIKE = tuple(name for name in NetworkSpec.model_fields if name not in _FREE)
 """What two networks must have in common, so that weights of one have a meaning in the other."""
 
 

@@ -68,14 +68,22 @@ class LearnedPolicy(Policy):
         """Decide from observations alone.
 
         Args:
-            observation: Float32 [..., D], the backlog column filled in.
+            observation: Float32 [..., D], the backlog column filled in; [..., M, D], all devices of a slot, if the
+                policy sees the others.
 
         Returns:
             Mode int64 [...] and fraction float64 [...] (0 for LOCAL).
         """
         lead = observation.shape[:-1]
+        alone = self.spec.context == "none"
+        if not alone and not (len(lead) and lead[-1]):
+            raise InputError(
+                f"policy '{self.name}' sees all devices of a slot; its observations must be [..., M, D], not "
+                f"{list(observation.shape)}."
+            )
+        kept = observation.shape[-1:] if alone else observation.shape[-2:]
         with torch.inference_mode():
-            rows = torch.from_numpy(np.ascontiguousarray(observation, np.float32).reshape(-1, observation.shape[-1]))
+            rows = torch.from_numpy(np.ascontiguousarray(observation, np.float32).reshape(-1, *kept))
             mode, fraction = Decision(self.spec, self.actor, self.critic)(rows)
         if not fraction.isfinite().all():
             raise InputError(f"policy '{self.name}' decides a fraction that is not a finite number.")
@@ -168,6 +176,8 @@ def _read_spec(network: Any) -> NetworkSpec:
             f"hidden is {_short(repr(layers))}; at most {_MOST_LAYERS} layers of at most {_WIDEST:,} are read"
         )
     spec = NetworkSpec.from_json(network)
+    if spec.context_width > _WIDEST:
+        raise ValueError(f"context_width is {spec.context_width}; at most {_WIDEST:,} is read")
     starts = [start for start, stop in spec.parameter_slots if stop > start]
     if spec.num_modes != len(Mode) or spec.num_parameters > len(Mode) or len(set(starts)) < len(starts):
         raise ValueError(f"parameter_slots is {_short(repr(network['parameter_slots']))}")
@@ -204,6 +214,8 @@ def _read_heads(spec: NetworkSpec, path: Path) -> tuple[Actor, Critic]:
 def _check_outputs(spec: NetworkSpec, actor: Actor, critic: Critic) -> None:
     """Finite weights may be so large that their sums are not."""
     rows = torch.tensor([[0.0], [1.0], [-1.0], [1e3]]).expand(-1, spec.observation_size)
+    if spec.context != "none":
+        rows = torch.stack([rows, *(row.expand_as(rows) for row in rows)])
     with torch.inference_mode():
         raw = actor(rows)
         values = (raw, critic(rows, chosen_parameters(spec, raw, rows)))

@@ -20,7 +20,8 @@ _CHECKED_ROWS = 4096
 def export_onnx(policy: LearnedPolicy, path: Path) -> float:
     """Write a policy as ONNX and check it against PyTorch on random observations.
 
-    The model maps ``observation`` float32 [N, D] to ``mode`` int64 [N] and ``fraction`` float32 [N], for any N.
+    The model maps ``observation`` float32 [N, D] to ``mode`` int64 [N] and ``fraction`` float32 [N], for any N; that of
+    a policy that sees the others maps [N, M, D] to [N, M], for any number N of slots and M of devices.
 
     Args:
         policy: The policy.
@@ -44,8 +45,8 @@ def export_onnx(policy: LearnedPolicy, path: Path) -> float:
     # The exporter tells everybody who has no torchvision so.
     logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
     decision = Decision(policy.spec, policy.actor, policy.critic).eval()
-    rows = torch.export.Dim("rows")
-    example = torch.zeros(2, policy.spec.observation_size)
+    axes = {0: torch.export.Dim("rows")} | ({} if policy.spec.context == "none" else {1: torch.export.Dim("devices")})
+    example = torch.zeros(*range(2, 2 + len(axes)), policy.spec.observation_size)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter's own internals
         program = torch.onnx.export(
@@ -53,7 +54,7 @@ def export_onnx(policy: LearnedPolicy, path: Path) -> float:
             (example,),
             input_names=["observation"],
             output_names=["mode", "fraction"],
-            dynamic_shapes=({0: rows},),
+            dynamic_shapes=(axes,),
             verbose=False,
         )
     assert program is not None
@@ -66,8 +67,9 @@ def export_onnx(policy: LearnedPolicy, path: Path) -> float:
 
 def _check(session: object, policy: LearnedPolicy) -> float:
     rng = np.random.default_rng(0)
-    observation = rng.uniform(-1.0, 1.0, (_CHECKED_ROWS, policy.spec.observation_size)).astype(np.float32)
-    observation[:, -1] = rng.uniform(0.0, 5.0, _CHECKED_ROWS)
+    lead = (_CHECKED_ROWS,) if policy.spec.context == "none" else (_CHECKED_ROWS // 16, 16)
+    observation = rng.uniform(-1.0, 1.0, (*lead, policy.spec.observation_size)).astype(np.float32)
+    observation[..., -1] = rng.uniform(0.0, 5.0, lead)
     mode, fraction = policy.decide(observation)
     other_mode, other_fraction = session.run(None, {"observation": observation})  # type: ignore[attr-defined]
     same = mode == other_mode

@@ -79,6 +79,16 @@ def apply_learner(config: DQNDDPGConfig, learner: Mapping[str, Any], env_steps: 
         raise InputError(f"learner parameter {str(error).splitlines()[0]}") from None
 
 
+def _count_slots(config: DQNDDPGConfig, num_devices: int, given: Mapping[str, Any]) -> None:
+    """Where a row of replay is a slot of all devices, keep as many devices as otherwise, and learn from twice as many:
+    those of a slot resemble each other more."""
+    sizes = {
+        "replay_capacity": max(1, config.replay_capacity // num_devices),
+        "train_batch_size_per_learner": max(8, 2 * config.train_batch_size_per_learner // num_devices),
+    }
+    config.training(**{name: size for name, size in sizes.items() if name not in given})
+
+
 def offloading_config(
     scenario: Scenario,
     *,
@@ -148,6 +158,11 @@ def offloading_config(
     )
     if learner:
         apply_learner(config, learner, env_steps)
+        if config.keeps_slots and env_runner == "stock":
+            what = "whole_slots is True" if config.context == "none" else f"context is {config.context}"
+            raise InputError(f"{what}; it needs env-runner batched: RLlib's own takes every device by itself.")
+        if config.context != "none":
+            _count_slots(config, scenario.num_devices, learner)
     config.callbacks(LyapunovCallback if config.gamma > 0 else DifferenceCallback)
     if config.gamma > 0 and "reward_scale" not in (learner or {}):
         config.training(reward_scale=1.0 / (TYPICAL_COST * scenario.lyapunov.v))

@@ -39,6 +39,22 @@ def test_onnx_decides_as_torch_for_any_number_of_rows(policy, tmp_path, rows):
     assert not (mode[observation[:, QPU_COLUMN] < 0.5] == 2).any()
 
 
+def test_onnx_of_a_policy_that_sees_the_others_takes_any_number_of_devices(tmp_path):
+    spec = SPEC.model_copy(update={"context": "mean", "context_width": 8})
+    torch.manual_seed(0)
+    actor, critic = Actor(spec), Critic(spec)
+    torch.nn.init.normal_(actor.head.weight)
+    policy = LearnedPolicy(spec, actor.eval(), critic.eval())
+    assert export_onnx(policy, tmp_path / "policy.onnx") < 1e-5
+    session = onnxruntime.InferenceSession(tmp_path / "policy.onnx")
+    for shape in ((1, 1), (5, 15), (2, 50)):
+        observation = np.random.default_rng(1).uniform(-1, 1, (*shape, spec.observation_size)).astype(np.float32)
+        mode, fraction = session.run(None, {"observation": observation})
+        expected_mode, expected_fraction = policy.decide(observation)
+        np.testing.assert_array_equal(mode, expected_mode)
+        np.testing.assert_allclose(fraction, expected_fraction, atol=1e-5)
+
+
 def test_command_writes_the_file(policy, tmp_path, capsys):
     policy.save(tmp_path)
     assert main(["export", str(tmp_path), "--file", str(tmp_path / "p.onnx")]) == 0

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from meqc_marl.config import load_scenario
+from meqc_marl.errors import InputError
 from meqc_marl.rl.config import offloading_config
 
 ELSEWHERE = """
@@ -21,6 +22,22 @@ for path in sys.argv[1:]:
     print(json.dumps([before, algorithm.iteration, result["env_runners"]["num_env_steps_sampled_lifetime"]]))
     algorithm.stop()
 """
+
+
+def test_a_context_keeps_as_many_devices_and_needs_the_batched_runner():
+    pooled = load_scenario("pooled")
+    config = offloading_config(pooled, learner={"context": "mean"})
+    config.validate()
+    usual = offloading_config(pooled)
+    assert config.replay_capacity == usual.replay_capacity // 15
+    assert config.train_batch_size_per_learner == 2 * usual.train_batch_size_per_learner // 15
+    given = {"context": "mean", "replay_capacity": 77, "train_batch_size_per_learner": 9}
+    assert offloading_config(pooled, learner=given).options.model_dump().items() >= given.items()
+    for learner in ({"context": "attention"}, {"whole_slots": True}):
+        with pytest.raises(
+            InputError, match=r"(context is attention|whole_slots is True); it needs env-runner batched"
+        ):
+            offloading_config(pooled, learner=learner, env_runner="stock")
 
 
 @pytest.mark.timeout(120)
