@@ -178,14 +178,15 @@ def test_gradients_reach_every_encoder_and_targets_follow(context, critic):
 
 
 @pytest.mark.parametrize(
-    ("context", "learned"), [("mean", True), ("attention", True), ("none", False)], ids=[*CONTEXTS, "none"]
+    ("context", "learned"),
+    [("mean", True), pytest.param("attention", True, marks=pytest.mark.long), ("none", False)],
 )
 def test_a_task_that_needs_the_others_is_learned_by_who_sees_them(context, learned):
-    """Who sees itself only can say no better than one half: the mean of four is off by 0.115 on average."""
+    """Who sees itself only misses the mean of four by (13 / 32) / 4 = 0.10 on average: three others are unknown."""
     learner = learner_of(context=context, critic_lr=3e-3, actor_lr=3e-3, huber_delta=0.1)
     rng = np.random.default_rng(0)
-    for _ in range(600):
-        update(learner, rng, 128, 4)
+    for _ in range(400):
+        update(learner, rng, 64, 4)
     module = learner.module["default_policy"].unwrapped()
     for agents in (4, 12):
         seen, mean, _ = slots(rng, 2_000, agents)
@@ -193,9 +194,8 @@ def test_a_task_that_needs_the_others_is_learned_by_who_sees_them(context, learn
         share = decided["actions"]["share"].numpy().reshape(seen.shape[:2])
         off = np.abs(share - mean).mean()
         right = (decided[MODE].numpy().reshape(seen.shape[:2]) == (seen[..., 0] > mean)).mean()
-        print(context, agents, off, right)
         if agents == 4:
-            assert (off < 0.05 and right > 0.95) if learned else (off > 0.1 and right < 0.9)
+            assert (off < 0.05 and right > 0.95) if learned else (off > 0.095 and right < 0.9)
         elif learned:
             assert off < 0.06
             assert right > 0.93

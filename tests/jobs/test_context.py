@@ -82,7 +82,7 @@ def test_it_is_evaluated_with_other_numbers_of_devices(trained, capsys):
     folder, _, _ = trained
     for devices in (5, 9):
         sizes = ["--set", f"num_devices={devices}", "--set", "horizon=5"]
-        assert main(["evaluate", str(folder), "--scenario", "pooled", *sizes, "--episodes", "2"]) == 0
+        assert main(["evaluate", str(folder), "--scenario", "pooled", *sizes, "--num-traces", "2"]) == 0
         assert "learned" in capsys.readouterr().out
 
 
