@@ -29,7 +29,7 @@ from ray.rllib.utils.metrics import (
 from .env_runner import BatchedEnvRunner
 from .errors import ConfigurationError
 from .learner import DQNDDPGLearner, pop_row_errors
-from .options import LearnerOptions, ModuleOptions, did_you_mean
+from .options import LearnerOptions, ModuleOptions, did_you_mean, keeps_slots
 from .replay import REPLAY_BUFFER, Replay
 from .replay_buffer import FlatReplayBuffer
 from .rl_module import DQNDDPGModule
@@ -98,11 +98,6 @@ class DQNDDPGConfig(AlgorithmConfig):
         """
         return LearnerOptions.of({name: getattr(self, name) for name in LearnerOptions.model_fields})
 
-    @property
-    def keeps_slots(self) -> bool:
-        """Whether the agents of a slot stay together in replay and before the modules."""
-        return bool(self.whole_slots or self.context != "none")
-
     @override(AlgorithmConfig)
     def validate(self) -> None:
         super().validate()
@@ -124,7 +119,7 @@ class DQNDDPGConfig(AlgorithmConfig):
             raise ConfigurationError(
                 "normalize_actions is True; parameters are in the environment's units: leave it False."
             )
-        if self.keeps_slots and not batched:
+        if keeps_slots(self) and not batched:
             given = "whole_slots is True" if self.context == "none" else f"context is {self.context!r}"
             raise ConfigurationError(f"{given}; it needs the batched EnvRunner.")
 

@@ -34,6 +34,7 @@ from .arrays import check_finite, to_numpy
 from .batched_env import BatchedEnv, BatchedStep
 from .columns import MODE, PARAMETERS
 from .multi_agent_rows import as_rows
+from .options import keeps_slots
 from .parts import Parts
 from .transitions import Fragment
 
@@ -155,7 +156,7 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
         outputs = {}
         for module_id, part in self.parts.by_module.items():
             seen = torch.from_numpy(part.of(observation, part.observation_size))
-            flat = seen if self.config.keeps_slots else seen.flatten(0, 1)
+            flat = seen if keeps_slots(self.config) else seen.flatten(0, 1)
             output = self._forward(module_id, flat, explore, random_actions)
             outputs[module_id] = {
                 key: to_numpy(output[key], tuple(seen.shape[:2])) for key in (Columns.ACTIONS, MODE, PARAMETERS)

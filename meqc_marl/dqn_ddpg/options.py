@@ -215,6 +215,11 @@ class LearnerOptions(ModuleOptions):
         return self
 
 
+def keeps_slots(options: Any) -> bool:
+    """Whether the agents of a slot stay together in replay and before the modules, by these attributes."""
+    return bool(options.whole_slots or options.context != "none")
+
+
 def settable() -> tuple[str, ...]:
     """Names of the parameters that are the learner's own and do not describe the environment."""
     fields = LearnerOptions.model_fields.items()

@@ -10,6 +10,7 @@ from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 from .columns import PARAMETERS, TARGET_NOISE
 from .errors import ConfigurationError
 from .multi_agent import episode_rows
+from .options import keeps_slots
 from .replay_buffer import FlatReplayBuffer
 from .spaces import HybridActionSpace
 from .transitions import Fragment
@@ -48,7 +49,7 @@ class Replay:
         config = self._config
         if isinstance(sample, Fragment):
             rows = {
-                module_id: sample.rows(config.gamma, config.n_step, part, config.keeps_slots)
+                module_id: sample.rows(config.gamma, config.n_step, part, keeps_slots(config))
                 for module_id, part in sample.parts.items()
                 if module_id in self.buffers
             }

@@ -10,7 +10,7 @@ from meqc_marl.config.variation import parse_variations
 from meqc_marl.dqn_ddpg.algorithm import DQNDDPGConfig
 from meqc_marl.dqn_ddpg.env_runner import BatchedEnvRunner
 from meqc_marl.dqn_ddpg.errors import ConfigurationError
-from meqc_marl.dqn_ddpg.options import LearnerOptions, settable
+from meqc_marl.dqn_ddpg.options import LearnerOptions, keeps_slots, settable
 from meqc_marl.env.view import observation_columns
 from meqc_marl.errors import InputError, did_you_mean
 from meqc_marl.physics.cost import Mode
@@ -158,7 +158,7 @@ def offloading_config(
     )
     if learner:
         apply_learner(config, learner, env_steps)
-        if config.keeps_slots and env_runner == "stock":
+        if keeps_slots(config) and env_runner == "stock":
             what = "whole_slots is True" if config.context == "none" else f"context is {config.context}"
             raise InputError(f"{what}; it needs env-runner batched: RLlib's own takes every device by itself.")
         if config.context != "none":
