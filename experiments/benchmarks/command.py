@@ -46,7 +46,7 @@ class BenchmarkOptions:
 class BenchmarkHere(BenchmarkOptions):
     """Run a benchmark on this machine, or on the cluster that it belongs to."""
 
-    out: Path | None = None
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER", help_behavior_hint="")] = None
     """Folder of table and results; by default one below results/benchmarks."""
     storage: Annotated[str | None, tyro.conf.arg(metavar="FOLDER|URI", help_behavior_hint="")] = None
     """Folder or bucket (s3://, gs://) of its training runs; by default one below results/benchmarks. The same command

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
@@ -42,7 +42,7 @@ class FigureHere(FigureOptions):
 
     out: Path = Path("results/figures")
     """Folder of data file and pictures, in a folder for each scale."""
-    storage: str | None = None
+    storage: Annotated[str | None, tyro.conf.arg(metavar="FOLDER|URI", help_behavior_hint="")] = None
     """Folder or bucket (s3://, gs://) of its training runs; by default one below results/figures. The same command goes
     on where it was stopped."""
 

@@ -21,6 +21,7 @@ CONFIG = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
 _FRAME = "╭╮╰╯│─"
 _RULE = re.compile(r"[-─╰╯]{5,}")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_MISPLACED = re.compile(r"Unrecognized or misplaced options: (\S+) \(applied to ([^)]*)\)")
 _NO_NUMBER = (
     (r"invalid literal for int\(\) with base 10: '?(.*?)'?", "a whole number"),
     (r"could not convert string to float: '?(.*?)'?", "a number"),
@@ -98,6 +99,8 @@ def _sentence(complaint: str, arguments: Sequence[str], commands: Sequence[str])
         for text in texts[1:]:
             if text.startswith("Available subcommands: ") and not word.startswith("-"):
                 said = f"'{word}' is not known; known are {text.split(': ', 1)[1]}"
+    elif misplaced := _MISPLACED.match(said):  # one that another command has
+        said = f"'{misplaced[1]}' is no option of '{misplaced[2]}'"
     about = " ".join([*arguments[:1], "--help"]) if arguments and arguments[0] in commands else "--help"
     said = said[0].lower() + said[1:] if said[1:2].islower() else said
     said = re.sub(r"\.\s+", "; ", said)  # one sentence, whatever a later tyro says

@@ -64,7 +64,9 @@ class TrainOptions:
     was started with extends it."""
     num_env_runners: OptionalInt = None
     """Remote samplers; by default 0, which samples in the main process and is quickest for few cores."""
-    env_runner: Annotated[Literal["batched", "stock"] | None, tyro.conf.arg(help_behavior_hint="")] = None
+    env_runner: Annotated[
+        Literal["batched", "stock"] | None, tyro.conf.arg(metavar="{batched,stock}", help_behavior_hint="")
+    ] = None
     """Ours over arrays (batched, the default), or RLlib's MultiAgentEnvRunner over the PettingZoo environment (stock,
     slow)."""
     learner: LearnerParameters = ()
@@ -125,7 +127,7 @@ class TrainOptions:
         given = self._plain() | ({} if self.env_steps is None else {"env_steps": self.env_steps})
         given["scenario"] = self._scenario(self.scenario or stored.scenario)
         if (learner := self._learner()) is not None:
-            given["learner"] = learner
+            given["learner"] = stored.learner | learner  # those not named are as stored, as the scenario's fields are
         return stored.model_copy(update=given)
 
     def _plain(self) -> dict[str, Any]:

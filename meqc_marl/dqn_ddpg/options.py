@@ -52,12 +52,16 @@ def _schedule_type(high: float) -> tuple[AfterValidator, WithJsonSchema]:
     return AfterValidator(_scheduled(0.0, high)), WithJsonSchema({"type": "schedule", "minimum": 0, "maximum": high})
 
 
-Number = Annotated[float, Field(strict=True, ge=0)]
+MOST = 1_000_000_000
+"""Above any number of use: larger ones overflow float32 in a loss, or count what no run lives to see."""
+MOST_WEIGHTS = 100_000_000
+"""Of a head's hidden layers: with target network, gradients and both moments of Adam, 2 GB."""
+Number = Annotated[float, Field(strict=True, ge=0, le=MOST)]
 Share = Annotated[float, Field(strict=True, ge=0, le=1)]
 Discount = Annotated[float, Field(strict=True, ge=0, lt=1)]
-Positive = Annotated[float, Field(strict=True, gt=0)]
-Count = Annotated[int, Field(strict=True, ge=1)]
-Index = Annotated[int, Field(strict=True, ge=0)]
+Positive = Annotated[float, Field(strict=True, gt=0, le=MOST)]
+Count = Annotated[int, Field(strict=True, ge=1, le=MOST)]
+Index = Annotated[int, Field(strict=True, ge=0, le=MOST)]
 Switch = Annotated[bool, Field(strict=True)]
 _rate, _rate_schema = _schedule_type(1e9)
 _share, _share_schema = _schedule_type(1.0)
@@ -178,7 +182,9 @@ class LearnerOptions(ModuleOptions):
     reward_scale: Number = _option(1.0, "factor on rewards in the loss")
     huber_delta: Positive = _option(1.0, "error beyond which the critic's loss is linear", "Huber 1964")
     grad_norm: Positive | None = _option(10.0, "largest gradient norm of each head; none for no clipping")
-    train_batch_size_per_learner: Count = _option(256, "rows of a minibatch")
+    train_batch_size_per_learner: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] = _option(
+        256, "rows of a minibatch"
+    )
     updates_per_training_step: Count = _option(1, "minibatches after each round of sampling")
     num_steps_before_learning: Index = _option(1_000, "environment steps sampled before the first update")
     replay_capacity: Count = _option(200_000, "transitions kept")
@@ -212,6 +218,12 @@ class LearnerOptions(ModuleOptions):
             value = getattr(self, name)
             if self.gamma == 0 and extra_of(field).get("needs_discount") and value != field.default:
                 raise ValueError(f"{name} is {value!r}; it has no effect with gamma = 0: leave it {field.default!r}.")
+        weights = sum(a * b for a, b in pairwise((*self.hidden, 1)))
+        if weights > MOST_WEIGHTS:  # decided before memory is taken
+            told = (
+                f"hidden is {plain(self.hidden)}" if len(self.hidden) <= 8 else f"hidden has {len(self.hidden)} layers"
+            )
+            raise ValueError(f"{told}, {weights:,} weights; a head may have {MOST_WEIGHTS:,} between hidden layers.")
         return self
 
 

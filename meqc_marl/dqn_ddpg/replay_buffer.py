@@ -9,6 +9,7 @@ from ray.rllib.utils.annotations import override
 from ray.rllib.utils.checkpoints import Checkpointable
 
 from .columns import INDEX, WEIGHT
+from .errors import ConfigurationError
 from .sum_tree import SumTree
 
 Rows = dict[str, np.ndarray]
@@ -55,6 +56,16 @@ class FlatReplayBuffer(Checkpointable):
         """Memory of the arrays, in byte."""
         return sum(column.nbytes for column in self._columns.values())
 
+    def _empty(self, rows: Rows) -> Rows:
+        """Arrays for as many rows as are kept."""
+        try:
+            return {name: np.zeros((self.capacity, *value.shape[1:]), value.dtype) for name, value in rows.items()}
+        except (MemoryError, ValueError) as error:
+            size = self.capacity * sum(value[:1].nbytes for value in rows.values())
+            raise ConfigurationError(
+                f"replay_capacity is {self.capacity:,}, {size / 1e9:,.1f} GB, which this machine does not give."
+            ) from error
+
     def add(self, rows: Rows) -> None:
         """Append rows: a dict of arrays [N, ...] with equal N.
 
@@ -62,9 +73,7 @@ class FlatReplayBuffer(Checkpointable):
             ValueError: If the columns differ from those first added, or in length.
         """
         if not self._columns:
-            self._columns = {
-                name: np.zeros((self.capacity, *value.shape[1:]), value.dtype) for name, value in rows.items()
-            }
+            self._columns = self._empty(rows)
         lengths = {len(value) for value in rows.values()}
         if rows.keys() != self._columns.keys() or len(lengths) != 1:
             raise ValueError(f"rows have columns {sorted(rows)} of lengths {lengths}, not {sorted(self._columns)}")

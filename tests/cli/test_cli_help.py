@@ -30,6 +30,8 @@ def test_help_fits_the_terminal(command, width, capsys, monkeypatch):
     lines = helped(capsys, *command).splitlines()
     assert len(lines) > 5
     assert max(map(len, lines)) <= width
+    assert "{None}" not in "".join(lines)
+    assert "(default: None)" not in "".join(lines)
 
 
 def test_help_names_presets_and_policies(capsys):
@@ -59,6 +61,8 @@ def test_version(capsys):
         ("comare", ["'comare'", "did you mean 'compare'?"]),
         ("frobnicate", ["'frobnicate'", "known are train"]),
         ("--bla", ["'--bla'"]),
+        ("sweep --num-traces 3", ["'--num-traces' is no option of 'meqc-marl sweep'; see meqc-marl sweep --help."]),
+        ("submit sweep --num-traces 3", ["'--num-traces' is no option of 'meqc-marl submit sweep'"]),
         ("compare --num-tracs 3", ["'--num-tracs'", "did you mean --num-traces?", "meqc-marl compare --help"]),
         ("compare --xyzzy", ["'--xyzzy'"]),
         ("compare extra", ["'extra'"]),

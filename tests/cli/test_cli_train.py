@@ -175,9 +175,11 @@ def test_bad_input_is_told_in_one_sentence(arguments, words, tmp_path, monkeypat
         (["--num-env-runners", "2"], "has num_env_runners 0 and not 2; leave out --num-env-runners"),
         (["--env-runner", "stock"], "has env_runner batched and not stock; leave out --env-runner"),
         (["--learner", "gamma=0.5"], "has learner.gamma None and not 0.5; leave out --learner"),
+        (["--learner", "tau=0.5"], "has learner.tau 0.1 and not 0.5; leave out --learner"),
         (["--from", "elsewhere"], "has warm_start None and not elsewhere; leave out --from"),
         # The same is no contradiction; it goes on to look for what is missing here.
         (["--scenario", "small", "--set", "horizon=20", "--v", "3", "--env-steps", "5000"], "no Ray today"),
+        (["--learner", "hidden=[9,9]"], "no Ray today"),  # one of its two parameters
     ],
 )
 def test_resume_refuses_another_scenario_or_budget(arguments, words, tmp_path, monkeypatch, capsys):
@@ -186,7 +188,7 @@ def test_resume_refuses_another_scenario_or_budget(arguments, words, tmp_path, m
 
     monkeypatch.setattr("meqc_marl.jobs.training.train", train)
     scenario = load_scenario("small", ["horizon=20", "lyapunov.v=3"])
-    begin_run(tmp_path / "run", Run(scenario=scenario, env_steps=5_000))
+    begin_run(tmp_path / "run", Run(scenario=scenario, env_steps=5_000, learner={"hidden": [9, 9], "tau": 0.1}))
     assert main(["train", "--resume", "--out", str(tmp_path / "run"), *arguments]) == 2
     err = capsys.readouterr().err
     assert words in err

@@ -11,7 +11,7 @@ from meqc_marl.dqn_ddpg import algorithm
 from meqc_marl.dqn_ddpg.algorithm import DQNDDPGConfig
 from meqc_marl.dqn_ddpg.errors import ConfigurationError
 from meqc_marl.dqn_ddpg.network_spec import NetworkSpec
-from meqc_marl.dqn_ddpg.options import LearnerOptions, ModuleOptions, NetworkOptions, extra_of, settable, table
+from meqc_marl.dqn_ddpg.options import MOST, LearnerOptions, ModuleOptions, NetworkOptions, extra_of, settable, table
 
 NAMES = tuple(LearnerOptions.model_fields)
 PACKAGE = Path(algorithm.__file__).parents[1]
@@ -45,6 +45,23 @@ def test_an_unknown_name_is_told_with_the_nearest() -> None:
         DQNDDPGConfig().training(n_steps=3)
 
 
+@pytest.mark.parametrize("hidden", [(30_000,) * 3, (10**9,), (10_000,) * 5, (100,) * 100_000])
+def test_the_size_of_a_network_is_decided_before_memory_is_taken(hidden: tuple[int, ...]) -> None:
+    with pytest.raises(ConfigurationError, match=r"^hidden .* weights; a head may have 100,000,000 between") as told:
+        LearnerOptions.of({"hidden": hidden})
+    assert len(str(told.value)) < 200
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_number_has_an_upper_end(name: str) -> None:
+    schema = LearnerOptions.model_json_schema()["properties"][name]
+    if schema.get("type") in ("integer", "number"):
+        assert "maximum" in schema or "exclusiveMaximum" in schema
+        value = 10**30 if schema["type"] == "integer" else 1e300
+        with pytest.raises(ConfigurationError, match=f"^{name} is .*; it must be "):
+            LearnerOptions.of({"gamma": 0.5, name: value})
+
+
 def test_rllibs_own_parameters_and_whole_options_are_taken() -> None:
     options = LearnerOptions(gamma=0.5, n_step=3)
     config = DQNDDPGConfig().training(options, tau=0.1, grad_clip=5.0)
@@ -70,9 +87,9 @@ def test_numbers_are_allowed_exactly_within_their_bounds(value: object) -> None:
     for name, inside in (
         ("tau", lambda x: 0 <= x <= 1),
         ("gamma", lambda x: 0 <= x < 1),
-        ("huber_delta", lambda x: 0 < x < float("inf")),
+        ("huber_delta", lambda x: 0 < x <= MOST),
         ("epsilon", lambda x: 0 <= x <= 1),
-        ("replay_capacity", lambda x: isinstance(x, int) and x >= 1),
+        ("replay_capacity", lambda x: isinstance(x, int) and 1 <= x <= MOST),
     ):
         try:
             LearnerOptions.of({name: value})

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from meqc_marl.dqn_ddpg.errors import ConfigurationError
 from meqc_marl.dqn_ddpg.replay_buffer import FlatReplayBuffer
 
 
@@ -125,3 +126,8 @@ def test_an_older_smaller_state_leaves_no_priority_behind():
     buffer.add(rows(11, 40))
     buffer.set_state(state)
     assert set(buffer.sample(2_000)["id"]) == set(range(1, 11))
+
+
+def test_a_replay_that_no_memory_holds_is_one_sentence():
+    with pytest.raises(ConfigurationError, match=r"^replay_capacity is 1,000,.*, .* GB, which .*\.$"):
+        FlatReplayBuffer(10**15).add(rows(0, 3))
