@@ -52,16 +52,15 @@ def _schedule_type(high: float) -> tuple[AfterValidator, WithJsonSchema]:
     return AfterValidator(_scheduled(0.0, high)), WithJsonSchema({"type": "schedule", "minimum": 0, "maximum": high})
 
 
-MOST = 1_000_000_000
-"""Above any number of use: larger ones overflow float32 in a loss, or count what no run lives to see."""
-MOST_WEIGHTS = 100_000_000
-"""Of a head's hidden layers: with target network, gradients and both moments of Adam, 2 GB."""
+MOST = 1_000_000_000  # larger numbers overflow float32 in a loss, or count what no run lives to see
+MOST_WEIGHTS = 100_000_000  # of a head's hidden layers: 2 GB with target network, gradients and Adam's moments
 Number = Annotated[float, Field(strict=True, ge=0, le=MOST)]
 Share = Annotated[float, Field(strict=True, ge=0, le=1)]
 Discount = Annotated[float, Field(strict=True, ge=0, lt=1)]
 Positive = Annotated[float, Field(strict=True, gt=0, le=MOST)]
 Count = Annotated[int, Field(strict=True, ge=1, le=MOST)]
-Index = Annotated[int, Field(strict=True, ge=0, le=MOST)]
+Index = Annotated[int, Field(strict=True, ge=0)]
+Steps = Annotated[int, Field(strict=True, ge=0, le=MOST)]
 Switch = Annotated[bool, Field(strict=True)]
 _rate, _rate_schema = _schedule_type(1e9)
 _share, _share_schema = _schedule_type(1.0)
@@ -103,7 +102,7 @@ class Options(BaseModel):
 class NetworkOptions(Options):
     """What shapes the two heads and their decision; stored with a trained policy."""
 
-    hidden: Annotated[tuple[Count, ...], Field(min_length=1)] = _option(
+    hidden: Annotated[tuple[Annotated[int, Field(strict=True, ge=1)], ...], Field(min_length=1)] = _option(
         (128, 128), "widths of the hidden layers of both heads", allowed="one or more widths of at least 1"
     )
     critic: Literal["multi-pass", "joint", "separate"] = _option(
@@ -186,7 +185,7 @@ class LearnerOptions(ModuleOptions):
         256, "rows of a minibatch"
     )
     updates_per_training_step: Count = _option(1, "minibatches after each round of sampling")
-    num_steps_before_learning: Index = _option(1_000, "environment steps sampled before the first update")
+    num_steps_before_learning: Steps = _option(1_000, "environment steps sampled before the first update")
     replay_capacity: Count = _option(200_000, "transitions kept")
     whole_slots: Switch = _option(
         False,
