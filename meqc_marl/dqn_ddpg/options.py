@@ -219,10 +219,8 @@ class LearnerOptions(ModuleOptions):
                 raise ValueError(f"{name} is {value!r}; it has no effect with gamma = 0: leave it {field.default!r}.")
         weights = sum(a * b for a, b in pairwise((*self.hidden, 1)))
         if weights > MOST_WEIGHTS:  # decided before memory is taken
-            told = (
-                f"hidden is {plain(self.hidden)}" if len(self.hidden) <= 8 else f"hidden has {len(self.hidden)} layers"
-            )
-            raise ValueError(f"{told}, {weights:,} weights; a head may have {MOST_WEIGHTS:,} between hidden layers.")
+            told = str(plain(self.hidden))[:60]
+            raise ValueError(f"hidden is {told}, {weights:,} weights; a head may have {MOST_WEIGHTS:,} between layers.")
         return self
 
 

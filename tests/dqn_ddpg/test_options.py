@@ -47,7 +47,9 @@ def test_an_unknown_name_is_told_with_the_nearest() -> None:
 
 @pytest.mark.parametrize("hidden", [(30_000,) * 3, (10**9,), (10_000,) * 5, (100,) * 100_000])
 def test_the_size_of_a_network_is_decided_before_memory_is_taken(hidden: tuple[int, ...]) -> None:
-    with pytest.raises(ConfigurationError, match=r"^hidden .* weights; a head may have 100,000,000 between") as told:
+    with pytest.raises(
+        ConfigurationError, match=r"^hidden .* weights; a head may have 100,000,000 between layers"
+    ) as told:
         LearnerOptions.of({"hidden": hidden})
     assert len(str(told.value)) < 200
 
