@@ -24,8 +24,8 @@ def _option(default: Any, meaning: str, source: str = "", **extra: Any) -> Any:
         default: Value unless another is given.
         meaning: What it is.
         source: Where it comes from.
-        extra: ``allowed`` (what it may be, where the type does not say it), ``needs_discount`` (it has no effect
-            without one), ``of_environment`` (it describes the environment rather than the learner).
+        extra: ``allowed`` (in words), ``needs_discount`` (no effect without one), ``of_environment`` (describes the
+            environment rather than the learner), ``mid_run`` (a population may change it while it trains).
     """
     return Field(default, description=meaning, json_schema_extra={"source": source} | extra)
 
@@ -156,7 +156,9 @@ class ModuleOptions(NetworkOptions):
         False, "bootstrap from the lesser of two critics", "Fujimoto et al. 2018", needs_discount=True
     )
     epsilon: ShareSchedule = _option([[0, 1.0], [10_000, 0.05]], "probability of a random action")
-    exploration_noise: Schedule = _option(0.1, "standard deviation of the noise on parameters, of their range")
+    exploration_noise: Schedule = _option(
+        0.1, "standard deviation of the noise on parameters, of their range", mid_run=True
+    )
     parameterless_modes: tuple[Index, ...] = _option(
         (), "modes that ignore a shared Box", allowed="a list of modes", of_environment=True
     )
@@ -166,10 +168,10 @@ class LearnerOptions(ModuleOptions):
     """All parameters of the learner."""
 
     gamma: Discount = _option(0.99, "discount of later rewards")
-    critic_lr: Schedule = _option(1e-3, "learning rate of the DQN head")
-    actor_lr: Schedule = _option(1e-4, "learning rate of the DDPG head")
+    critic_lr: Schedule = _option(1e-3, "learning rate of the DQN head", mid_run=True)
+    actor_lr: Schedule = _option(1e-4, "learning rate of the DDPG head", mid_run=True)
     tau: Share = _option(
-        0.005, "share by which targets move to the main networks at each update", "Lillicrap et al. 2016"
+        0.005, "share by which targets move to the main networks at each update", "Lillicrap et al. 2016", mid_run=True
     )
     target_noise: Number = _option(
         0.0,
@@ -178,9 +180,9 @@ class LearnerOptions(ModuleOptions):
         needs_discount=True,
     )
     n_step: Count = _option(1, "steps of reward summed before bootstrapping", needs_discount=True)
-    reward_scale: Number = _option(1.0, "factor on rewards in the loss")
-    huber_delta: Positive = _option(1.0, "error beyond which the critic's loss is linear", "Huber 1964")
-    grad_norm: Positive | None = _option(10.0, "largest gradient norm of each head; none for no clipping")
+    reward_scale: Number = _option(1.0, "factor on rewards in the loss", mid_run=True)
+    huber_delta: Positive = _option(1.0, "error beyond which the critic's loss is linear", "Huber 1964", mid_run=True)
+    grad_norm: Positive | None = _option(10.0, "largest gradient norm of each head; none for no clipping", mid_run=True)
     train_batch_size_per_learner: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] = _option(
         256, "rows of a minibatch"
     )

@@ -17,6 +17,7 @@ from ray.tune.result import TIMESTEPS_TOTAL
 from ray.tune.schedulers import PopulationBasedTraining
 
 from meqc_marl.dqn_ddpg.algorithm import DQNDDPG
+from meqc_marl.dqn_ddpg.options import LearnerOptions, extra_of
 from meqc_marl.errors import InputError
 from meqc_marl.jobs.configuration import configuration
 from meqc_marl.jobs.interrupted import Interrupted
@@ -34,7 +35,7 @@ from meqc_marl.rl.tensorboard import env_steps, keep_what_is_shown
 _SCORE = "score"
 _NO_SCORE = 1e9
 #: What may change in mid-run; the rest stays as drawn at the start.
-MUTABLE = ("critic_lr", "actor_lr", "exploration_noise", "huber_delta", "tau", "grad_norm", "reward_scale")
+MUTABLE = tuple(name for name, field in LearnerOptions.model_fields.items() if extra_of(field).get("mid_run"))
 _PERTURBATIONS = 4
 _KEPT = 4
 
