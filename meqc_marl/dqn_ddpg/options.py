@@ -24,8 +24,7 @@ def _option(default: Any, meaning: str, source: str = "", **extra: Any) -> Any:
         default: Value unless another is given.
         meaning: What it is.
         source: Where it comes from.
-        extra: ``allowed`` (in words), ``needs_discount`` (no effect without one), ``of_environment`` (describes the
-            environment rather than the learner), ``mid_run`` (a population may change it while it trains).
+        extra: ``allowed`` (in words), ``needs_discount``, ``of_environment``, ``mid_run`` (a population may change it).
     """
     return Field(default, description=meaning, json_schema_extra={"source": source} | extra)
 
