@@ -70,6 +70,11 @@ def parse(command_type: Any, arguments: Sequence[str], commands: Sequence[str]) 
         raise
 
 
+def _choices(told: str) -> str:
+    """Tyro's list of choices in a lasting order, without the None of an option that may be left out."""
+    return ", ".join(sorted(choice for choice in told.split(", ") if choice != "'None'"))
+
+
 def _sentence(complaint: str, arguments: Sequence[str], commands: Sequence[str]) -> str:
     """One sentence of what tyro prints in a frame: the text above its first rule, and an option that is meant."""
     parts: list[list[str]] = [[]]
@@ -84,7 +89,7 @@ def _sentence(complaint: str, arguments: Sequence[str], commands: Sequence[str])
     said = re.sub(r"^(\S+?): Could not find valid parse for arguments: \[(.*?)\]$", r"\1: \2 cannot be read", said)
     for pattern, kind in _NO_NUMBER:
         said = re.sub(rf"^(\S+?): {pattern}$", rf"\1: '\2' is not allowed; it must be {kind}", said, flags=re.DOTALL)
-    said = re.sub(r"\. Expected one of \((.*)\)$", r"; it must be one of \1", said)
+    said = re.sub(r"\. Expected one of \((.*)\)$", lambda found: f"; it must be one of {_choices(found[1])}", said)
     said = re.sub(r"^Missing from [^:]*: (\S+) .*$", r"\1 is missing", said)
     if arguments and arguments[0] not in commands and not arguments[0].startswith("-"):
         close = difflib.get_close_matches(arguments[0], commands, n=1)

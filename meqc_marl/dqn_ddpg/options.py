@@ -88,7 +88,7 @@ class Options(BaseModel):
         name = str(first["loc"][0])
         if first["type"] == "extra_forbidden":
             raise ConfigurationError(f"'{name}' is unknown{did_you_mean(name, cls.model_fields)}")
-        if first["type"] == "missing":
+        if first["type"] == "missing" and name not in values:
             raise ConfigurationError(f"{name} is missing.")
         raise ConfigurationError(f"{name} is {values[name]!r}; it must be {cls.allowed(name)}.")
 

@@ -129,7 +129,8 @@ def run_population(job: SearchJob, place: Place, report: Report) -> list[Found]:
     over = sum(bool(each.error or (each.metrics or {}).get(BUDGET_SPENT)) for each in results)
     if over < job.num_trials:
         raise Interrupted(f"{over} of {job.num_trials} members have finished; the same command goes on.")
-    return [_found(job, place, result) for result in results]
+    # Tune gives them in another order each time.
+    return sorted((_found(job, place, result) for result in results), key=lambda found: found.name)
 
 
 def _param_space(job: SearchJob, place: Place) -> dict[str, Any]:

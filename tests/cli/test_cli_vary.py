@@ -25,7 +25,8 @@ def test_a_question_in_one_command(tmp_path, capsys):
         rows = [row for row in csv.DictReader(file) if row["metric"] == "cost" and row["policy"] == "oracle-cpu"]
     assert len(rows) == 12
     for row in rows:
-        assert f"+{float(row['difference']):.2f} [{float(row['difference_low']):.2f}" in out
+        assert f"+{float(row['difference']):.2f}" in out
+        assert row["difference_low"] == row["difference_high"] == ""  # two traces are too few for an interval
     content = json.loads(files["json"].read_text())
     assert content["trace"] == {"seeds": [1_000_000, 1_000_001], "num_slots": 6}
     assert len(content["points"]) == 12

@@ -10,7 +10,7 @@ import pytest
 
 from meqc_marl.config import load_scenario
 from meqc_marl.errors import InputError
-from meqc_marl.evaluation import blocks, statistics
+from meqc_marl.evaluation import blocks
 from meqc_marl.evaluation.blocks import RowsOf, compare_seeds, compare_trace
 from meqc_marl.evaluation.comparison import compare
 from meqc_marl.nature.trace import generate_trace
@@ -80,14 +80,6 @@ def test_a_block_draws_what_its_rows_would_get_among_all(draw):
         np.testing.assert_array_equal(np.concatenate([draw(part, 2) for part in parts]), expected)
         assert expected.dtype == draw(parts[0], 2).dtype
         draw(whole, 6), draw(parts[1], 2), draw(parts[2], 2)  # all go on together
-
-
-def test_resamples_drawn_in_parts_are_those_drawn_at_once(monkeypatch):
-    values = np.random.default_rng(1).random(37)
-    whole = statistics.mean(values, 4), statistics.interquartile_mean(values, 4)
-    for at_once in (1, 37, 38, 1_000, 370_001):
-        monkeypatch.setattr(statistics, "_DRAWN_AT_ONCE", at_once if at_once > 37 else 37 * 5)
-        assert (statistics.mean(values, 4), statistics.interquartile_mean(values, 4)) == whole
 
 
 def test_a_row_that_does_not_fit_is_refused_before_it_is_drawn():

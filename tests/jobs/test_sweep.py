@@ -15,6 +15,7 @@ import numpy as np
 import psutil
 import pytest
 import requests
+from failing_trial import FAILS_AT_V, DivergingTrial
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -181,16 +182,17 @@ def test_bad_grids_are_refused_before_any_trial(tmp_path, changes, message):
 
 
 @pytest.mark.timeout(120)
-def test_a_failing_trial_sinks_nothing_else_and_is_listed(ray_session, tmp_path, capsys):
-    """At V = 1e6 the gradients of rewards so large are not finite; the trial at V = 1 finishes."""
+def test_a_failing_trial_sinks_nothing_else_and_is_listed(ray_session, tmp_path, capsys, monkeypatch):
+    """The trial at V = 2 diverges; the one at V = 1 finishes."""
+    monkeypatch.setattr("meqc_marl.jobs.study.OffloadingTrial", DivergingTrial)
     command = SweepCommand(
         scenario="small",
         overrides=("horizon=20",),
-        v=(1e6, 1.0),
+        v=(FAILS_AT_V, 1.0),
         delta=(0.5,),
         num_seeds=1,
         env_steps=1_600,
-        learner=("hidden=[16,16]", "reward_scale=1e20", "huber_delta=1e30"),
+        learner=("hidden=[16,16]",),
         max_failures=0,
         out=tmp_path,
     )
@@ -199,7 +201,7 @@ def test_a_failing_trial_sinks_nothing_else_and_is_listed(ray_session, tmp_path,
     failed, fine = json.loads((tmp_path / "trials.json").read_text())["trials"]
     assert "not finite" in failed["error"]
     listed = [line for line in capsys.readouterr().out.splitlines() if line.startswith("failed:")]
-    assert listed == [f"failed: v=1000000.0,delta=0.5,seed=0: {failed['error']}"]
+    assert listed == [f"failed: v=2.0,delta=0.5,seed=0: {failed['error']}"]
     assert fine["error"] is None
     assert fine["env_steps"] >= 1_600
     assert fine["metrics"]["cost"] > 0

@@ -8,11 +8,12 @@ from torch.utils.tensorboard import SummaryWriter
 
 from meqc_marl.config import load_scenario
 from meqc_marl.dqn_ddpg.options import settable
-from meqc_marl.jobs.run_folder import TrainingRun
-from meqc_marl.jobs.search import Search, SearchTrial
-from meqc_marl.jobs.study import BoundedTensorBoard, OffloadingTrial
+from meqc_marl.jobs.population import Member
+from meqc_marl.jobs.run import Placement, Run
 from meqc_marl.jobs.sweep import sweep_study
 from meqc_marl.jobs.training import train
+from meqc_marl.jobs.trial import OffloadingTrial, trial_config
+from meqc_marl.jobs.tune_callbacks import BoundedTensorBoard
 from meqc_marl.rl.config import offloading_config
 from meqc_marl.rl.tensorboard import HPARAMS, OUTCOMES, SHOWN, hparams, hparams_end, write_hparams
 from tests.hparams_tab import read_hparams_tab
@@ -41,11 +42,14 @@ def test_every_run_of_every_job_is_a_row_with_all_cells(tmp_path):
     for kind, folder in (("sweep", "b"), ("search", "a")):
         logger = BoundedTensorBoard(kind)
         if kind == "sweep":
-            study = sweep_study(small, (0.1, 1.0), (0.5,), (0, 1), 2_000, {"hidden": [16, 16]})
-            trainable, configs = OffloadingTrial.of(study), [{"trial": {"name": name}} for name in study]
+            base = Run(scenario=small, env_steps=2_000, learner={"hidden": [16, 16]})
+            study = sweep_study(base, (0.1, 1.0), (0.5,), (0, 1))
+            trainable = OffloadingTrial
+            configs = [trial_config(name, run, Placement()) for name, run in study.items()]
         else:
-            trainable = SearchTrial.of(Search(scenario="small", env_steps=3_000, seed=4))
-            configs = [{"critic_lr": lr, "bounds": "sigmoid"} for lr in (0.002, 0.004)]
+            trainable = Member
+            member = trial_config("member", Run(scenario=small, env_steps=3_000, seed=4), Placement())
+            configs = [member | {"critic_lr": lr, "bounds": "sigmoid"} for lr in (0.002, 0.004)]
         for number, config in enumerate(configs):
             trial = Trial(path=tmp_path / folder / "trials" / str(number), trainable=trainable, config=config)
             logger.log_trial_start(trial)
@@ -87,12 +91,14 @@ def test_every_run_of_every_job_is_a_row_with_all_cells(tmp_path):
 
 def test_parameters_that_change_in_mid_run_are_shown_as_they_are_last(tmp_path):
     """Population based training replaces a trial's configuration between two results."""
-    trainable, logger = SearchTrial.of(Search(scenario="small", env_steps=3_000)), BoundedTensorBoard("search")
-    trial = Trial(path=tmp_path / "trial", trainable=trainable, config={"critic_lr": 0.001, "bounds": "clamp"})
+    member = trial_config("member", Run(scenario=load_scenario("small"), env_steps=3_000), Placement())
+    logger = BoundedTensorBoard("search")
+    drawn = member | {"critic_lr": 0.001, "bounds": "clamp"}
+    trial = Trial(path=tmp_path / "trial", trainable=Member, config=drawn)
     logger.log_trial_start(trial)
     logger.log_trial_result(1, trial, results(9.0, 1_000))
     assert read_hparams_tab(tmp_path)[2]["trial"][0]["critic_lr"] == 0.001
-    trial.config = {"critic_lr": 0.007, "bounds": "clamp"}
+    trial.config = drawn | {"critic_lr": 0.007}
     logger.log_trial_start(trial)
     logger.log_trial_result(2, trial, results(8.0, 2_000))
     trial.config["critic_lr"] = 0.009  # also where it is changed in its place, and without a new start
@@ -118,9 +124,9 @@ def test_cells_are_what_the_run_was_given(tmp_path):
 @pytest.mark.timeout(120)
 def test_a_training_run_is_a_row_whether_it_has_ended_or_not(ray_session, tmp_path):
     scenario = load_scenario("small", ["horizon=20"])
-    run = TrainingRun(env_steps=1_600, seed=3, learner={"hidden": [16, 16], "critic_lr": 0.002})
+    run = Run(scenario=scenario, env_steps=1_600, seed=3, learner={"hidden": [16, 16], "critic_lr": 0.002})
     statuses = []
-    train(scenario, run, tmp_path / "run", lambda progress: statuses.append(read_hparams_tab(tmp_path)[2]))
+    train(run, tmp_path / "run", lambda progress: statuses.append(read_hparams_tab(tmp_path)[2]))
     before, after = statuses[0]["run/tensorboard"], read_hparams_tab(tmp_path)[2]["run/tensorboard"]
     assert before[0] == after[0]
     assert (before[2], after[2]) == ("STATUS_UNKNOWN", "STATUS_SUCCESS")
