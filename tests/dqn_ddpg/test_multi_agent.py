@@ -164,8 +164,9 @@ def test_a_nested_tuple_without_a_box_for_each_mode_is_refused():
 
 
 def stock_config(scenario):
-    config = offloading_config(scenario, env_runner="stock", env_steps=1000)
-    config.training(hidden=(16,), num_steps_before_learning=20, gamma=0.5, epsilon=0.5)
+    # With a discount the rewards are the shaped ones, as the wrapper's.
+    config = offloading_config(scenario, env_runner="stock", env_steps=1000, learner={"gamma": 0.5})
+    config.training(hidden=(16,), num_steps_before_learning=20, epsilon=0.5)
     config.env_runners(rollout_fragment_length=10)
     return config.reporting(min_sample_timesteps_per_iteration=30)
 
