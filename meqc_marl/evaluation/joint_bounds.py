@@ -4,7 +4,10 @@ With pools the long-term problem does not separate per device, and its dual is n
 in for it. Below: for any prices of the constraint (10) the mean over the trace of the least joint cost less the prices
 times the surplus of the fractions is no more than C_opt (weak duality); the queues of a drift-plus-penalty run tell
 good prices, z / V. Above: what drift-plus-penalty costs that starts from these queues and keeps the constraint on the
-trace, for which it is given a slightly larger Delta; a large V brings both together.
+trace. Queues alone keep it in the long run only. So a device that would otherwise no longer reach Delta by the end
+sends whole tasks from then on, which any device can where a miss costs a penalty; and since that is dear, the run is
+repeated at a small V, with a Delta raised for the devices concerned, and the cheapest run counts. So the bounds never
+cross.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ import numpy as np
 from meqc_marl.config import Scenario, load_scenario
 from meqc_marl.lyapunov import growth, next_backlog
 from meqc_marl.nature.trace import Trace
-from meqc_marl.physics.cost import settle
+from meqc_marl.physics.cost import Mode, settle
 from meqc_marl.physics.load import Load
 from meqc_marl.physics.places import Work, price
 from meqc_marl.policies.joint.search import joint_optimum
@@ -24,10 +27,12 @@ from meqc_marl.policies.joint_oracle import search_budget
 
 LARGE_V = 3.0
 """V of the runs: B / V is then at most 0.17, a hundredth of a device's cost in the preset ``pooled``."""
-
-
 _ATTEMPTS = 4
-"""Passes for the bound from above, each with Delta raised by what the last one fell short."""
+"""Passes for the bound from above, each with Delta raised for the devices that had to catch up in the last one."""
+_URGENT = 1e5
+"""A backlog that outweighs costs: who sends the whole task is given the place where that costs least."""
+_ROUNDING = 1e-9
+"""Relative, of the sums of both bounds."""
 
 
 class JointBounds(NamedTuple):
@@ -36,9 +41,7 @@ class JointBounds(NamedTuple):
     lower: np.ndarray
     """No policy that keeps the mean fraction of every device at Delta costs less."""
     upper: np.ndarray
-    """What a policy costs that keeps it up to ``shortfall``."""
-    shortfall: np.ndarray
-    """Largest Delta - mean fraction of a device under that policy, at least 0."""
+    """What a policy costs that keeps it."""
     multiplier: np.ndarray
     """Prices of the constraint at which the lower bound was found [E, M]."""
 
@@ -54,39 +57,61 @@ def joint_bounds(scenario: Scenario, trace: Trace, v: float = LARGE_V) -> JointB
     steered = load_scenario(scenario, [f"lyapunov.v={v!r}", "lyapunov.queue=neely"])
     priced = load_scenario(scenario, ["lyapunov.v=1", "lyapunov.queue=neely"])
     # Queues of a small V come near their mean soon; those of the large one begin there.
-    multiplier = _run(priced, trace, np.zeros((trace.num_envs, trace.num_devices))).mean_backlog
+    empty = np.zeros((trace.num_envs, trace.num_devices))
+    multiplier = _run(priced, trace, empty).mean_backlog
     multiplier = _run(steered, trace, multiplier * v).mean_backlog / v
-    lower = np.zeros(trace.num_envs)
+    total = np.zeros(trace.num_envs)
     budget = search_budget(scenario)
     for t in range(trace.num_slots):
-        lower += joint_optimum(priced, Work.of(scenario, trace.slot(t)), multiplier, budget).bound
-    delta, asked = scenario.lyapunov.delta, scenario.lyapunov.delta
-    for _ in range(_ATTEMPTS):
-        run = _run(load_scenario(steered, [f"lyapunov.delta={asked!r}"]), trace, multiplier * v)
-        short = np.maximum(delta - run.fraction, 0.0).max(-1)
-        if asked == 1.0 or not short.any():
+        total += joint_optimum(priced, Work.of(scenario, trace.slot(t)), multiplier, budget).bound
+    lower = total / (trace.num_slots * trace.num_devices)
+    upper, more = np.full(trace.num_envs, np.inf), empty
+    for attempt in range(_ATTEMPTS):
+        used, begin = (priced, multiplier) if attempt else (steered, multiplier * v)
+        run = _run(used, trace, begin, more, keep=True)
+        upper = np.minimum(upper, run.cost)
+        if not run.caught_up.any():
             break
-        asked = min(1.0, asked + float(short.max()))
-    return JointBounds(lower / (trace.num_slots * trace.num_devices), run.cost, short, multiplier)
+        more = more + run.caught_up
+    assert (lower <= upper + _ROUNDING * (np.abs(upper) + 1.0)).all(), "weak duality"
+    return JointBounds(lower, upper, multiplier)
 
 
 class _Run(NamedTuple):
     mean_backlog: np.ndarray
     cost: np.ndarray
-    fraction: np.ndarray
+    caught_up: np.ndarray
 
 
-def _run(scenario: Scenario, trace: Trace, backlog: np.ndarray) -> _Run:
-    """Drift-plus-penalty from given queues: mean queue over the second half [E, M], cost [E], mean fraction [E, M]."""
-    half, budget = trace.num_slots // 2, search_budget(scenario)
-    queue, cost, fraction = np.zeros_like(backlog), np.zeros(trace.num_envs), np.zeros_like(backlog)
-    for t in range(trace.num_slots):
+def _run(
+    scenario: Scenario, trace: Trace, backlog: np.ndarray, more: np.ndarray | float = 0.0, keep: bool = False
+) -> _Run:
+    """Drift-plus-penalty from given queues.
+
+    Args:
+        scenario: With V, Delta and the corrected queue.
+        trace: Nature [T, E, M].
+        backlog: Queues before the first slot [E, M].
+        more: Added to Delta in the queues [E, M].
+        keep: Send whole tasks of a device as soon as it would otherwise not reach Delta on the trace.
+
+    Returns:
+        Mean queue over the second half [E, M], mean cost with penalties of misses [E], share of slots in which a device
+        had to send a whole task [E, M].
+    """
+    slots, budget, delta = trace.num_slots, search_budget(scenario), scenario.lyapunov.delta
+    queue, cost, sent, caught_up = np.zeros_like(backlog), np.zeros(trace.num_envs), *np.zeros((2, *backlog.shape))
+    for t in range(slots):
         work = Work.of(scenario, trace.slot(t))
-        best = joint_optimum(scenario, work, backlog, budget)
-        outcome = settle(scenario.cost, price(scenario, work, Load.seen(best.mode)), best.mode, best.fraction)
+        late = np.full(backlog.shape, keep) & (delta * slots - sent > slots - t - 1)
+        best = joint_optimum(scenario, work, np.where(late, np.maximum(backlog, _URGENT), backlog), budget)
+        mode = np.where(late & (best.mode == Mode.LOCAL), Mode.CPU, best.mode)
+        share = np.where(late, 1.0, best.fraction)
+        outcome = settle(scenario.cost, price(scenario, work, Load.seen(mode)), mode, share)
         cost += (outcome.cost + scenario.cost.miss_penalty * outcome.deadline_missed).mean(-1)
-        fraction += outcome.fraction
-        backlog = next_backlog(backlog, growth(scenario.lyapunov, outcome.fraction))
-        if t >= half:
+        sent += outcome.fraction
+        caught_up += late
+        backlog = next_backlog(backlog, growth(scenario.lyapunov, outcome.fraction) + more)
+        if t >= slots // 2:
             queue += backlog
-    return _Run(queue / (trace.num_slots - half), cost / trace.num_slots, fraction / trace.num_slots)
+    return _Run(queue / (slots - slots // 2), cost / slots, caught_up / slots)
