@@ -3,8 +3,9 @@
 ``selfish``: each device minimises its own objective given what the others do, in turn, until nobody changes: a Nash
 equilibrium of the slot. ``team-best-response``: each minimises the objective of all, in turn, until nobody changes; a
 fixed point is an equilibrium of the common-interest game, not always the joint optimum. Both start from all devices
-local and take the devices in their order, so that they are deterministic. ``oblivious``: each device minimises its own
-objective as if as many shared with it as on average under the joint optimum, whatever they really do.
+local, or from what another policy decides in one shot, and take the devices in their order, so that they add no
+randomness. ``oblivious``: each device minimises its own objective as if as many shared with it as on average under the
+joint optimum, whatever they really do.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from functools import lru_cache
 import numpy as np
 
 from meqc_marl.config import Scenario
+from meqc_marl.errors import InputError
 from meqc_marl.lyapunov import growth, next_backlog
 from meqc_marl.nature.trace import generate_trace
+from meqc_marl.physics.choices import admitted_mode
 from meqc_marl.physics.cost import Mode
 from meqc_marl.physics.load import Load, Pools, count
 from meqc_marl.physics.places import Work, price
@@ -36,44 +39,65 @@ _CALIBRATION_DEVICES = 30
 
 
 class BestResponse(Policy):
-    """Best responses in turn until nobody changes.
+    """Best responses in turn until nobody changes, or for some rounds.
 
     Args:
         scenario: Parameters.
         name: For reports.
         team: Each minimises the objective of all, rather than its own.
+        most_rounds: After which the modes stand as they are.
+        start: Whose modes are announced before the first round; nobody sends anything away if None.
 
     Attributes:
         rounds: Rounds that each row took in the last slot, the one without a change included, int [E].
+        changes: How often a device changed its mode in the last slot, int [E].
     """
 
     rounds: np.ndarray
+    changes: np.ndarray
 
-    def __init__(self, scenario: Scenario, name: str, team: bool) -> None:
+    def __init__(
+        self,
+        scenario: Scenario,
+        name: str,
+        team: bool,
+        most_rounds: int = _MAX_ROUNDS,
+        start: Policy | None = None,
+    ) -> None:
+        if most_rounds < 1:
+            raise InputError(f"most_rounds is {most_rounds}; it must be at least 1.")
         self.name, self._scenario, self._team = name, scenario, team
+        self._most_rounds, self._start = most_rounds, start
+        self.columns = None if start is None else start.columns
 
     def act(self, situation: Situation) -> tuple[np.ndarray, np.ndarray]:
         """Play the slot."""
+        begin = np.zeros(situation.backlog.shape, np.int8)
+        if self._start is not None:
+            begin = admitted_mode(self._start.act(situation)[0], situation.places.qpu_admitted).astype(np.int8)
         values = RowValues(self._scenario, situation.work, situation.backlog)
         known: list[dict[tuple[int, int], np.ndarray]] = [{} for _ in situation.backlog]
         if values.devices <= _TABLED:
             cpu, qpu = all_pairs(values.devices)
             names = list(zip(cpu.tolist(), qpu.tolist(), strict=True))
             known = [dict(zip(names, table, strict=True)) for table in values.table(cpu, qpu)]
-        rows = [self._play(_Row(values, row, table)) for row, table in enumerate(known)]
-        mode = np.stack([mode for mode, _ in rows])
-        self.rounds = np.array([rounds for _, rounds in rows])
+        rows = [_Row(values, row, table, begin[row]) for row, table in enumerate(known)]
+        played = [self._play(row) for row in rows]
+        mode = np.stack([row.mode for row in rows])
+        self.rounds = np.array([len(changes) for changes in played])
+        self.changes = np.array([sum(changes) for changes in played])
         cpu, qpu = count(mode)
         places = price(self._scenario, situation.work, Load.of_counts(cpu[:, None], qpu[:, None]))
         fraction = place_values(self._scenario, places, situation.backlog).fraction
         return mode, np.take_along_axis(fraction, mode[None].astype(np.intp), 0)[0]
 
-    def _play(self, row: _Row) -> tuple[np.ndarray, int]:
+    def _play(self, row: _Row) -> list[int]:
+        """Rounds until one without a change; the number of changes in each."""
         choose = row.best_for_all if self._team else row.best_for_itself
-        played = 1
-        while sum([choose(device) for device in range(len(row.mode))]) and played < _MAX_ROUNDS:
-            played += 1
-        return row.mode, played
+        changes: list[int] = []
+        while (not changes or changes[-1]) and len(changes) < self._most_rounds:
+            changes.append(sum([choose(device) for device in range(len(row.mode))]))
+        return changes
 
 
 def selfish(scenario: Scenario) -> BestResponse:
@@ -89,10 +113,10 @@ def team_best_response(scenario: Scenario) -> BestResponse:
 class _Row:
     """The state of play in a row."""
 
-    def __init__(self, values: RowValues, row: int, known: dict[tuple[int, int], np.ndarray]) -> None:
+    def __init__(self, values: RowValues, row: int, known: dict[tuple[int, int], np.ndarray], mode: np.ndarray) -> None:
         self._values, self._row, self._known = values, np.array([row]), known
-        self.mode = np.zeros(values.devices, np.int8)
-        self._number = [values.devices, 0, 0]
+        self.mode = mode.copy()
+        self._number = np.bincount(mode, minlength=3).tolist()
         self._device = np.arange(values.devices)
 
     def _at(self, cpu: int, qpu: int) -> np.ndarray:

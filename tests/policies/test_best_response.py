@@ -8,12 +8,14 @@ from joint_brute_force import objective_with_penalty
 
 from meqc_marl.config import load_scenario
 from meqc_marl.env.simulator import OffloadingSimulator
+from meqc_marl.errors import InputError
 from meqc_marl.evaluation.rollout import rollout
 from meqc_marl.nature.trace import generate_trace
 from meqc_marl.physics.load import Load
 from meqc_marl.physics.places import price
 from meqc_marl.policies import Situation, make_policy
-from meqc_marl.policies.best_response import Oblivious, mean_joint_counts
+from meqc_marl.policies.base import Policy
+from meqc_marl.policies.best_response import BestResponse, Oblivious, mean_joint_counts
 from meqc_marl.policies.joint.place_values import place_values
 
 
@@ -41,6 +43,38 @@ def test_nobody_gains_by_changing(form: str, devices: int) -> None:
                 allowed = np.isfinite(np.take_along_axis(value, changed[None].astype(int), 0)[0][:, device])
                 gain = (own - worth)[:, device] if name == "selfish" else (own - worth).sum(-1)
                 assert (gain[allowed] <= 1e-6).all(), (name, device, other)
+
+
+def test_rounds_that_begin_with_what_another_policy_decides() -> None:
+    """Every round of the team lowers the total; an optimum to begin with is left as it is; a few rounds are a few."""
+    scenario = load_scenario("pooled", ["num_devices=8"])
+    simulator = OffloadingSimulator(scenario, 3)
+    simulator.reset(seed=2)
+    backlog = np.random.default_rng(1).exponential(10.0, (3, 8))
+    situation = Situation(simulator.observation, simulator.places, backlog, simulator.work, np.random.default_rng(0))
+
+    def total(policy: Policy) -> np.ndarray:
+        outcome = simulator.preview(*policy.act(situation), placed=False)
+        return objective_with_penalty(scenario, outcome, backlog).sum(-1)
+
+    best, start = make_policy("joint-oracle", scenario), make_policy("random", scenario)
+    kept = BestResponse(scenario, "kept", team=True, start=best)
+    np.testing.assert_array_equal(kept.act(situation)[0], best.act(situation)[0])
+    assert (kept.changes == 0).all()
+    assert (kept.rounds == 1).all()
+    one, two = (BestResponse(scenario, "some", team=True, most_rounds=rounds, start=start) for rounds in (1, 2))
+    frozen = Situation(*vars(situation).values())
+    after = []
+    for policy in (one, two):
+        frozen.rng.bit_generator.state = np.random.default_rng(7).bit_generator.state
+        after.append(total(policy))
+    assert (one.rounds == 1).all()
+    assert (two.rounds <= 2).all()
+    assert (one.changes > 0).all()
+    assert (after[1] <= after[0] + 1e-9).all()
+    assert (total(best) <= after[1] + 1e-9).all()
+    with pytest.raises(InputError, match="most_rounds is 0; it must be at least 1"):
+        BestResponse(scenario, "none", team=True, most_rounds=0)
 
 
 def test_the_oblivious_take_what_they_believe() -> None:
