@@ -1,7 +1,7 @@
 """A benchmark of the learner as a job: train what is missing, evaluate every policy, tell the table.
 
-``quality`` and ``ablation`` train on this system; ``platform`` and ``public`` are public tasks. A result is a file of
-its own in the storage (``paper-v1-100.json``), so finished ones are not repeated.
+``quality``, ``ablation`` and ``cooperation`` train on this system; ``platform`` and ``public`` are public tasks. A
+result is a file of its own in the storage (``paper-v1-100.json``), so finished ones are not repeated.
 """
 
 from __future__ import annotations
@@ -22,8 +22,14 @@ from meqc_marl.jobs.protocol import Said, Tell, TrialsProgress
 from meqc_marl.jobs.run import Run
 from meqc_marl.jobs.sweep import put
 
-BENCHMARKS = ("quality", "ablation", "platform", "public")
-"""Names of all; each is a module with SEEDS, ENV_STEPS, ``runs`` or ``cases``, and ``table``."""
+BENCHMARKS = {
+    "quality": "experiments.benchmarks.quality",
+    "ablation": "experiments.benchmarks.ablation",
+    "cooperation": "experiments.cooperation.learned",
+    "platform": "experiments.benchmarks.platform",
+    "public": "experiments.benchmarks.public",
+}
+"""Modules by name, each with SEEDS, ENV_STEPS, ``runs`` or ``cases``, and ``table``."""
 
 
 def module_of(name: str) -> ModuleType:
@@ -34,7 +40,7 @@ def module_of(name: str) -> ModuleType:
     """
     if name not in BENCHMARKS:
         raise InputError(f"benchmark '{name}' is unknown{did_you_mean(name, BENCHMARKS)}")
-    return importlib.import_module(f"experiments.benchmarks.{name}")
+    return importlib.import_module(BENCHMARKS[name])
 
 
 class BenchmarkJob(Job):

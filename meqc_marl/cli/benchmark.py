@@ -19,7 +19,7 @@ class NamedBenchmark(BenchmarkOptions, StudyOptions):
     """Which benchmark, here or on a cluster."""
 
     name: tyro.conf.Positional[str]
-    """quality, ablation, platform or public."""
+    """quality, ablation, cooperation, platform or public."""
 
     def job(self) -> BenchmarkJob:
         """The job, checked."""
@@ -28,8 +28,8 @@ class NamedBenchmark(BenchmarkOptions, StudyOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class BenchmarkCommand(BenchmarkHere, NamedBenchmark):
-    """Measure the learner: quality (beside the oracle), ablation (each option), platform and public
-    (public tasks)."""
+    """Measure the learner: quality (beside the oracle), ablation (each option), cooperation (devices that share),
+    platform and public (public tasks)."""
 
     def run(self) -> None:
         """Measure."""

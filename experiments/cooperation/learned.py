@@ -1,0 +1,78 @@
+"""Learners in the preset ``pooled``: who sees what, what is paid, and how many devices.
+
+Run ``python -m experiments.cooperation.learned``, or ``meqc-marl benchmark cooperation``; finished runs are kept, so it
+can be interrupted. Every minibatch holds 510 devices, of 34 slots where they are seen together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from experiments.benchmarks.command import command
+from experiments.benchmarks.learner_runs import by_setting
+from meqc_marl.config import load_scenario
+from meqc_marl.evaluation.statistics import interquartile_mean
+from meqc_marl.jobs.run import Run
+
+SEEDS, ENV_STEPS, DEVICES = 5, 9_600, (50, 200, 1_000)
+"""A run takes one and a half to two minutes on one core."""
+_ALONE = {"train_batch_size_per_learner": 510}
+SETTINGS: dict[str, tuple[str, dict[str, Any], str]] = {
+    "itself": ("itself", _ALONE, "difference"),
+    "mean": ("all, mean embedding", {"context": "mean"}, "difference"),
+    "attention": ("all, attention", {"context": "attention"}, "difference"),
+    "itself-own": ("itself", _ALONE, "own"),
+    "itself-team": ("itself", _ALONE, "team"),
+    "mean-own": ("all, mean embedding", {"context": "mean"}, "own"),
+    "mean-team": ("all, mean embedding", {"context": "mean"}, "team"),
+}
+"""By name: what a device sees, parameters of the learner, and what it is paid."""
+
+
+def runs(seeds: int = SEEDS, env_steps: int = ENV_STEPS) -> dict[str, Run]:
+    """By the names of their results; seeds outermost, so that an interrupted grid has all settings."""
+    return {
+        f"{name}-{seed}": Run(
+            scenario=load_scenario("pooled", ["horizon=100", f"lyapunov.reward={reward}"]),
+            seed=seed,
+            env_steps=env_steps,
+            learner=learner,
+            labels={"setting": name, "seed": seed},
+        )
+        for seed in range(seeds)
+        for name, (_, learner, reward) in SETTINGS.items()
+    }
+
+
+def table(results_of_runs: Mapping[str, dict[str, Any]]) -> str:
+    """Interquartile means over seeds, in per cent of V times cost, over the joint optimum in the states visited."""
+    counts = sorted({int(count) for result in results_of_runs.values() for count in result["held_out_devices"]})
+    heads = ["a device sees", "reward", "seeds", "regret", "worst seed", "misses"]
+    heads += [f"regret at {count:,} devices" for count in counts] + ["training, s"]
+    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+    found = by_setting(results_of_runs)
+    for name in (name for name in SETTINGS if name in found):
+        results, (sees, _, reward) = found[name], SETTINGS[name]
+        regret = np.array([100 * result["held_out"]["regret"] for result in results])
+        missed = np.array([100 * result["held_out"]["deadline_missed"] for result in results])
+        cells = [
+            sees,
+            reward,
+            str(len(results)),
+            f"{interquartile_mean(regret).told('.2f')} %",
+            f"{regret.max():.2f} %",
+        ]
+        cells.append(f"{interquartile_mean(missed).value:.1f} %")
+        for count in counts:
+            there = [100 * result["held_out_devices"][str(count)]["regret"] for result in results]
+            cells.append(f"{interquartile_mean(np.array(there)).value:.2f} %")
+        cells.append(f"{np.median([result['training_s'] for result in results]):.0f}")
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    command("cooperation", __doc__ or "")

@@ -1,0 +1,142 @@
+"""What one-shot learning buys against rounds of best response: regret beside time and messages of a slot.
+
+``python -m experiments.cooperation.rounds --learned itself=RUN mean=RUN --out FOLDER``. Every rule is judged in the
+states that it visits, on the reference traces. A round asks every device once, in turn: the access point tells it how
+many are at each place and what one more there costs the others, and it answers with its place. With a learned policy
+the first round is its decision, all at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from meqc_marl.config import Scenario, load_scenario
+from meqc_marl.errors import InputError
+from meqc_marl.evaluation.rollout import rollout
+from meqc_marl.files import replacing
+from meqc_marl.nature.trace import Trace, generate_trace
+from meqc_marl.policies import Policy, Situation, make_policy
+from meqc_marl.policies.best_response import BestResponse
+from meqc_marl.policies.learned import LearnedPolicy, load_policy
+
+SEEDS = range(1000, 1006)
+ROUNDS = (1, 2, 3)
+RESULT = "rounds.json"
+
+
+class Rule(NamedTuple):
+    """Who is measured."""
+
+    policy: Policy
+    told: float = 0.0
+    """Messages of a device in a slot, apart from rounds of best response."""
+
+    def messages(self, devices: int) -> float:
+        """Messages of the last slot: in every round a question to each device and its answer, and where the devices
+        decide for all, everybody's values after each change."""
+        rounds = 0.0
+        if isinstance(self.policy, BestResponse):
+            values = self.policy.changes.mean() if self.policy.name.startswith("team") else 0.0
+            rounds = float(2 * self.policy.rounds.mean() + values)
+        return devices * (self.told + rounds)
+
+
+def rules(scenario: Scenario, learned: Mapping[str, Policy]) -> dict[str, Rule]:
+    """All rules by name."""
+    found = {"joint optimum": Rule(make_policy("joint-oracle", scenario), 2.0)}
+    for rounds in ROUNDS:
+        name = f"team best response, {rounds} round{'s' * (rounds > 1)}"
+        found[name] = Rule(BestResponse(scenario, "team", team=True, most_rounds=rounds))
+    found["team best response, settled"] = Rule(make_policy("team-best-response", scenario))
+    found["selfish, settled"] = Rule(make_policy("selfish", scenario))
+    for name, policy in learned.items():
+        # Whoever sees all is told all, and tells what to do; who sees itself tells its place.
+        told = 2.0 if isinstance(policy, LearnedPolicy) and policy.spec.context != "none" else 1.0
+        found[f"learned ({name}), one shot"] = Rule(policy, told)
+        second = BestResponse(scenario, "team", team=True, most_rounds=1, start=policy)
+        found[f"learned ({name}), then one round"] = Rule(second, told)
+    return found
+
+
+class _Timed(Policy):
+    """A policy with a clock and a count of the messages of its slots."""
+
+    def __init__(self, rule: Rule) -> None:
+        self._rule = rule
+        self.name, self.placed, self.columns = rule.policy.name, rule.policy.placed, rule.policy.columns
+        self.seconds: list[float] = []
+        self.sent: list[float] = []
+
+    def act(self, situation: Situation) -> tuple[np.ndarray, np.ndarray]:
+        """Decide; the time is that of a row."""
+        begun = time.process_time()
+        action = self._rule.policy.act(situation)
+        rows, devices = situation.backlog.shape
+        self.seconds.append((time.process_time() - begun) / rows)
+        self.sent.append(self._rule.messages(devices))
+        return action
+
+
+def measured(rule: Rule, scenario: Scenario, trace: Trace, reference: Policy) -> dict[str, float]:
+    """Regret and misses in per cent, time in ms and messages of a slot of one row."""
+    timed = _Timed(rule)
+    record = rollout(timed, scenario, trace, reference=reference)
+    assert record.regret is not None
+    weight = scenario.lyapunov.v * record.cost.mean()
+    return {
+        "regret": 100 * float(record.regret.mean() / weight),
+        "missed": 100 * float(record.deadline_missed.mean()),
+        "charged": float((record.cost + scenario.cost.miss_penalty * record.deadline_missed).mean()),
+        "fraction": float(record.fraction.mean()),
+        "ms": 1e3 * float(np.median(timed.seconds)),
+        "messages": float(np.mean(timed.sent)),
+    }
+
+
+def table(results: dict[str, Any]) -> str:
+    """In Markdown."""
+    heads = ("rule", "regret", "misses", "C + penalty", "mean phi", "ms a slot", "messages a slot")
+    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+    for name, found in results["rules"].items():
+        lines.append(
+            f"| {name} | {found['regret']:.2f} % | {found['missed']:.1f} % | {found['charged']:.2f} | "
+            f"{found['fraction']:.3f} | {found['ms']:.2f} | {found['messages']:.0f} |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure, keep the numbers, print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--learned", nargs="*", default=[], metavar="NAME=RUN", help="trained policies")
+    parser.add_argument("--num-slots", type=int, default=500)
+    parser.add_argument("--out", type=Path, required=True, help=f"folder of {RESULT}")
+    options = parser.parse_args()
+    scenario = load_scenario("pooled")
+    learned: dict[str, Policy] = {}
+    for given in options.learned:
+        name, equals, run = given.partition("=")
+        if not equals:
+            raise InputError(f"learned is '{given}'; it must be NAME=RUN.")
+        learned[name] = load_policy(run)
+    trace = generate_trace(scenario, SEEDS, num_slots=options.num_slots)
+    reference = make_policy("joint-oracle", scenario)
+    results: dict[str, Any] = {"num_slots": options.num_slots, "seeds": list(SEEDS), "date": time.strftime("%Y-%m-%d")}
+    results["rules"] = {
+        name: measured(rule, scenario, trace, reference) for name, rule in rules(scenario, learned).items()
+    }
+    options.out.mkdir(parents=True, exist_ok=True)
+    with replacing(options.out / RESULT) as file:
+        file.write((json.dumps(results, indent=1) + "\n").encode())
+    print(table(results))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""Cooperation: every setting is allowed, what is stored is what the module asks for, rounds cost what they cost."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import experiments
+from experiments.benchmarks.job import BENCHMARKS, module_of
+from experiments.cooperation import learned, rounds
+from meqc_marl.config import load_scenario
+from meqc_marl.jobs.run import Run
+from meqc_marl.nature.trace import generate_trace
+from meqc_marl.policies import make_policy
+from meqc_marl.rl.config import offloading_config
+
+RESULTS = Path(experiments.__file__).parent / "results" / "cooperation"
+
+
+def test_every_benchmark_has_its_module():
+    for name in BENCHMARKS:
+        module = module_of(name)
+        assert module.SEEDS >= 1
+        assert hasattr(module, "table")
+
+
+@pytest.mark.parametrize("name", learned.SETTINGS)
+def test_every_setting_is_allowed_and_learns_from_as_many_devices(name):
+    run = learned.runs(1)[f"{name}-0"]
+    config = offloading_config(run.scenario, learner=run.learner, env_steps=run.env_steps)
+    assert run.scenario.lyapunov.reward == learned.SETTINGS[name][2]
+    rows = 15 if config.context != "none" else 1
+    assert config.train_batch_size_per_learner * rows == 510
+
+
+def test_what_is_stored_was_trained_as_the_module_says():
+    """The published table is that of the stored results, of runs as they are asked for now."""
+    asked = learned.runs()
+    stored = {path.stem: json.loads(path.read_text()) for path in RESULTS.glob("*-[0-9].json")}
+    assert len(stored) >= 10
+    for name, result in stored.items():
+        assert Run.model_validate(result["run"]).identity() == asked[name].identity()
+    table = learned.table(stored)
+    for line in table.splitlines():
+        assert line in (Path(learned.__file__).parent / "README.md").read_text()
+
+
+def test_the_table_by_hand():
+    def result(regret):
+        held_out = {"regret": regret, "deadline_missed": 0.02}
+        return {"held_out": held_out, "held_out_devices": {"50": {"regret": 2 * regret}}, "training_s": 90.0}
+
+    # Of five seeds the least and the greatest do not count.
+    found = {f"mean-{seed}": result(regret) for seed, regret in enumerate([0.9, 0.01, 0.02, 0.03, 0.0])}
+    (row,) = learned.table(found).splitlines()[2:]
+    assert row.startswith("| all, mean embedding | difference | 5 | 2.00 [")
+    assert row.endswith("| 90.00 % | 2.0 % | 4.00 % | 90 |")
+
+
+def test_rounds_are_counted_and_bring_the_total_down():
+    scenario = load_scenario("pooled", ["num_devices=6"])
+    trace, reference = generate_trace(scenario, [4, 5], num_slots=6), make_policy("joint-oracle", scenario)
+    who = rounds.rules(scenario, {"nobody": make_policy("local-only", scenario)})
+    found = {name: rounds.measured(who[name], scenario, trace, reference) for name in who}
+    assert found["joint optimum"]["regret"] == pytest.approx(0.0, abs=1e-9)
+    assert found["joint optimum"]["messages"] == 12
+    one, settled = found["team best response, 1 round"], found["team best response, settled"]
+    assert settled["regret"] <= one["regret"] < found["learned (nobody), one shot"]["regret"]
+    assert found["learned (nobody), one shot"]["messages"] == 6
+    assert settled["messages"] > one["messages"] > 12
+    # Nobody sends anything away: a second round begins as the first one of everybody.
+    for key in ("regret", "missed", "charged", "fraction"):
+        assert found["learned (nobody), then one round"][key] == one[key]
+    assert all(np.isfinite(list(each.values())).all() for each in found.values())
+    assert "| joint optimum | 0.00 % |" in rounds.table({"rules": found})
