@@ -1,7 +1,7 @@
 """Learners in the preset ``pooled``: who sees what, what is paid, and how many devices.
 
-Run ``python -m experiments.cooperation.learned``, or ``meqc-marl benchmark cooperation``; finished runs are kept, so it
-can be interrupted. Every minibatch holds 510 devices, of 34 slots where they are seen together.
+Run ``meqc-marl benchmark cooperation``; finished runs are kept, so it can be interrupted. Every minibatch holds 510
+devices, of 34 slots where they are seen together.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from experiments.benchmarks.command import command
 from experiments.benchmarks.learner_runs import by_setting
 from meqc_marl.config import load_scenario
 from meqc_marl.evaluation.statistics import interquartile_mean
@@ -72,7 +71,3 @@ def table(results_of_runs: Mapping[str, dict[str, Any]]) -> str:
         cells.append(f"{np.median([result['training_s'] for result in results]):.0f}")
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    command("cooperation", __doc__ or "")
