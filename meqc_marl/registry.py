@@ -32,7 +32,7 @@ class Kind(NamedTuple):
 KINDS: dict[str, Kind] = {
     "mobility": Kind(("gauss-markov", "static"), ("mobility", "slot_s", "start", "innovation", "position_m")),
     "fading": Kind(("rician",), ("channel", "in_phase", "quadrature")),
-    "tasks": Kind(("uniform", "fast-folders"), ("tasks", "which", "time")),
+    "tasks": Kind(("uniform", "fast-folders", "circuits"), ("tasks", "which", "time")),
     "policies": Kind((), ("scenario",)),
 }
 """Kind to names; the entry points of a kind are in the group ``meqc_marl.KIND``."""

@@ -23,6 +23,7 @@ ORDER = (
         ("physics",),
         ("nature",),
         ("config", "storage"),
+        ("circuits",),
         ("files", "registry", "uris"),
         ("errors",),
     ),

@@ -33,6 +33,7 @@ COMMANDS: dict[str, str] = {
     "vary": "meqc_marl.cli.vary:Vary",
     "replay": "meqc_marl.cli.replay:Replay",
     "scenario": "meqc_marl.cli.scenario:ScenarioCommand",
+    "circuits": "meqc_marl.cli.circuits:CircuitsCommand",
     "trace": "meqc_marl.cli.trace:TraceCommand",
 }
 """Name to ``module:class``."""

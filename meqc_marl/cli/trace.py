@@ -32,7 +32,8 @@ class Build:
     overrides: Overrides = ()
     """Change a field of the scenario; may be repeated."""
     tasks: InputFile = None
-    """Columns slot, device and any of data_bits, cycles_per_bit or cycles, deadline_s, qubits, depth."""
+    """Columns slot, device and any of data_bits, cycles_per_bit or cycles, deadline_s, qubits, depth, and both or none
+    of gates_1 and gates_2."""
     positions: InputFile = None
     """Columns slot, device, x, y."""
     movements: InputFile = None
@@ -145,6 +146,7 @@ def _arrays(trace: Trace) -> dict[str, np.ndarray]:
     distance_m = np.hypot(trace.position_m[..., 0], trace.position_m[..., 1])
     return {
         **{name: getattr(trace, name) for name in NATURE},
+        **({} if trace.gates is None else {"gates_1": trace.gates[..., 0], "gates_2": trace.gates[..., 1]}),
         "distance_m": distance_m,
         **{f"equipment.{name}": getattr(trace.equipment, name) for name in EQUIPMENT},
     }

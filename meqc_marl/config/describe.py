@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from meqc_marl.config.circuits import Circuit
 from meqc_marl.config.quantity import bounds_of, plain
 from meqc_marl.config.scenario import Scenario
 
@@ -59,6 +60,8 @@ def _allowed(info: FieldInfo) -> str:
 
 def format_value(value: Any) -> str:
     """Short text of a field's value; numbers as they can be given to ``--set``."""
+    if isinstance(value, Circuit):
+        return f"{value.name} ({value.qubits}, {value.depth}, {value.gates_1} + {value.gates_2})"
     if isinstance(value, tuple):
         return "[" + ", ".join(format_value(item) for item in value) + "]"
     if isinstance(value, float):

@@ -8,11 +8,13 @@ import re
 from collections.abc import Iterator, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from meqc_marl.config.circuits import unbuilt
+from meqc_marl.config.qpus import QPU_FIELDS, REBUILD
 from meqc_marl.config.scenario import Part, Scenario
 from meqc_marl.config.yaml_text import MAX_BYTES, dump_yaml, parse_yaml
 from meqc_marl.errors import InputError, did_you_mean, shown
@@ -54,7 +56,18 @@ def load_scenario(source: str | Path | Scenario, overrides: Sequence[str] = ()) 
 
 def changes(before: Scenario, after: Scenario) -> list[str]:
     """The overrides that make one scenario of another: ``load_scenario(before, changes(before, after)) == after``."""
-    return list(_changes(before.model_dump(mode="json"), after.model_dump(mode="json"), ""))
+    old, new = before.model_dump(mode="json"), after.model_dump(mode="json")
+    found = dict(override.split("=", 1) for override in _changes(old, new, ""))
+    # A QPU's name and a new basis change other fields, which are then told as well, after them.
+    forced = ["tasks.circuits"] if set(REBUILD) & set(found) else []
+    if "quantum.qpu" in found:
+        found = {"quantum.qpu": found.pop("quantum.qpu")} | found
+        forced = [*QPU_FIELDS, *forced]
+    for name in forced:
+        part, _, field = name.partition(".")
+        found.pop(name, None)
+        found[name] = json.dumps(new[part][field])
+    return [f"{name}={value}" for name, value in found.items()]
 
 
 def _changes(before: dict[str, Any], after: dict[str, Any], prefix: str) -> Iterator[str]:
@@ -123,6 +136,7 @@ def _apply_override(fields: dict[str, Any], override: str) -> None:
     keys = name.split(".")
     if not all(keys):
         raise InputError(f"override {shown(override)} has an empty name in it; an example is cost.latency=sequential.")
+    whole = fields
     for depth, key in enumerate(keys[:-1]):
         below = fields.setdefault(key, {})
         if not isinstance(below, dict):
@@ -131,15 +145,29 @@ def _apply_override(fields: dict[str, Any], override: str) -> None:
             )
         fields = below
     fields[keys[-1]] = value
+    _also_change(whole, name)
+
+
+def _also_change(fields: dict[str, Any], name: str) -> None:
+    """What goes with an override: the QPU's own numbers take the place of others, and circuits are built anew."""
+    if name == "quantum.qpu":
+        for other in QPU_FIELDS:
+            part, _, field = other.partition(".")
+            if isinstance(fields.get(part), dict):
+                fields[part].pop(field, None)
+    tasks = fields.get("tasks")
+    if name in REBUILD and isinstance(tasks, dict) and tasks.get("source") == "circuits" and "circuits" in tasks:
+        tasks["circuits"] = unbuilt(tasks["circuits"])
 
 
 def _sentence(error: ErrorDetails) -> str:
     """One sentence for one pydantic error: the dotted field, its value and what is allowed."""
     location, kind, message, value = error["loc"], error["type"], error["msg"], error["input"]
     if kind == "extra_forbidden":
-        _, part = _locate(location[:-1])
+        above, part = _locate(location[:-1])
         known = [] if part is None else part.model_fields
-        return f"{shown('.'.join(map(str, location)))[1:-1]} is not a field{did_you_mean(str(location[-1]), known)}"
+        field = f"{above}.{location[-1]}".strip(".")
+        return f"{shown(field)[1:-1]} is not a field{did_you_mean(str(location[-1]), known)}"
     if kind == "invalid_key":
         return f"{shown(value)} is not a field; the names of fields are text."
     field, _ = _locate(location)
@@ -155,12 +183,18 @@ def _sentence(error: ErrorDetails) -> str:
 def _locate(location: Sequence[int | str]) -> tuple[str, type[BaseModel] | None]:
     """Dotted name of a field, without pydantic's names of the alternatives of a union; and its class, if a part."""
     part: type[BaseModel] | None = Scenario
+    inner: type[BaseModel] | None = None
     name = ""
     for key in location:
         if isinstance(key, int):
             name += f"[{key}]"
+            part = inner
         elif part is not None and key in part.model_fields:
             name += f".{key}" if name else key
             annotation = part.model_fields[key].annotation
-            part = annotation if isinstance(annotation, type) and issubclass(annotation, Part) else None
+            part, inner = _part(annotation), next(filter(None, map(_part, get_args(annotation))), None)
     return name, part
+
+
+def _part(annotation: Any) -> type[BaseModel] | None:
+    return annotation if isinstance(annotation, type) and issubclass(annotation, Part) else None

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import AfterValidator, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
+from meqc_marl.circuits import BASIS, target
+from meqc_marl.config.circuits import PROTEINS, Circuit, built, check_basis
 from meqc_marl.config.quantity import Choices, Pair, Part, PerDevice, choice, part_name, quantity
 from meqc_marl.registry import check_name
 
@@ -191,3 +193,37 @@ class Tasks(Part):
         *("", "Robert et al., RealAmplitudes", "repetitions of the ansatz"),
         (1, 100, "published circuits repeat it 1 to 10 times"),
     )
+    circuit_basis: Annotated[tuple[str, ...], Field(min_length=1, max_length=50), AfterValidator(check_basis)] = choice(
+        BASIS,
+        *("Qiskit's names", "gates that circuits are transpiled to; with sx or rxx in it, rz takes no time"),
+        allowed="names of gates",
+    )
+    circuit_map: Literal["all", "line", "ring", "grid", "heavy-hex"] = choice(
+        "all", "", "qubits that are neighbours, of the smallest such map that holds the circuit"
+    )
+    circuit_level: int = quantity(1, "", "Qiskit", "how hard the transpiler tries", (0, 3, "the levels it has"))
+    circuits: Annotated[tuple[Circuit, ...], Field(min_length=1, max_length=1000)] = choice(
+        PROTEINS,
+        "docs/circuits.md",
+        "circuits of the tasks with source = circuits, each as likely (qubits, depth, gates on one + on two qubits)",
+        allowed="their numbers, or FILE.qasm, family:size",
+    )
+
+    @field_validator("circuits", mode="before")
+    @classmethod
+    def _built(cls, value: Any, info: ValidationInfo) -> Any:
+        seen = info.data
+        if {"circuit_basis", "circuit_map", "circuit_level"} <= set(seen):  # else one of them is refused
+            return built(value, seen["circuit_basis"], seen["circuit_map"], seen["circuit_level"])
+        return PROTEINS
+
+    @model_validator(mode="after")
+    def _counted_for_what_it_says(self) -> Tasks:
+        wanted = target(self.circuit_basis, self.circuit_map, self.circuit_level)
+        for one in self.circuits if self.source == "circuits" else ():
+            if one.target and one.target != wanted:
+                raise ValueError(
+                    f"tasks.circuits holds {one.built!r} as counted for '{one.target}', and tasks.circuit_basis, "
+                    f"circuit_map and circuit_level are '{wanted}'; tasks.circuits must be given as texts to count anew"
+                )
+        return self

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
+
+from pydantic import model_validator
 
 from meqc_marl.config.nature import FORMULA
+from meqc_marl.config.qpus import filled
 from meqc_marl.config.quantity import Part, choice, quantity
 
 _CAPACITANCE = (1e-45, 1e-15, "with zeta from 2 to 4, milliwatts to kilowatts at clocks of GHz")
@@ -12,6 +15,7 @@ _POWER_LAW = (2.0, 4.0, "2 is power at a fixed voltage, 3 where the voltage foll
 _GATE_TIME = (1e-12, 1.0, "from a picosecond to the slowest atomic measurements")
 _STEPS = (0.0, 1e6, "0 leaves the kind of step out; a million is far beyond any decomposition of a layer")
 _GATE_POWER = (0.0, 1e3, "up to a kilowatt, a whole refrigerator for each")
+_ERROR = (0.0, 0.5, "at a half a gate is a coin")
 _REFERENCE = (1e-6, 1e6, "a unit; a million times finer or coarser than the usual")
 
 
@@ -34,6 +38,11 @@ class Server(Part):
 class Quantum(Part):
     """Computing on the server's QPU (5)-(7) and its admission (12c)-(12d)."""
 
+    qpu: Literal["model", "ibm-eagle", "ibm-heron-r2", "ibm-heron-r3", "google-willow", "ionq-aria"] = choice(
+        "model",
+        "docs/circuits.md",
+        "a machine by name: its gate times, error rates, qubits, gates and neighbours, for what is not given",
+    )
     tau_1_s: float = quantity(25e-9, "s", "(5), Fellous-Asiani et al. 2022", "one-qubit gate time", _GATE_TIME)
     tau_2_s: float = quantity(100e-9, "s", "(5), Fellous-Asiani et al. 2022", "two-qubit gate time", _GATE_TIME)
     tau_m_s: float = quantity(100e-9, "s", "(5), Fellous-Asiani et al. 2022", "measurement time", _GATE_TIME)
@@ -58,8 +67,12 @@ class Quantum(Part):
     error_threshold: float = quantity(
         2e-5, "", "(7)", "threshold of the error correction", (1e-6, 0.5, "known codes have 1e-6 to 0.11")
     )
-    error_rate: float = quantity(
-        2e-6, "", "(7)", "error probability of a physical gate", (0.0, 0.5, "at a half a gate is a coin")
+    error_rate: float = quantity(2e-6, "", "(7)", "error probability of a physical gate", _ERROR)
+    error_rate_1: float | None = quantity(
+        None, "", "error_rate unless given", "the same of a gate on one qubit, where gates are counted", _ERROR
+    )
+    error_rate_m: float | None = quantity(
+        None, "", "error_rate unless given", "the same of a measurement, where gates are counted", _ERROR
     )
     concatenation: int = quantity(
         1,
@@ -76,6 +89,11 @@ class Quantum(Part):
     circuit: FORMULA = choice(
         "corrected", "(5)-(6)", "literal: qubits for depth, no time in the energy, transmit power while computing"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _what_the_qpu_says(cls, fields: Any) -> Any:
+        return filled(fields, fields.get("qpu"), "quantum") if isinstance(fields, dict) else fields
 
 
 class Cost(Part):

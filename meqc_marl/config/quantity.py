@@ -64,9 +64,10 @@ def quantity(
     return Field(default, description=meaning, json_schema_extra=extra)
 
 
-def choice(default: Any, source: str, meaning: str, **limits: Any) -> Any:
-    """A word: a name, or one of several forms of a formula."""
-    return Field(default, description=meaning, json_schema_extra={"unit": "", "source": source}, **limits)
+def choice(default: Any, source: str, meaning: str, allowed: str = "", **limits: Any) -> Any:
+    """A word: a name, or one of several forms of a formula; or what is no number, with what is allowed in words."""
+    extra: Any = {"unit": "", "source": source} | ({"allowed": allowed} if allowed else {})
+    return Field(default, description=meaning, json_schema_extra=extra, **limits)
 
 
 def part_name(kind: str, default: str, source: str, meaning: str) -> Any:

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, model_validator
 
 from meqc_marl.config.nature import FORMULA, MEGABYTE_BITS, Channel, Devices, Mobility, Tasks
 from meqc_marl.config.pricing import Cost, Local, Lyapunov, Quantum, Server
+from meqc_marl.config.qpus import filled
 from meqc_marl.config.quantity import Part, choice, quantity
 from meqc_marl.config.resources import Resources
 
@@ -89,6 +90,17 @@ class Scenario(Part):
             if isinstance(resources, dict) and isinstance(cost, dict) and "pooled" in _kinds(resources):
                 return fields | {"cost": {"deadline": "penalty"} | cost}
         return fields
+
+    @model_validator(mode="before")
+    @classmethod
+    def _what_the_qpu_says_of_others(cls, fields: Any) -> Any:
+        """A QPU by name also sets what is leased of it and what circuits are transpiled to."""
+        if not isinstance(fields, dict):
+            return fields
+        quantum = fields.get("quantum")
+        name = quantum.get("qpu") if isinstance(quantum, dict) else getattr(quantum, "qpu", None)
+        parts = {part: filled(fields.get(part, {}), name, part) for part in ("devices", "tasks")}
+        return fields | {part: given for part, given in parts.items() if given}
 
     @model_validator(mode="after")
     def _those_who_share_have_an_optimum(self) -> Scenario:

@@ -66,6 +66,11 @@ def build_trace(
                 f"tasks of slot {slot}, device {device}: cycles over data_bits is {value:.6g}; it must be from "
                 f"{low:g} to {high:g}."
             )
+    gates = trace.gates
+    if counted := [given.pop(name) for name in ("gates_1", "gates_2") if name in given]:
+        gates = np.stack(counted, -1)[:, None].astype(np.int32)
+    elif "qubits" in given or "depth" in given:
+        gates = None  # of other circuits than these
     nature = {name: values[:, None].astype(NATURE[name]) for name, values in given.items()}
     if position_m is not None:
         places = position_m[:, None].astype(np.float32)
@@ -79,7 +84,7 @@ def build_trace(
     equipment = replace(trace.equipment, **owned)
     if not (equipment.lambda_t.any() or equipment.lambda_e.any()):
         raise InputError("equipment: lambda_t and lambda_e are 0 for all devices; one must be above 0.")
-    return replace(trace, **nature, equipment=equipment)
+    return replace(trace, **nature, equipment=equipment, gates=gates)
 
 
 def _common(what: str, counts: Mapping[str, int]) -> int:

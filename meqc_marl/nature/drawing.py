@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from meqc_marl.config.scenario import Scenario
-from meqc_marl.nature import channel, equipment, mobility, tasks
+from meqc_marl.nature import channel, equipment, mobility
 from meqc_marl.nature.own_parts import fading_of, mobility_of, tasks_of
 from meqc_marl.nature.slot import Equipment
 from meqc_marl.nature.variates import uniform_between
@@ -27,7 +27,7 @@ def draw_nature(scenario: Scenario, seeds: Sequence[int], episode: int, nature: 
         seeds: Of the rows, E of them.
         episode: Number of the episode.
         nature: Arrays to fill: ``gain``, ``data_bits``, ``cycles_per_bit``, ``deadline_s``, ``qubits``, ``depth``
-            [T, E, M] and ``position_m`` [T, E, M, 2].
+            [T, E, M], ``position_m`` [T, E, M, 2] and, for circuits, ``gates`` [T, E, M, 2].
 
     Returns:
         Equipment [E, M].
@@ -73,10 +73,9 @@ def _draw_row(
     fade = fading_of(scenario.channel.fading)
     shadowing = channel.shadowing(scenario.channel, normal())
     nature["gain"][:] = shadowing * fade(scenario.channel, normal(), normal())
-    residues, time_s = tasks_of(scenario.tasks.source)(scenario.tasks, uniform(), uniform())
-    qubits = tasks.logical_qubits(residues)
-    nature["cycles_per_bit"][:] = tasks.cycles_per_bit(scenario.tasks, residues, time_s)
-    nature["qubits"][:] = qubits
-    nature["depth"][:] = tasks.circuit_depth(scenario.tasks, qubits)
+    drawn = tasks_of(scenario.tasks.source)(scenario.tasks, uniform(), uniform())
+    nature["cycles_per_bit"][:], nature["qubits"][:], nature["depth"][:] = drawn[:3]
+    if drawn.gates is not None:
+        nature["gates"][:] = drawn.gates
     nature["data_bits"][:] = uniform_between(*scenario.tasks.data_bits, uniform())
     nature["deadline_s"][:] = uniform_between(*scenario.tasks.deadline_s, uniform())

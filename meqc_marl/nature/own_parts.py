@@ -10,7 +10,7 @@ from meqc_marl.config.scenario import Channel, Mobility, Tasks
 from meqc_marl.errors import InputError, shown
 from meqc_marl.nature.channel import FADING
 from meqc_marl.nature.mobility import MOBILITY, Start
-from meqc_marl.nature.tasks import TASK_SOURCES
+from meqc_marl.nature.tasks import TASK_SOURCES, Drawn, folding
 from meqc_marl.registry import find
 
 LEAST_RESIDUES, MOST_RESIDUES = 7, 5000
@@ -48,8 +48,8 @@ def fading_of(name: str) -> Callable[[Channel, np.ndarray, np.ndarray], np.ndarr
     return checked
 
 
-def tasks_of(name: str) -> Callable[[Tasks, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
-    """Residues and simulated times of the tasks."""
+def tasks_of(name: str) -> Callable[[Tasks, np.ndarray, np.ndarray], Drawn]:
+    """What the tasks are; a part of a user's gives residues and simulated times."""
     if name in TASK_SOURCES:
         return TASK_SOURCES[name]
     draw = find("tasks", name)
@@ -67,7 +67,7 @@ def tasks_of(name: str) -> Callable[[Tasks, np.ndarray, np.ndarray], tuple[np.nd
         _check("tasks.source", name, "times", sound, f"must be {shape} and from 1e-9 to 1 s")
         return residues.astype(np.int32), time_s.astype(np.float32)
 
-    return checked
+    return folding(checked)
 
 
 def _array(values: object) -> np.ndarray:

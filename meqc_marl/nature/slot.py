@@ -40,6 +40,7 @@ class Slot:
         depth: Depth l of the circuit.
         position_m: Position relative to the access point [..., M, 2], float32.
         equipment: Of the episode, [E, M].
+        gates: Of the circuit on one and on two qubits [..., M, 2], below 0 where they are not known; None if nowhere.
     """
 
     gain: np.ndarray
@@ -50,3 +51,4 @@ class Slot:
     depth: np.ndarray
     position_m: np.ndarray
     equipment: Equipment
+    gates: np.ndarray | None = None

@@ -28,6 +28,7 @@ KINDS: dict[str, Kind] = {
     "tasks": Kind(
         ("slot", "device"),
         {name: BOUNDS[name] for name in ("data_bits", "cycles_per_bit", "deadline_s", "qubits", "depth")}
+        | dict.fromkeys(("gates_1", "gates_2"), (0.0, float(np.iinfo(np.int32).max)))
         | {"cycles": (1e-15, 1e33)},
     ),
     "positions": Kind(("slot", "device"), dict.fromkeys(("x", "y"), (-_FARTHEST_M, _FARTHEST_M))),
@@ -37,7 +38,7 @@ KINDS: dict[str, Kind] = {
         {name.partition(".")[2]: bounds for name, bounds in BOUNDS.items() if name.startswith("equipment.")},
     ),
 }
-WHOLE = frozenset({"slot", "device", "qubits", "depth"})
+WHOLE = frozenset({"slot", "device", "qubits", "depth", "gates_1", "gates_2"})
 """Columns of whole numbers."""
 
 
@@ -117,6 +118,8 @@ def _check_names(what: str, names: list[str], keys: tuple[str, ...], known: tupl
         raise InputError(f"{what} lacks {wanted}; it must have {', '.join(keys)} and any of {', '.join(known)}.")
     if "x" in known and not {"x", "y"} <= set(names):
         raise InputError(f"{what} lacks x or y; it must have both.")
+    if len({"gates_1", "gates_2"} & set(names)) == 1:
+        raise InputError(f"{what} has one of gates_1 and gates_2; it must have both or none.")
     if "cycles" in names and ("cycles_per_bit" in names or "data_bits" not in names):
         raise InputError(f"{what} has cycles; it must have data_bits as well, and no cycles_per_bit.")
 

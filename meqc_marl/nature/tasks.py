@@ -1,6 +1,6 @@
-"""Protein-folding tasks (V-D): data, cycles, deadline, and the size of the quantum circuit.
+"""Tasks: protein folding (V-D), with the cycles on a CPU and the size of the quantum circuit; or any circuits.
 
-A new task source is one function with the signature of ``uniform_proteins`` and one line in ``TASK_SOURCES``.
+A new task source is one function from two uniforms to :class:`Drawn` and one line in ``TASK_SOURCES``.
 """
 
 from __future__ import annotations
@@ -9,11 +9,32 @@ import csv
 from collections.abc import Callable
 from functools import lru_cache
 from importlib import resources
+from typing import NamedTuple
 
 import numpy as np
 
 from meqc_marl.config.scenario import Tasks
 from meqc_marl.nature.variates import integer_below, uniform_between
+
+
+class Drawn(NamedTuple):
+    """Tasks as a source draws them, data and deadline apart; arrays [T, M].
+
+    Attributes:
+        cycles_per_bit: CPU cycles per bit q.
+        qubits: Logical qubits o.
+        depth: Depth l of the circuit.
+        gates: On one and on two qubits [T, M, 2]; None where the circuit's gates are not known.
+    """
+
+    cycles_per_bit: np.ndarray
+    qubits: np.ndarray
+    depth: np.ndarray
+    gates: np.ndarray | None
+
+
+Proteins = Callable[[Tasks, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+"""Residues N (int32) and simulated time in s, from two uniforms."""
 
 
 def uniform_proteins(tasks: Tasks, which: np.ndarray, time: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -27,12 +48,6 @@ def fast_folders(tasks: Tasks, which: np.ndarray, time: np.ndarray) -> tuple[np.
     residues, time_s = _fast_folders()
     index = integer_below(len(residues), which)
     return residues[index], time_s[index]
-
-
-TASK_SOURCES: dict[str, Callable[[Tasks, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]] = {
-    "uniform": uniform_proteins,
-    "fast-folders": fast_folders,
-}
 
 
 @lru_cache(maxsize=1)
@@ -62,6 +77,38 @@ def logical_qubits(residues: np.ndarray) -> np.ndarray:
 
 
 def circuit_depth(tasks: Tasks, qubits: np.ndarray) -> np.ndarray:
-    """Depth l of the RealAmplitudes ansatz: a chain of o CX layers for each repetition, and one layer more."""
+    """Depth l of the RealAmplitudes ansatz: a chain of o CX layers for each repetition, and one layer more.
+
+    One repetition after the other: in hardware the next may start down the chain before the last has reached its end,
+    which takes o + 3 reps - 2 layers.
+    """
     depth: np.ndarray = tasks.circuit_reps * qubits + 1
     return depth
+
+
+def folding(proteins: Proteins) -> Callable[[Tasks, np.ndarray, np.ndarray], Drawn]:
+    """Tasks of folding proteins, from what draws their residues and simulated times."""
+
+    def draw(tasks: Tasks, which: np.ndarray, time: np.ndarray) -> Drawn:
+        residues, time_s = proteins(tasks, which, time)
+        qubits = logical_qubits(residues)
+        return Drawn(cycles_per_bit(tasks, residues, time_s), qubits, circuit_depth(tasks, qubits), None)
+
+    return draw
+
+
+def any_circuits(tasks: Tasks, which: np.ndarray, _: np.ndarray) -> Drawn:
+    """The circuits of the scenario, each as likely as the others."""
+    index = integer_below(len(tasks.circuits), which)
+
+    numbers = [(one.qubits, one.depth, one.gates_1, one.gates_2) for one in tasks.circuits]
+    qubits, depth, *gates = np.array(numbers, np.int32).T
+    cycles = [tasks.cycles_per_bit if one.cycles_per_bit is None else one.cycles_per_bit for one in tasks.circuits]
+    return Drawn(np.array(cycles, np.float32)[index], qubits[index], depth[index], np.stack(gates, -1)[index])
+
+
+TASK_SOURCES: dict[str, Callable[[Tasks, np.ndarray, np.ndarray], Drawn]] = {
+    "uniform": folding(uniform_proteins),
+    "fast-folders": folding(fast_folders),
+    "circuits": any_circuits,
+}

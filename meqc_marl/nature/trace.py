@@ -9,6 +9,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 
@@ -45,6 +46,8 @@ class Trace:
         qubits, depth: Int32 [T, E, M].
         position_m: Float32 [T, E, M, 2].
         equipment: Float64 [E, M] each.
+        gates: Of the circuits on one and on two qubits, int32 [T, E, M, 2], below 0 where they are not known; None if
+            nowhere.
     """
 
     gain: np.ndarray
@@ -55,6 +58,7 @@ class Trace:
     depth: np.ndarray
     position_m: np.ndarray
     equipment: Equipment
+    gates: np.ndarray | None = None
 
     @property
     def num_slots(self) -> int:
@@ -81,7 +85,8 @@ class Trace:
 
     def _at(self, when: int | slice) -> Slot:
         nature = {name: getattr(self, name)[when].astype(np.float64) for name in NATURE}
-        return Slot(**nature, position_m=self.position_m[when], equipment=self.equipment)
+        gates = None if self.gates is None else self.gates[when].astype(np.float64)
+        return Slot(**nature, position_m=self.position_m[when], equipment=self.equipment, gates=gates)
 
     def row(self, i: int) -> Trace:
         """Row ``i`` alone, E = 1."""
@@ -89,23 +94,32 @@ class Trace:
 
     def rows(self, start: int, stop: int) -> Trace:
         """The rows from ``start`` up to ``stop``."""
-        nature = {name: getattr(self, name)[:, start:stop] for name in (*NATURE, "position_m")}
+        nature = {name: values[:, start:stop] for name, values in self._by_slot().items()}
         equipment = Equipment(**{name: getattr(self.equipment, name)[start:stop] for name in EQUIPMENT})
         return Trace(**nature, equipment=equipment)
 
     def window(self, start: int, stop: int | None = None) -> Trace:
         """The same rows between two slots."""
-        nature = {name: getattr(self, name)[start:stop] for name in (*NATURE, "position_m")}
+        nature: dict[str, Any] = {name: values[start:stop] for name, values in self._by_slot().items()}
         return replace(self, **nature)
+
+    def _by_slot(self) -> dict[str, np.ndarray]:
+        """Every array with slots and rows."""
+        found = {name: getattr(self, name) for name in (*NATURE, "position_m")}
+        return found if self.gates is None else found | {"gates": self.gates}
 
     @staticmethod
     def stack(rows: Sequence[Trace]) -> Trace:
         """Rows of several traces side by side."""
-        nature = {
-            name: np.concatenate([getattr(row, name) for row in rows], axis=1) for name in (*NATURE, "position_m")
-        }
+        if any(row.gates is not None for row in rows):
+            rows = [row if row.gates is not None else replace(row, gates=_unknown(row)) for row in rows]
+        nature = {name: np.concatenate([row._by_slot()[name] for row in rows], axis=1) for name in rows[0]._by_slot()}
         equipment = {name: np.concatenate([getattr(row.equipment, name) for row in rows], axis=0) for name in EQUIPMENT}
         return Trace(**nature, equipment=Equipment(**equipment))
+
+
+def _unknown(trace: Trace) -> np.ndarray:
+    return np.full((*trace.qubits.shape, 2), -1, np.int32)
 
 
 def generate_trace(scenario: Scenario, seeds: Sequence[int], episode: int = 0, num_slots: int | None = None) -> Trace:
@@ -131,6 +145,8 @@ def generate_trace(scenario: Scenario, seeds: Sequence[int], episode: int = 0, n
     shape = (num_slots, len(seeds), scenario.num_devices)
     nature = {name: np.empty(shape, dtype) for name, dtype in NATURE.items()}
     nature["position_m"] = np.empty((*shape, 2), np.float32)
+    if scenario.tasks.source == "circuits":
+        nature["gates"] = np.empty((*shape, 2), np.int32)
     return Trace(**nature, equipment=draw_nature(scenario, seeds, episode, nature))
 
 

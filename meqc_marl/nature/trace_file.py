@@ -39,6 +39,7 @@ def _bounds() -> dict[str, tuple[float, float]]:
         "cycles_per_bit": (1e-15, 1e18),
         "qubits": (1.0, most_qubits),
         "depth": (1.0, most_qubits),
+        "gates": (-1.0, most_qubits),
         **{name: of(tasks, name)[:2] for name in ("data_bits", "deadline_s")},
     }
     equipment = {
@@ -58,6 +59,8 @@ _ROUNDING = 1e-6
 def save_trace(trace: Trace, path: str | Path) -> None:
     """Write a trace as an npz file without pickle; the file is complete or, after a crash, untouched."""
     arrays = {name: getattr(trace, name) for name in (*NATURE, "position_m")}
+    if trace.gates is not None:
+        arrays["gates"] = trace.gates
     arrays |= {f"equipment.{name}": getattr(trace.equipment, name) for name in EQUIPMENT}
     with replacing(path) as file:
         np.savez(file, **arrays)
@@ -67,7 +70,7 @@ def load_trace(path: str | Path, scenario: Scenario) -> Trace:
     """Read a trace that ``save_trace`` or a user wrote.
 
     The file is an npz with the fields of ``Trace`` and ``equipment.cpu_hz`` and so on. A single row may leave out the
-    axis E. ``position_m`` may be missing: it is for display only.
+    axis E. ``position_m`` may be missing: it is for display only. So may ``gates``: the circuits' gates are not known.
 
     Raises:
         InputError: Unreadable, too large, or a field is missing, or has a wrong shape or a value outside its bounds.
@@ -102,10 +105,11 @@ def _load(path: str | Path, num_devices: int | None) -> Trace:
     nature = {name: take(name, dtype, shape, 1) for name, dtype in NATURE.items()}
     has_position = "position_m" in arrays
     position_m = take("position_m", np.float32, (*shape, 2), 1) if has_position else np.zeros((*shape, 2), np.float32)
+    gates = take("gates", np.int32, (*shape, 2), 1) if "gates" in arrays else None
     equipment = {name: take(f"equipment.{name}", np.float64, shape[1:], 0) for name in EQUIPMENT}
     if not (equipment["lambda_t"].any() or equipment["lambda_e"].any()):
         raise InputError(f"trace '{path}': equipment.lambda_t and lambda_e are all 0; one must be above 0.")
-    return Trace(**nature, position_m=position_m, equipment=Equipment(**equipment))
+    return Trace(**nature, position_m=position_m, equipment=Equipment(**equipment), gates=gates)
 
 
 def _read_arrays(path: str | Path) -> dict[str, np.ndarray]:
@@ -118,7 +122,7 @@ def _read_arrays(path: str | Path) -> dict[str, np.ndarray]:
                 missing = [name for name in needed if name not in members]
                 if missing:
                     raise InputError(f"trace '{path}' lacks {', '.join(missing)}; it must hold {', '.join(needed)}.")
-                wanted = [*needed, *(["position_m"] if "position_m" in members else [])]
+                wanted = [*needed, *(name for name in ("position_m", "gates") if name in members)]
                 return {name: _read_array(f"trace '{path}': {name}", archive, members[name]) for name in wanted}
         except InputError:
             raise
@@ -177,7 +181,7 @@ def _checked_array(
     if converted.dtype.kind == "i" and wrong.any():
         raise InputError(f"{name} has the value {array[wrong][0]}; it must be a whole number below 2^31.")
     if bounds is not None:
-        low, high = bounds[0] * (1.0 - _ROUNDING), bounds[1] * (1.0 + _ROUNDING)
+        low, high = bounds[0] - abs(bounds[0]) * _ROUNDING, bounds[1] * (1.0 + _ROUNDING)
         wrong = (converted < low) | (converted > high)
         if wrong.any():
             raise InputError(

@@ -63,7 +63,7 @@ class Work:
         if scenario.resources.server == "pooled":
             core_hz = scenario.resources.core_hz
             core_j = server_power(scenario.server, core_hz) * server_latency(data, cycles, core_hz)
-        success = success_probability(scenario.quantum, slot.qubits, slot.depth)
+        success = success_probability(scenario.quantum, slot.qubits, slot.depth, slot.gates)
         quantum_s = quantum_latency(scenario.quantum, data, slot.qubits, slot.depth)
         return cls(
             data_bits=data,

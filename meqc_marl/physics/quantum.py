@@ -55,14 +55,38 @@ def quantum_energy(
     return energy_j
 
 
-def success_probability(quantum: Quantum, qubits: np.ndarray, depth: np.ndarray) -> np.ndarray:
-    """Success probability S (7): 1 - o l eps_thr (eps_err / eps_thr)^(2^k0), within [0, 1].
+def fault_probability(quantum: Quantum, error_rate: float) -> float:
+    """Probability that a logical operation fails, from that of a physical one (7): eps_thr (eps / eps_thr)^(2^k0).
 
-    The printed prefactor eps_err, a tenth of eps_thr, makes S at least 2/3 for every task.
+    The printed prefactor eps in place of eps_thr makes S at least 2/3 for every task of the paper.
     """
-    ratio = quantum.error_rate / quantum.error_threshold
-    prefactor = quantum.error_threshold if quantum.success == "corrected" else quantum.error_rate
-    success = np.asarray(qubits * depth * -(prefactor * ratio ** (2**quantum.concatenation)), np.float64)
+    ratio: float = error_rate / quantum.error_threshold
+    prefactor = quantum.error_threshold if quantum.success == "corrected" else error_rate
+    return prefactor * ratio ** (2**quantum.concatenation)
+
+
+def success_probability(
+    quantum: Quantum, qubits: np.ndarray, depth: np.ndarray, gates: np.ndarray | None = None
+) -> np.ndarray:
+    """Success probability S (7): 1 - o l times the probability of a fault, within [0, 1].
+
+    (7) lets every qubit fail in every layer. Where the gates are counted, those fail, each at the rate of its kind, and
+    the measurement of every qubit.
+
+    Args:
+        quantum: Error rates and code.
+        qubits, depth: o and l [..., M].
+        gates: On one and on two qubits [..., M, 2], below 0 where they are not known; None if nowhere.
+    """
+    fault = fault_probability(quantum, quantum.error_rate)
+    success = np.asarray(qubits * depth * -fault, np.float64)
+    if gates is not None:
+        on_one, measured = (
+            fault if rate is None else fault_probability(quantum, rate)
+            for rate in (quantum.error_rate_1, quantum.error_rate_m)
+        )
+        counted = gates[..., 0] * on_one + gates[..., 1] * fault + qubits * measured
+        success = np.where(gates[..., 1] < 0, success, -counted)
     success += 1.0
     np.maximum(success, 0.0, out=success)
     return np.minimum(success, 1.0, out=success)
