@@ -100,8 +100,8 @@ def scenario_page() -> str:
         "",
         "- `devices.lambda_t` and `devices.lambda_e` are one number or one for each of `num_devices` devices, and not "
         "all of them 0.",
-        "- With any of `resources` pooled, `lyapunov.sign` is `corrected` and `cost.deadline` is `penalty`, which "
-        "is the default then.",
+        "- With any of `resources` pooled or queued, `lyapunov.sign` is `corrected` and `cost.deadline` is "
+        "`penalty`, which is the default then.",
         "- The lower end of a range does not exceed its upper end.",
         "- Whatever is drawn, the channel's gain is at most 1 (what arrives is no more than what was sent), at least "
         "1e-36.",

@@ -29,6 +29,8 @@ PRESETS: tuple[str, ...] = (
     "large",
     "pooled",
     "pooled-large",
+    "queued",
+    "queued-light",
 )
 
 

@@ -1,4 +1,4 @@
-"""What the devices lease, each for itself, and what they share."""
+"""What the devices lease, each for itself, what they share in a slot, and what they queue for."""
 
 from __future__ import annotations
 
@@ -7,15 +7,27 @@ from typing import Literal
 from meqc_marl.config.quantity import Part, choice, quantity
 
 Sharing = Literal["leased", "pooled"]
+Serving = Literal["leased", "pooled", "queued"]
 _FIFTEEN = "for 15 devices, and in proportion for others, unless given"
 
 
 class Resources(Part):
-    """Leases and pools: a pool is divided among the devices that use it in a slot."""
+    """Leases and pools: a pool is divided among the devices that use it in a slot.
+
+    A queued server or QPU is a pool that carries over what it does not finish within ``slot_s``.
+    """
 
     band: Sharing = choice("leased", "III-B2, licensed", "uplink band: one each, or a pool in equal parts")
-    server: Sharing = choice("leased", "III-B2", "server CPU: a share each, or a pool in equal parts")
-    qpu: Sharing = choice("leased", "III-B2", "QPU: as if alone, or tiles that are shared; admission is per device")
+    server: Serving = choice(
+        "leased",
+        "III-B2",
+        "server CPU: a share each, a pool in equal parts, or one whose work waits for later slots",
+    )
+    qpu: Serving = choice(
+        "leased",
+        "III-B2",
+        "QPU: as if alone, shared tiles, or tiles whose work waits; admission is per device",
+    )
     band_hz: float | None = quantity(
         None, "Hz", f"0.5 GHz {_FIFTEEN}", "pooled band of all devices", (1e3, 1e15, "a narrow channel to a city's")
     )
@@ -37,11 +49,16 @@ class Resources(Part):
     fraction: Literal["granted", "literal"] = choice(
         "granted",
         "modes first, then shares",
-        "what an action's fraction is where anything is pooled: a place between the least and the largest share that "
+        "what an action's fraction is where anything is shared: a place between the least and the largest share that "
         "meets the deadline with what was granted, or the share itself",
     )
 
     @property
     def pooled(self) -> bool:
         """Whether what a device gets depends on what others do."""
-        return "pooled" in (self.band, self.server, self.qpu)
+        return not {"pooled", "queued"}.isdisjoint((self.band, self.server, self.qpu))
+
+    @property
+    def queued(self) -> bool:
+        """Whether work is carried over into the next slot."""
+        return "queued" in (self.server, self.qpu)

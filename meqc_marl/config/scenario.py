@@ -51,7 +51,10 @@ class Scenario(Part):
     horizon: int = quantity(
         500, "slot", "VI-B", "slots of an episode T", (1, 10_000_000, "four months of slots of a second")
     )
-    slot_s: float = quantity(1.0, "s", "VI-A", "duration of a slot", (1e-3, 3600.0, "a radio frame to an hour"))
+    slot_s: float = quantity(
+        *(1.0, "s", "VI-A", "duration of a slot: of movement, and of what a queued server or QPU does in it"),
+        (1e-3, 3600.0, "a radio frame to an hour"),
+    )
     observation: Literal["sufficient", "paper"] = choice(
         "sufficient",
         "",
@@ -82,12 +85,12 @@ class Scenario(Part):
     @model_validator(mode="before")
     @classmethod
     def _misses_of_those_who_share_are_penalised(cls, fields: Any) -> Any:
-        """Where anything is pooled a miss is penalised unless the scenario says otherwise, which is refused below."""
+        """Where anything is shared a miss is penalised unless the scenario says otherwise, which is refused below."""
         if isinstance(fields, dict):
             resources, cost = fields.get("resources"), fields.get("cost", {})
             if isinstance(resources, Resources):
                 resources = resources.model_dump()
-            if isinstance(resources, dict) and isinstance(cost, dict) and "pooled" in _kinds(resources):
+            if isinstance(resources, dict) and isinstance(cost, dict) and _share(resources):
                 return fields | {"cost": {"deadline": "penalty"} | cost}
         return fields
 
@@ -106,16 +109,16 @@ class Scenario(Part):
     def _those_who_share_have_an_optimum(self) -> Scenario:
         if self.resources.pooled and self.lyapunov.sign == "literal":
             raise ValueError(
-                "lyapunov.sign is 'literal'; with pooled resources it must be 'corrected': the printed sign maximises "
-                "the cost, and devices that share would be best off in each other's way"
+                "lyapunov.sign is 'literal'; with pooled or queued resources it must be 'corrected': the printed sign "
+                "maximises the cost, and devices that share would be best off in each other's way"
             )
         if self.resources.pooled and self.cost.deadline == "kept":
             raise ValueError(
-                "cost.deadline is 'kept'; with pooled resources it must be 'penalty': whether a deadline can be met "
-                "depends on what the others do"
+                "cost.deadline is 'kept'; with pooled or queued resources it must be 'penalty': whether a deadline "
+                "can be met depends on what the others do"
             )
         return self
 
 
-def _kinds(resources: dict[str, Any]) -> list[Any]:
-    return [resources.get(part) for part in ("band", "server", "qpu")]
+def _share(resources: dict[str, Any]) -> bool:
+    return any(resources.get(part) in ("pooled", "queued") for part in ("band", "server", "qpu"))

@@ -25,6 +25,8 @@ _FIXED = {
     "lyapunov.queue": "all rows have the same form",
     "lyapunov.sign": "all rows have the same form",
 }
+_WITH_COLUMNS = ("resources.server", "resources.qpu")
+"""What is queued is shown in columns of its own."""
 _DECADE = 10.0
 
 
@@ -73,6 +75,12 @@ def parse_variations(scenario: Scenario, texts: Sequence[str]) -> tuple[Variatio
             raise InputError(f"vary '{variation.field}' is not possible: {_FIXED[variation.field]}.")
         if variation.field in {other.field for other in variations}:
             raise InputError(f"vary '{variation.field}' stands twice.")
+        if variation.field in _WITH_COLUMNS and any(
+            _queues(value) != _queues(_now(scenario, variation.field)) for value in variation.choices
+        ):
+            raise InputError(
+                f"vary '{variation.field}' is not possible to or from queued: it decides which columns there are."
+            )
         for value in variation.choices or (variation.low, variation.high):
             _with(scenario, {variation.field: round(value) if variation.whole else value})
         variations.append(variation)
@@ -104,9 +112,7 @@ def _parse(scenario: Scenario, text: str) -> Variation:
     if listed:
         return Variation(field, choices=tuple(values))
     _with(scenario, {field: values[0]})  # tells fields that there are not
-    now: Any = scenario.model_dump()
-    for part in field.split("."):
-        now = now[part]
+    now = _now(scenario, field)
     numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
     if len(values) != 2 or len(numbers) != 2 or not values[0] < values[1]:
         raise InputError(f"vary {shown(text)}: a range is two numbers, the lower first; choices stand in [a, b, c].")
@@ -114,3 +120,15 @@ def _parse(scenario: Scenario, text: str) -> Variation:
         raise InputError(f"vary {shown(text)}: '{field}' is not a single number; give choices, [a, b, c].")
     low, high = (float(value) for value in values)
     return Variation(field, (), low, high, low > 0.0 and high >= _DECADE * low, isinstance(now, int))
+
+
+def _now(scenario: Scenario, field: str) -> Any:
+    """What a field is, by its dotted name."""
+    now: Any = scenario.model_dump()
+    for part in field.split("."):
+        now = now[part]
+    return now
+
+
+def _queues(value: Any) -> bool:
+    return bool(value == "queued")

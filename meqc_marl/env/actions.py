@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from meqc_marl.errors import InputError, shown
+from meqc_marl.physics.choices import Choices
 from meqc_marl.physics.cost import Mode
 
 Actions = Mapping[str, Mapping[str, Any]]
@@ -26,6 +27,21 @@ def action_mask(info: Mapping[str, Any]) -> dict[str, Any]:
     It does not stand in the infos itself: frameworks that make arrays of them take no dict there.
     """
     return {"mode": info["mode_mask"], "fraction": None}
+
+
+def offered(choices: Choices, placed: bool) -> list[dict[str, Any]]:
+    """What the infos of one row's devices tell of the coming slot: ``mode_mask``, ``fraction_low``, ``fraction_high``.
+
+    Args:
+        choices: What each device may choose [3, 1, M].
+        placed: Whether a fraction is a place within what is granted, from 0 to 1 for whoever sends anything.
+    """
+    low, high = choices.low, choices.high
+    if placed:
+        low, high = np.zeros_like(low), (high > 0.0).astype(np.float64)
+    parts = (choices.allowed.astype(np.int8), low, high)
+    by_device = zip(*(np.ascontiguousarray(part[:, 0].T) for part in parts), strict=True)
+    return [dict(zip(("mode_mask", "fraction_low", "fraction_high"), each, strict=True)) for each in by_device]
 
 
 def read_actions(agents: Sequence[str], actions: Actions) -> tuple[np.ndarray, np.ndarray]:

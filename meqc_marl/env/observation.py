@@ -10,6 +10,7 @@ import math
 import numpy as np
 
 from meqc_marl.config.scenario import Scenario
+from meqc_marl.env.waiting import with_queues
 from meqc_marl.nature.slot import Equipment, Slot
 from meqc_marl.physics.allocation import allocate
 from meqc_marl.physics.channel import achievable_rate
@@ -49,9 +50,9 @@ OBSERVATION_COLUMNS: tuple[str, ...] = (
 _COLUMN = {name: index for index, name in enumerate(OBSERVATION_COLUMNS)}
 
 
-def equipment_columns(equipment: Equipment) -> np.ndarray:
+def equipment_columns(equipment: Equipment, num_columns: int = len(OBSERVATION_COLUMNS)) -> np.ndarray:
     """Observation of one slot with the columns that stay for the episode; the rest is 0; float32 [E, M, K]."""
-    out = np.zeros((*equipment.cpu_hz.shape, len(OBSERVATION_COLUMNS)), np.float32)
+    out = np.zeros((*equipment.cpu_hz.shape, num_columns), np.float32)
     fixed = {
         "cpu": equipment.cpu_hz,
         "server_cpu": equipment.server_cpu_hz,
@@ -80,14 +81,15 @@ def observe(
         fixed: The result of ``equipment_columns``, if known already.
 
     Returns:
-        Float32 [..., M, K], columns ``OBSERVATION_COLUMNS``.
+        Float32 [..., M, K], columns ``OBSERVATION_COLUMNS``; those of queues, before the last, are left at 0.
     """
+    num_columns = len(with_queues(scenario, OBSERVATION_COLUMNS))
     if out is None:
-        out = np.empty((*slot.data_bits.shape, len(OBSERVATION_COLUMNS)), np.float32)
+        out = np.empty((*slot.data_bits.shape, num_columns), np.float32)
     if work is None:
         work = Work.of(scenario, slot)
     allocation = allocate(scenario, work.server_cpu_hz)  # what a device gets on its own
-    out[...] = equipment_columns(slot.equipment) if fixed is None else fixed
+    out[...] = equipment_columns(slot.equipment, num_columns) if fixed is None else fixed
     gain, power = slot.gain.astype(np.float32), slot.equipment.tx_power_w.astype(np.float32)
     changing = {
         "data": slot.data_bits,

@@ -12,10 +12,12 @@ from gymnasium import spaces
 from pettingzoo import ParallelEnv
 
 from meqc_marl.config import Scenario, load_scenario
-from meqc_marl.env.actions import read_actions
+from meqc_marl.env.actions import offered, read_actions
+from meqc_marl.env.checks import check_parts
 from meqc_marl.env.render import draw_disc, slot_table
-from meqc_marl.env.simulator import OffloadingSimulator, check_parts, placed_fractions
+from meqc_marl.env.simulator import OffloadingSimulator, placed_fractions
 from meqc_marl.env.view import observation_ends
+from meqc_marl.env.waiting import queue_infos
 from meqc_marl.env.window import Window
 from meqc_marl.errors import InputError, shown
 from meqc_marl.nature.trace import Trace
@@ -74,10 +76,10 @@ class OffloadingParallelEnv(ParallelEnv):
     and the deadline is missed. With ``penalty`` everything is carried out as asked for; the Lyapunov wrapper's reward
     falls by V times ``cost.deadline_penalty`` for a miss.
 
-    Where anything is pooled (``resources``), the modes of all devices come first: the access point grants band, server
-    and tiles by them. ``fraction`` is then a place between the least and the largest share that meets the deadline with
-    what was granted, 0 the least and 1 the largest; where no share meets it, the fastest one is sent. So no deadline
-    is missed that the modes allow to meet. With ``resources.fraction = literal`` it is the share itself, there too.
+    Where anything is pooled or queued (``resources``), the modes of all devices come first: the access point grants
+    band, server and tiles by them. ``fraction`` is then a place between the least and the largest share that meets the
+    deadline with what was granted, 0 the least and 1 the largest; where no share meets it, the fastest one is sent. So
+    no deadline is missed that the modes allow to meet. With ``resources.fraction = literal`` it is the share itself.
     The infos tell the executed share.
 
     ## Observation Space
@@ -117,7 +119,10 @@ class OffloadingParallelEnv(ParallelEnv):
     | 11  | qpu_admitted   | whether the QPU admits the task        | 0 or 1                | 0   | 1   |
     | 12  | backlog        | virtual queue, filled by the Lyapunov wrapper; 0 without | log1p(z / V) | 0 | 100 |
 
-    What is pooled is shown as a device would get it alone. ``state()`` has the observations of all devices one after
+    What is shared is shown as a device would get it alone. Where the server or the QPU is queued, before the backlog:
+    ``cpu_wait`` and ``qpu_wait``, ln(1 + s) of how long a task would wait there, s seconds, within [0, 10]; in
+    ``sufficient`` before them ``cpu_work`` and ``qpu_work``, the same of how long all of the server or of the QPU would
+    work on the whole task: what it would add to the waits. ``state()`` has the observations of all devices one after
     another, in ``state_space``, for critics that see all.
 
     ## Rewards
@@ -131,6 +136,9 @@ class OffloadingParallelEnv(ParallelEnv):
     met it), ``qpu_rejected``, ``overruled``, ``local_cost`` (had the whole task stayed on the device).
     With ``lyapunov.reward = difference`` also ``what_if`` (float64 [3, 3]): cost, executed fraction and miss had the
     device stayed local, had one other at the server CPU, had one other at the QPU.
+    Where anything is queued also, after the slot, ``cpu_wait_s`` and ``qpu_wait_s``, ``cpu_backlog_cycles`` and
+    ``qpu_backlog_s``; ``waited_s``, how long the device's own task waited in it; and with ``lyapunov.reward =
+    difference`` also ``backlogs_without`` (float64 [2]): cycles and seconds left, had the device sent nothing.
 
     ## Starting State
     Equipment, places and tasks are drawn from the seed. ``reset()`` without a seed goes on with the next episode of the
@@ -166,10 +174,8 @@ class OffloadingParallelEnv(ParallelEnv):
             raise InputError(f"the trace has {trace.num_envs} rows; it must have 1, take one with trace.row(i).")
         self.scenario = scenario
         self.render_mode = render_mode
-        fps = int(self.metadata["render_fps"])  # type: ignore[call-overload]
-        self._window = (
-            Window(f"{scenario.name}: devices and where they compute", fps) if render_mode == "human" else None
-        )
+        title = f"{scenario.name}: devices and where they compute"
+        self._window = Window(title, RENDER_FPS) if render_mode == "human" else None
         self.simulator = OffloadingSimulator(scenario, 1, trace)
         self.possible_agents = [f"{AGENT_PREFIX}{m}" for m in range(scenario.num_devices)]
         self.agents: list[str] = []
@@ -200,8 +206,8 @@ class OffloadingParallelEnv(ParallelEnv):
         self._show()
         infos = {agent: _NO_SLOT_YET | coming for agent, coming in zip(self.agents, self._coming(), strict=True)}
         if self.scenario.lyapunov.reward == "difference":
-            for info in infos.values():
-                info["what_if"] = np.zeros((3, 3))
+            infos = {agent: info | {"what_if": np.zeros((3, 3))} for agent, info in infos.items()}
+        self._tell_queues(infos)
         return self._observations(), infos
 
     def step(
@@ -220,6 +226,7 @@ class OffloadingParallelEnv(ParallelEnv):
             what_if = np.array(self.simulator.consequences(), np.float64)[:, :, 0]
             for device, agent in enumerate(self.possible_agents):
                 infos[agent]["what_if"] = what_if[..., device].copy()
+        self._tell_queues(infos)
         rewards = dict(zip(self.possible_agents, (-outcome.cost[0]).tolist(), strict=True))
         if ended:
             self.agents = []
@@ -246,11 +253,10 @@ class OffloadingParallelEnv(ParallelEnv):
 
     def _picture(self) -> np.ndarray:
         shown = self._shown_slot()
-        slot = self.simulator.trace.slot(shown)
-        return draw_disc(self.scenario.mobility.radius_m, shown, slot, self._outcome)
+        return draw_disc(self.scenario.mobility.radius_m, shown, self.simulator.trace.slot(shown), self._outcome)
 
     def _show(self) -> None:
-        """Bring the window, if there is one, up to date; nobody looks at one that was closed."""
+        """Bring the window up to date; nobody looks at one that was closed."""
         if self._window is not None and not self._window.is_closed:
             self._window.show(self._picture())
 
@@ -262,15 +268,15 @@ class OffloadingParallelEnv(ParallelEnv):
     def _observations(self) -> dict[str, np.ndarray]:
         return dict(zip(self.possible_agents, self.simulator.observation[0], strict=True))
 
+    def _tell_queues(self, infos: dict[str, dict[str, Any]]) -> None:
+        if self.scenario.resources.queued:
+            for info, told in zip(infos.values(), queue_infos(self.simulator, self._outcome is not None), strict=True):
+                info |= told
+
     def _coming(self) -> list[dict[str, Any]]:
         """What each device may choose in the coming slot."""
         choices = self.simulator.places.choices_under(self.scenario.cost)
-        low, high = choices.low, choices.high
-        if placed_fractions(self.scenario):
-            low, high = np.zeros_like(low), (high > 0.0).astype(np.float64)
-        parts = (choices.allowed.astype(np.int8), low, high)
-        by_device = zip(*(np.ascontiguousarray(part[:, 0].T) for part in parts), strict=True)
-        return [dict(zip(("mode_mask", "fraction_low", "fraction_high"), each, strict=True)) for each in by_device]
+        return offered(choices, placed_fractions(self.scenario))
 
 
 def parallel_env(

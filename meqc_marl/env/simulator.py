@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from meqc_marl.config import Scenario
+from meqc_marl.env.checks import as_array, check_actions, check_parts, checked_backlogs
 from meqc_marl.env.observation import equipment_columns, observe
 from meqc_marl.env.sufficient import sufficient_view
+from meqc_marl.env.view import observation_columns
+from meqc_marl.env.waiting import show_waits, show_work
 from meqc_marl.errors import InputError, shown
 from meqc_marl.nature.trace import Trace, check_size, checked_seed, generate_trace
 from meqc_marl.physics.allocation import depends_on_actions
 from meqc_marl.physics.choices import admitted_mode
 from meqc_marl.physics.consequences import Consequences, consequences
-from meqc_marl.physics.cost import Mode, Outcome, PlaceCosts, settle
+from meqc_marl.physics.cost import Outcome, PlaceCosts, settle
 from meqc_marl.physics.granting import granted_share
 from meqc_marl.physics.load import Load
-from meqc_marl.physics.places import Work, price
+from meqc_marl.physics.places import Work, price, wait_by_mode
+from meqc_marl.physics.queueing import Backlogs, behind, next_backlogs, next_backlogs_without_each, waits
 
 _BLOCK_ELEMENTS = 32_768
 """Device-slots worked out ahead at once: enough to drown numpy's overhead, few enough to stay in the cache."""
@@ -29,11 +34,30 @@ def placed_fractions(scenario: Scenario) -> bool:
     return scenario.resources.pooled and scenario.resources.fraction == "granted"
 
 
+class CarriedOut(NamedTuple):
+    """A slot that was carried out: what was there before it, what was asked for and what came of it."""
+
+    work: Work
+    places: PlaceCosts
+    mode: np.ndarray
+    fraction: np.ndarray
+    placed: bool
+    outcome: Outcome
+    backlogs: Backlogs
+    """W and U before it [E]."""
+
+    def waited_s(self) -> np.ndarray:
+        """How long the task of each device waited where it ran, in s [E, M]; 0 for LOCAL, and without queues."""
+        if self.places.wait_s is None:
+            return np.zeros_like(self.outcome.fraction)
+        return np.take_along_axis(self.places.wait_s, self.outcome.mode[None].astype(np.intp), 0)[0]
+
+
 class OffloadingSimulator:
     """Rows of devices that offload tasks for the slots of an episode.
 
     All rows start and end together. Everything that does not depend on the actions (what each place would cost, the
-    observation) is worked out ahead in blocks of slots.
+    observation) is worked out ahead in blocks of slots. Queues at the server and the QPU start empty in every episode.
 
     Args:
         scenario: Parameters.
@@ -44,12 +68,14 @@ class OffloadingSimulator:
         observation: Of the current slot, float32 [E, M, K]; each slot has an array of its own, which may be changed.
         places: What each place would cost in the current slot if nobody else sent anything away.
         work: Tasks of the current slot, for who prices it under other loads.
+        backlogs: Work that earlier slots left, W and U [E]; zeros where nothing is queued.
         truncated: Whether the episode has ended.
     """
 
     observation: np.ndarray
     places: PlaceCosts
     work: Work
+    backlogs: Backlogs
 
     def __init__(self, scenario: Scenario, num_envs: int = 1, trace: Trace | None = None) -> None:
         check_parts(scenario, trace)
@@ -77,7 +103,9 @@ class OffloadingSimulator:
         self._seeds: list[int] | None = None
         self._episode = 0
         self._block_start = self._block_stop = 0
-        self._carried_out: tuple[Work, PlaceCosts, np.ndarray, np.ndarray, bool, Outcome] | None = None
+        self._queued = scenario.resources.queued
+        self.backlogs = Backlogs.empty(num_envs)
+        self._carried_out: CarriedOut | None = None
 
     @property
     def trace(self) -> Trace:
@@ -85,6 +113,11 @@ class OffloadingSimulator:
         if self._trace is None:
             raise InputError("the simulator has no episode yet; call reset() first.")
         return self._trace
+
+    @property
+    def waits(self) -> tuple[np.ndarray, np.ndarray]:
+        """How long a task would wait now at the server and at the QPU, in s [E]; zeros where nothing is queued."""
+        return waits(self.scenario, self.backlogs)
 
     def reset(self, seed: int | Sequence[int] | None = None) -> np.ndarray:
         """Start an episode in all rows.
@@ -115,13 +148,18 @@ class OffloadingSimulator:
         """
         outcome = self.preview(mode, fraction, placed)
         placed = placed_fractions(self.scenario) if placed is None else placed
-        self._carried_out = (self.work, self.places, np.asarray(mode), np.asarray(fraction), placed, outcome)
+        before = self.backlogs
+        self._carried_out = CarriedOut(
+            self.work, self.places, np.asarray(mode), np.asarray(fraction), placed, outcome, before
+        )
+        if self._queued:
+            self.backlogs = next_backlogs(self.scenario, self.work, before, outcome.mode, outcome.fraction)
         self._seek(self.slot_index + 1)
         return outcome
 
     def preview(self, mode: np.ndarray, fraction: np.ndarray, placed: bool | None = None) -> Outcome:
         """What :meth:`step` would do, without going on to the next slot."""
-        mode, fraction = _as_array("mode", mode), _as_array("fraction", fraction)
+        mode, fraction = as_array("mode", mode), as_array("fraction", fraction)
         self._check(mode, fraction)
         placed = placed_fractions(self.scenario) if placed is None else placed
         if not depends_on_actions(self.scenario):
@@ -140,20 +178,38 @@ class OffloadingSimulator:
 
     def consequences(self) -> Consequences:
         """What the last slot carried out would have come to, had one device or another stayed local."""
-        if self._carried_out is None:
-            raise InputError("no slot was carried out yet; call step() first.")
-        work, places, mode, fraction, placed, outcome = self._carried_out
+        last = self.last
 
         def under(load: Load) -> Outcome:
             if not self.scenario.resources.pooled:
-                return outcome
-            return self._carry_out(price(self.scenario, work, load), mode, fraction, placed)
+                return last.outcome
+            return self._carry_out(price(self.scenario, last.work, load), last.mode, last.fraction, last.placed)
 
-        return consequences(places, outcome, under)
+        return consequences(last.places, last.outcome, under)
+
+    def backlogs_without_each(self) -> Backlogs:
+        """What the last slot carried out would have left without what one device or another sent, W' and U' [E, M].
+
+        What it did leave is in ``backlogs``.
+        """
+        last = self.last
+        executed = last.outcome.mode, last.outcome.fraction
+        return next_backlogs_without_each(self.scenario, last.work, last.backlogs, *executed)
+
+    @property
+    def last(self) -> CarriedOut:
+        """The slot that was carried out last."""
+        if self._carried_out is None:
+            raise InputError("no slot was carried out yet; call step() first.")
+        return self._carried_out
 
     def get_state(self) -> dict[str, Any]:
-        """All that is needed to go on exactly: seeds, episode and slot; nature is drawn again from them."""
-        return {"seeds": self._seeds, "episode": self._episode, "slot": self.slot_index}
+        """All that is needed to go on exactly: seeds, episode and slot, from which nature is drawn again; and backlogs.
+
+        Where nothing is queued there are no backlogs in it.
+        """
+        state = {"seeds": self._seeds, "episode": self._episode, "slot": self.slot_index}
+        return state | ({"backlogs": [values.tolist() for values in self.backlogs]} if self._queued else {})
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Go on where ``get_state`` was called; a replayed trace must be given to this simulator as well."""
@@ -164,9 +220,11 @@ class OffloadingSimulator:
             raise InputError("the state is of a simulator without an episode; call reset() instead.")
         if not 0 <= checked_seed(state["slot"], "slot of the state") <= self.horizon:
             raise InputError(f"slot of the state is {state['slot']}; it must be from 0 to {self.horizon}.")
+        backlogs = checked_backlogs(state.get("backlogs"), self.num_envs) if self._queued else self.backlogs
         same = seeds == self._seeds and state["episode"] == self._episode and self._trace is not None
         self._seeds, self._episode = self._row_seeds(seeds), int(state["episode"])
         self._begin(redraw=not same)
+        self.backlogs = backlogs
         self._seek(int(state["slot"]))
 
     def _row_seeds(self, seed: int | Sequence[int] | None) -> list[int]:
@@ -187,8 +245,9 @@ class OffloadingSimulator:
             assert self._seeds is not None
             self._trace = generate_trace(self.scenario, self._seeds, self._episode)
         assert self._trace is not None
-        self._fixed_columns = equipment_columns(self._trace.equipment)
+        self._fixed_columns = equipment_columns(self._trace.equipment, len(observation_columns(self.scenario)))
         self._block_start = self._block_stop = 0
+        self.backlogs = Backlogs.empty(self.num_envs)
         self._seek(0)
 
     def _seek(self, index: int) -> None:
@@ -197,22 +256,37 @@ class OffloadingSimulator:
         shown = min(index, self.horizon - 1)
         if not self._block_start <= shown < self._block_stop:
             self._work_ahead(shown)
-        self.observation = self._observations[shown - self._block_start]
+        if not self._queued or self.scenario.observation == "paper":
+            self.observation = self._observations[shown - self._block_start]
         self.places = self._places.slot(shown - self._block_start)
         self.work = self._work.slot(shown - self._block_start)
+        if self._queued:
+            self._join_the_queues()
         if self.truncated:
             self.observation = self.observation.copy()
             self.observation[..., -1] = 0.0
+
+    def _join_the_queues(self) -> None:
+        """The current slot's tasks behind the backlogs, which no one knows ahead."""
+        self.work = behind(self.scenario, self.work, self.backlogs)
+        wait_s = (each[:, None] for each in self.waits)
+        self.places = replace(self.places, wait_s=wait_by_mode(self.places.deadline_s.shape, *wait_s))
+        if self.scenario.observation == "paper":
+            self.observation = self.observation.copy()  # a slot that is shown again has other waits
+        else:
+            self.observation = sufficient_view(self.scenario, self.places)
+            show_work(self.scenario, self.work, self.observation)
+        show_waits(self.scenario, self.backlogs, self.observation)
 
     def _work_ahead(self, start: int) -> None:
         slots = max(1, _BLOCK_ELEMENTS // (self.num_envs * self.num_devices))
         self._block_start, self._block_stop = start, min(start + slots, self.horizon)
         block = self.trace.slots(self._block_start, self._block_stop)
         self._work = Work.of(self.scenario, block)
-        self._places = price(self.scenario, self._work)
+        self._places = price(self.scenario, self._work, with_choices=not self._queued)
         if self.scenario.observation == "paper":
             self._observations = observe(self.scenario, block, None, self._work, self._fixed_columns)
-        else:
+        elif not self._queued:
             self._observations = sufficient_view(self.scenario, self._places)
 
     def _check(self, mode: np.ndarray, fraction: np.ndarray) -> None:
@@ -220,32 +294,4 @@ class OffloadingSimulator:
             raise InputError("the simulator has no episode yet; call reset() first.")
         if self.truncated:
             raise InputError(f"the episode has ended after {self.horizon} slots; call reset().")
-        shape = (self.num_envs, self.num_devices)
-        for name, array in (("mode", mode), ("fraction", fraction)):
-            if array.shape != shape:
-                raise InputError(f"{name} has shape {array.shape}; it must be {shape}, rows by devices.")
-        if mode.dtype.kind not in "iu":
-            raise InputError(f"mode has type {mode.dtype}; it must be an integer type.")
-        if mode.min() < Mode.LOCAL or mode.max() > Mode.QPU:
-            raise InputError(f"mode has values from {mode.min()} to {mode.max()}; it must be 0, 1 or 2.")
-        if fraction.dtype.kind not in "iuf":
-            raise InputError(f"fraction has type {fraction.dtype}; it must be a type of numbers.")
-        if not (fraction.min() >= 0.0 and fraction.max() <= 1.0):  # false for NaN as well
-            raise InputError(
-                f"fraction has values from {fraction.min()} to {fraction.max()}; it must be within [0, 1]."
-            )
-
-
-def check_parts(scenario: Scenario, trace: Trace | None) -> None:
-    """Refuse what is no scenario and no trace, such as their names."""
-    if not isinstance(scenario, Scenario):
-        raise InputError(f"scenario is {shown(scenario)}; it must be a Scenario, as load_scenario gives it.")
-    if trace is not None and not isinstance(trace, Trace):
-        raise InputError(f"trace is {shown(trace)}; it must be a Trace, as load_trace gives it.")
-
-
-def _as_array(name: str, values: Any) -> np.ndarray:
-    try:
-        return np.asarray(values)
-    except Exception:  # rows of unequal length, a tensor with a gradient, a stranger's array: each has its own error
-        raise InputError(f"{name} is {shown(values)}; it must be an array of numbers, rows by devices.") from None
+        check_actions(mode, fraction, (self.num_envs, self.num_devices))

@@ -10,9 +10,12 @@ import numpy as np
 
 from meqc_marl.config.scenario import Scenario
 from meqc_marl.config.variation import Variation, varied
+from meqc_marl.env.checks import checked_backlogs
 from meqc_marl.env.simulator import OffloadingSimulator
 from meqc_marl.errors import InputError
+from meqc_marl.physics.consequences import Consequences, Effect
 from meqc_marl.physics.cost import Outcome
+from meqc_marl.physics.queueing import Backlogs
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,7 @@ class VariedSimulator:
         self._rows: list[OffloadingSimulator] = []
         self._seeds: list[int] = []
         self._episode = 0
+        self._queued = scenario.resources.queued
 
     @property
     def observation(self) -> np.ndarray:
@@ -52,6 +56,29 @@ class VariedSimulator:
     def truncated(self) -> bool:
         """Whether the episode has ended, which is so in all rows together."""
         return self._rows[0].truncated
+
+    @property
+    def backlogs(self) -> Backlogs:
+        """Work that earlier slots left in each row, W and U [E]."""
+        return Backlogs(*(np.concatenate(each) for each in zip(*(row.backlogs for row in self._rows), strict=True)))
+
+    @property
+    def waits(self) -> tuple[np.ndarray, np.ndarray]:
+        """How long a task would wait now at the server and at the QPU, in s [E]."""
+        cpu_s, qpu_s = zip(*(row.waits for row in self._rows), strict=True)
+        return np.concatenate(cpu_s), np.concatenate(qpu_s)
+
+    def consequences(self) -> Consequences:
+        """What the last slot would have come to, had one device or another stayed local; of each row by itself."""
+        parts = [row.consequences() for row in self._rows]
+        return Consequences(
+            *(Effect(*map(np.concatenate, zip(*case, strict=True))) for case in zip(*parts, strict=True))
+        )
+
+    def backlogs_without_each(self) -> Backlogs:
+        """What the last slot would have left without what one device or another sent, W' and U' [E, M]."""
+        parts = [row.backlogs_without_each() for row in self._rows]
+        return Backlogs(*(np.concatenate(each) for each in zip(*parts, strict=True)))
 
     @property
     def lyapunov(self) -> RowsLyapunov:
@@ -81,19 +108,25 @@ class VariedSimulator:
         return Outcome(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
     def get_state(self) -> dict[str, Any]:
-        """Seeds, episode and slot; the scenarios and nature are drawn again from them."""
+        """Seeds, episode and slot, from which the scenarios and nature are drawn again; and backlogs, if any."""
         slot = self._rows[0].slot_index if self._rows else 0
-        return {"seeds": self._seeds or None, "episode": self._episode, "slot": slot}
+        state = {"seeds": self._seeds or None, "episode": self._episode, "slot": slot}
+        if self._queued and self._rows:
+            state["backlogs"] = [values.tolist() for values in self.backlogs]
+        return state
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Go on where ``get_state`` was called."""
         if state["seeds"] is None:
             raise InputError("the state is of a simulator without an episode; call reset() instead.")
-        self._begin([int(seed) for seed in state["seeds"]], int(state["episode"]), int(state["slot"]))
+        seeds = [int(seed) for seed in state["seeds"]]
+        backlogs = checked_backlogs(state.get("backlogs"), len(seeds)) if self._queued else None
+        self._begin(seeds, int(state["episode"]), int(state["slot"]), backlogs)
 
-    def _begin(self, seeds: list[int], episode: int, slot: int) -> None:
+    def _begin(self, seeds: list[int], episode: int, slot: int, backlogs: Backlogs | None = None) -> None:
         self._seeds, self._episode = seeds, episode
         self.scenarios = [varied(self.scenario, self.variations, seed, episode) for seed in seeds]
         self._rows = [OffloadingSimulator(scenario) for scenario in self.scenarios]
-        for row, seed in zip(self._rows, seeds, strict=True):
-            row.set_state({"seeds": [seed], "episode": episode, "slot": slot})
+        backlogs = Backlogs.empty(len(seeds)) if backlogs is None else backlogs
+        for row, seed, *left in zip(self._rows, seeds, *backlogs, strict=True):
+            row.set_state({"seeds": [seed], "episode": episode, "slot": slot, "backlogs": [[each] for each in left]})

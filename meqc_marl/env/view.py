@@ -8,14 +8,17 @@ from meqc_marl.config import changes
 from meqc_marl.config.scenario import Scenario
 from meqc_marl.env.observation import LIMIT, OBSERVATION_COLUMNS
 from meqc_marl.env.sufficient import PENALTY_COLUMNS, SIGNED_LIMIT, SUFFICIENT_COLUMNS, sufficient_columns
+from meqc_marl.env.waiting import WAIT_COLUMNS, WORK_COLUMNS, with_queues
 from meqc_marl.errors import InputError
 
 BACKLOG_LIMIT = 100.0
 """Upper bound of the backlog column, log1p(z / V): no run reaches it."""
-VIEWS = (SUFFICIENT_COLUMNS, PENALTY_COLUMNS, OBSERVATION_COLUMNS)
-"""All sets of columns: sufficient, the same where a miss costs a penalty, and the paper's."""
+_QUEUED_PAPER = (*OBSERVATION_COLUMNS[:-1], *WAIT_COLUMNS, OBSERVATION_COLUMNS[-1])
+_QUEUED = (*PENALTY_COLUMNS[:-1], *WORK_COLUMNS, *WAIT_COLUMNS, PENALTY_COLUMNS[-1])
+VIEWS = (SUFFICIENT_COLUMNS, PENALTY_COLUMNS, OBSERVATION_COLUMNS, _QUEUED, _QUEUED_PAPER)
+"""All sets of columns: sufficient, the same where a miss costs a penalty, the paper's, and both with queues."""
 
-_NEVER_MATTERS = ("name", "num_devices", "horizon", "slot_s", "observation", "lyapunov.v", "lyapunov.reward")
+_NEVER_MATTERS = ("name", "num_devices", "horizon", "observation", "lyapunov.v", "lyapunov.reward")
 _SEEN = {
     # Behind the costs of the places, whatever they come from.
     "sufficient": (
@@ -35,7 +38,9 @@ _NOT_AFTER_ALL = {"sufficient": (), "paper": ("devices.lambda_e", "tasks.circuit
 
 def observation_columns(scenario: Scenario) -> tuple[str, ...]:
     """Names of a device's columns, the backlog last."""
-    return OBSERVATION_COLUMNS if scenario.observation == "paper" else sufficient_columns(scenario)
+    if scenario.observation == "paper":
+        return with_queues(scenario, OBSERVATION_COLUMNS)
+    return sufficient_columns(scenario)
 
 
 def shown_to(columns: tuple[str, ...] | None, name: str, scenario: Scenario) -> Scenario:
@@ -46,8 +51,15 @@ def shown_to(columns: tuple[str, ...] | None, name: str, scenario: Scenario) -> 
     """
     if columns is None:
         return scenario
-    shown = scenario.model_copy(update={"observation": "paper" if columns == OBSERVATION_COLUMNS else "sufficient"})
+    paper = columns in (OBSERVATION_COLUMNS, _QUEUED_PAPER)
+    shown = scenario.model_copy(update={"observation": "paper" if paper else "sufficient"})
     if observation_columns(shown) != columns:
+        if scenario.resources.queued != (columns in (_QUEUED, _QUEUED_PAPER)):
+            where = "nothing is queued" if scenario.resources.queued else "resources.server or resources.qpu is queued"
+            raise InputError(
+                f"policy '{name}' was trained where {where} and observes what belongs to it; the scenario's are "
+                f"{scenario.resources.server} and {scenario.resources.qpu}."
+            )
         trained = "penalty" if columns == PENALTY_COLUMNS else "kept"
         raise InputError(
             f"policy '{name}' was trained with cost.deadline = {trained} and observes what belongs to it; the "
@@ -76,7 +88,9 @@ def unseen_changes(trained_on: Scenario, here: Scenario) -> list[str]:
     found = []
     for change in changes(trained_on, here):
         field, _, _ = change.partition("=")
-        if field in _NEVER_MATTERS or (field == "lyapunov.delta" and here.lyapunov.queue == "neely"):
+        if field in _NEVER_MATTERS or (field == "slot_s" and not here.resources.queued):
+            continue
+        if field == "lyapunov.delta" and here.lyapunov.queue == "neely":
             continue
         if field == "cost.deadline_penalty" and "kept" == here.cost.deadline == trained_on.cost.deadline:
             continue

@@ -46,7 +46,7 @@ class Comparison:
     metrics: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
     trace_file: str | None = None
     optimum_above: np.ndarray | None = None
-    """A bound of C_opt from above [E], where ``optimum`` has only one from below: of devices that share."""
+    """A bound of C_opt from above [E], where ``optimum`` has only one from below: of devices that share in a slot."""
 
 
 def charged(scenario: Scenario, metrics: dict[str, np.ndarray]) -> np.ndarray:
@@ -70,11 +70,15 @@ def prices_of_sharing(result: Comparison) -> dict[str, float]:
     return found
 
 
-def _joint_optimum(scenario: Scenario, trace: Trace, alone: Optimum) -> tuple[Optimum, np.ndarray]:
-    """Bounds of C_opt of devices that share; what each could reach alone bounds what it can reach."""
+def _joint_optimum(scenario: Scenario, trace: Trace, alone: Optimum) -> tuple[Optimum, np.ndarray | None]:
+    """Bounds of C_opt of devices that share; what each could reach alone bounds what it can reach.
+
+    Where anything is queued the bound from below is that of the same system without waiting, and there is none from
+    above.
+    """
     bounds = joint_bounds(scenario, trace)
     lower = np.broadcast_to(bounds.lower[:, None], alone.cost.shape)
-    return replace(alone, cost=lower), bounds.upper
+    return replace(alone, cost=lower), None if scenario.resources.queued else bounds.upper
 
 
 def compare(

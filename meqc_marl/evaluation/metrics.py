@@ -45,6 +45,8 @@ METRICS: dict[str, Metric] = {
     "mode_qpu_partial": Metric("share", "part of the task on the QPU, where the deadline can be met"),
     "deadline_infeasible": Metric("share", "device-slots in which no action meets the deadline"),
     "objective": Metric("", "drift-plus-penalty (18) of a device in a slot, mean"),
+    "cpu_wait_s": Metric("s", "how long a task would have waited at a queued server, mean over the slots"),
+    "qpu_wait_s": Metric("s", "the same at a queued QPU"),
     "reward": Metric("", "shaped reward of a device in a slot, mean"),
     "regret": Metric(
         "relative", "reward below the exact oracle's in the states visited, of V times cost; never negative"
@@ -81,7 +83,8 @@ def measure(
         oracle: The oracle's results on the same trace, for ``gap_to_oracle`` and ``shortfall``.
 
     Returns:
-        Arrays [E] by name of :data:`METRICS`; gaps and regrets only where their reference is given.
+        Arrays [E] by name of :data:`METRICS`; gaps and regrets only where their reference is given, waits only where
+        anything is queued.
     """
 
     def average(values: np.ndarray) -> np.ndarray:
@@ -116,6 +119,8 @@ def measure(
         "objective": average(record.objective),
         "reward": average(record.reward),
     }
+    if scenario.resources.queued and record.waits is not None:
+        metrics["cpu_wait_s"], metrics["qpu_wait_s"] = record.waits[:-1].mean(0).T
     if record.regret is not None:
         metrics["regret"] = average(record.regret) / (scenario.lyapunov.v * cost)
     if optimum is not None:

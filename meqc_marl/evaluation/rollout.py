@@ -28,12 +28,15 @@ class Rollout(Outcome):
         backlog: Virtual queues z [T + 1, E, M], from the empty ones before the first slot to those after the last.
         regret: How much less reward the action brought than the reference policy's in the same state [T, E, M], where
             devices share the mean of all; None without a reference.
+        waits: How long a task would wait at the server and at the QPU, in s [T + 1, E, 2], from the empty queues before
+            the first slot to those after the last; zeros where nothing is queued.
     """
 
     objective: np.ndarray
     reward: np.ndarray
     backlog: np.ndarray
     regret: np.ndarray | None = None
+    waits: np.ndarray | None = None
 
 
 def rollout(
@@ -62,7 +65,7 @@ def rollout(
     queues = VirtualQueues(scenario.lyapunov, scenario.cost.miss_penalty, rows, devices)
     rng = np.random.default_rng(seed)
     record: dict[str, np.ndarray] = {}
-    backlog = np.zeros((slots + 1, rows, devices))
+    backlog, waits = np.zeros((slots + 1, rows, devices)), np.zeros((slots + 1, rows, 2))
     shared = scenario.resources.pooled
 
     simulator.reset()
@@ -84,10 +87,10 @@ def rollout(
             record = {name: np.empty((slots, *values.shape), values.dtype) for name, values in happened.items()}
         for name, values in happened.items():
             record[name][slot] = values
-        backlog[slot + 1] = step.backlog
+        backlog[slot + 1], waits[slot + 1] = step.backlog, np.stack(simulator.waits, -1)
         if on_slot is not None:
             on_slot()
-    return Rollout(**record, backlog=backlog)
+    return Rollout(**record, backlog=backlog, waits=waits)
 
 
 def _regret(scenario: Scenario, excess: np.ndarray) -> np.ndarray:

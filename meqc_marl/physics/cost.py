@@ -28,6 +28,8 @@ class PlaceCosts:
         latency_weight: Cost of a second, lambda_t / latency_ref_s [..., M].
         energy_weight: Cost of a joule, lambda_e / energy_ref_j [..., M].
         choices: What each device may choose; None if not worked out yet.
+        wait_s: How long a task waits at each place before its own part starts, once, if anything is sent [3, ..., M];
+            None if nothing is queued.
     """
 
     latency_s: np.ndarray
@@ -39,6 +41,7 @@ class PlaceCosts:
     latency_weight: np.ndarray
     energy_weight: np.ndarray
     choices: Choices | None = None
+    wait_s: np.ndarray | None = None
 
     def slot(self, t: int) -> PlaceCosts:
         """Slot ``t`` [E, M] of the costs of several slots [T, E, M]."""
@@ -52,25 +55,36 @@ class PlaceCosts:
             self.latency_weight[t],
             self.energy_weight[t],
             None if self.choices is None else self.choices.at(t),
+            None if self.wait_s is None else self.wait_s[:, t],
         )
 
     def select(self, chosen: np.ndarray) -> PlaceCosts:
         """The elements of a bool mask [..., M], flattened; arrays by ``Mode`` keep their first axis."""
         picked: dict[str, Any] = {}
         for field in fields(self):
-            if field.name != "choices":
-                leading = (len(Mode),) if field.name in ("latency_s", "energy_j") else ()
-                values = np.broadcast_to(getattr(self, field.name), (*leading, *chosen.shape))
-                picked[field.name] = values[..., chosen]
+            values = getattr(self, field.name)
+            if field.name != "choices" and values is not None:
+                leading = (len(Mode),) if field.name in ("latency_s", "energy_j", "wait_s") else ()
+                picked[field.name] = np.broadcast_to(values, (*leading, *chosen.shape))[..., chosen]
         return replace(self, **picked, choices=None if self.choices is None else self.choices.at(chosen))
 
     def choices_under(self, cost: Cost) -> Choices:
         """What each device may choose, worked out now unless it is known."""
         return find_choices(cost, self) if self.choices is None else self.choices
 
+    def once_s(self, mode: Mode) -> np.ndarray:
+        """Latency in s that comes once with anything sent to a remote place, however little: ack and wait [..., M]."""
+        return self.ack_latency_s if self.wait_s is None else self.ack_latency_s + self.wait_s[mode]
+
+    def once_at(self, executed: np.ndarray) -> np.ndarray:
+        """The same at the place of each device's executed mode; what it is for LOCAL does not count."""
+        if self.wait_s is None:
+            return self.ack_latency_s
+        return np.where(executed == Mode.QPU, self.once_s(Mode.QPU), self.once_s(Mode.CPU))
+
     def latency_of(self, form: str, mode: Mode, fraction: np.ndarray) -> np.ndarray:
         """Latency t in s [..., M] of sending a share to one remote place, in the latency form."""
-        return blend_latency(form, fraction, self.latency_s[Mode.LOCAL], self.latency_s[mode], self.ack_latency_s)
+        return blend_latency(form, fraction, self.latency_s[Mode.LOCAL], self.latency_s[mode], self.once_s(mode))
 
     def energy_of(self, form: str, mode: Mode, fraction: np.ndarray) -> np.ndarray:
         """Energy e in J [..., M] of the same."""
@@ -94,7 +108,7 @@ class PlaceCosts:
         Whether the QPU admits the task is not looked at; see :meth:`admits`.
         """
         local, remote = self.latency_s[Mode.LOCAL], self.latency_s[mode]
-        return feasible_fraction(cost.latency, cost.min_fraction, local, remote, self.ack_latency_s, self.deadline_s)
+        return feasible_fraction(cost.latency, cost.min_fraction, local, remote, self.once_s(mode), self.deadline_s)
 
     def admits(self, mode: Mode) -> np.ndarray | bool:
         """Whether a place takes the task: only the QPU refuses any."""
@@ -103,12 +117,12 @@ class PlaceCosts:
     def kink(self, mode: Mode) -> np.ndarray:
         """Share at which both parts of a parallel task end together, unclipped [..., M]."""
         local, remote = self.latency_s[Mode.LOCAL], self.latency_s[mode]
-        return np.asarray((local - self.ack_latency_s) / (local + remote))
+        return np.asarray((local - self.once_s(mode)) / (local + remote))
 
     def quickest_squared(self, mode: Mode) -> np.ndarray:
         """Share with the least latency where shares are squared, as printed; unclipped [..., M]."""
         local, remote = self.latency_s[Mode.LOCAL], self.latency_s[mode]
-        return np.asarray((2.0 * local - self.ack_latency_s) / (2.0 * (local + remote)))
+        return np.asarray((2.0 * local - self.once_s(mode)) / (2.0 * (local + remote)))
 
 
 @dataclass(frozen=True)
@@ -182,7 +196,7 @@ def settle(cost: Cost, places: PlaceCosts, mode: np.ndarray, fraction: np.ndarra
     on_qpu = executed == Mode.QPU
     remote_s = np.where(on_qpu, latency[Mode.QPU], latency[Mode.CPU])
     remote_j = np.where(on_qpu, energy[Mode.QPU], energy[Mode.CPU])
-    latency_s = blend_latency(cost.latency, phi, latency[Mode.LOCAL], remote_s, places.ack_latency_s)
+    latency_s = blend_latency(cost.latency, phi, latency[Mode.LOCAL], remote_s, places.once_at(executed))
     energy_j = blend_energy(cost.latency, phi, energy[Mode.LOCAL], remote_j, places.ack_energy_j)
     return Outcome(
         mode=executed,

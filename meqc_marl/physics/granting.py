@@ -28,7 +28,7 @@ def granted_share(cost: Cost, places: PlaceCosts, executed: np.ndarray, fraction
     """
     local = places.latency_s[Mode.LOCAL]
     remote = np.where(executed == Mode.QPU, places.latency_s[Mode.QPU], places.latency_s[Mode.CPU])
-    ack = places.ack_latency_s
+    ack = places.once_at(executed)
     low, high = feasible_fraction(cost.latency, cost.min_fraction, local, remote, ack, places.deadline_s)
     hopeless = low > high
     with np.errstate(invalid="ignore"):  # the ends of nothing may be infinite
@@ -40,7 +40,7 @@ def granted_share(cost: Cost, places: PlaceCosts, executed: np.ndarray, fraction
 
 
 def fastest_share(cost: Cost, local: np.ndarray, remote: np.ndarray, ack: np.ndarray) -> np.ndarray:
-    """The share in [min_fraction, 1] of least latency, from T_L, T_X and t_a [...]; the latency is convex in it."""
+    """The share in [min_fraction, 1] of least latency, from T_L, T_X, and t_a with any wait; it is convex in it."""
     if cost.latency == "sequential":
         return np.where(remote < local, 1.0, cost.min_fraction)
     if cost.latency == "parallel":

@@ -36,6 +36,8 @@ class Work:
         success: Success probability S on the QPU.
         qpu_admitted: Whether the QPU takes the task.
         latency_weight, energy_weight: Cost of a second and of a joule.
+        cpu_wait_s, qpu_wait_s: How long a task waits at the server and at the QPU for the work that earlier slots left,
+            broadcastable to [..., M]; None if nothing is queued.
     """
 
     data_bits: np.ndarray
@@ -53,6 +55,8 @@ class Work:
     qpu_admitted: np.ndarray
     latency_weight: np.ndarray
     energy_weight: np.ndarray
+    cpu_wait_s: np.ndarray | None = None
+    qpu_wait_s: np.ndarray | None = None
 
     @classmethod
     def of(cls, scenario: Scenario, slot: Slot) -> Work:
@@ -60,7 +64,7 @@ class Work:
         equipment, data, cycles = slot.equipment, slot.data_bits, slot.cycles_per_bit
         local_s = local_latency(data, cycles, equipment.cpu_hz)
         core_j = None
-        if scenario.resources.server == "pooled":
+        if scenario.resources.server != "leased":
             core_hz = scenario.resources.core_hz
             core_j = server_power(scenario.server, core_hz) * server_latency(data, cycles, core_hz)
         success = success_probability(scenario.quantum, slot.qubits, slot.depth, slot.gates)
@@ -108,7 +112,8 @@ def price(scenario: Scenario, slot: Slot | Work, load: Load = ALONE, with_choice
         with_choices: Work out what each device may choose, too.
     """
     work = Work.of(scenario, slot) if isinstance(slot, Slot) else slot
-    places = _place_costs(scenario, work, allocate(scenario, work.server_cpu_hz, load))
+    waits = None if work.cpu_wait_s is None or work.qpu_wait_s is None else (work.cpu_wait_s, work.qpu_wait_s)
+    places = _place_costs(scenario, work, allocate(scenario, work.server_cpu_hz, load, waits))
     return replace(places, choices=find_choices(scenario.cost, places)) if with_choices else places
 
 
@@ -143,6 +148,10 @@ def _place_costs(scenario: Scenario, work: Work, allocation: Allocation) -> Plac
     else:
         energy[Mode.QPU] = work.quantum_j
 
+    wait = None
+    if allocation.cpu_wait_s is not None and allocation.qpu_wait_s is not None:
+        wait = wait_by_mode(shape, allocation.cpu_wait_s, allocation.qpu_wait_s)
+
     return PlaceCosts(
         latency_s=latency,
         energy_j=energy,
@@ -152,4 +161,12 @@ def _place_costs(scenario: Scenario, work: Work, allocation: Allocation) -> Plac
         qpu_admitted=np.broadcast_to(work.qpu_admitted, shape),
         latency_weight=np.broadcast_to(work.latency_weight, shape),
         energy_weight=np.broadcast_to(work.energy_weight, shape),
+        wait_s=wait,
     )
+
+
+def wait_by_mode(shape: tuple[int, ...], cpu_s: np.ndarray | float, qpu_s: np.ndarray | float) -> np.ndarray:
+    """Waits at the three places [3, ..., M], of those at the server and the QPU, broadcastable to [..., M]."""
+    wait_s = np.zeros((len(Mode), *shape))
+    wait_s[Mode.CPU], wait_s[Mode.QPU] = cpu_s, qpu_s
+    return wait_s

@@ -179,7 +179,7 @@ class _Problem:
         if self.cost.latency == "parallel":
             return [places.kink(mode)]
         if self.cost.latency == "literal" and lyapunov.sign == "corrected":  # with the printed sign it is concave
-            ack = places.weighted(places.ack_latency_s, places.ack_energy_j)
+            ack = places.weighted(places.once_s(mode), places.ack_energy_j)
             slope = ack - self.backlog / lyapunov.v
             return [_stationary(places.whole_cost(Mode.LOCAL), places.whole_cost(mode), slope)]
         return []

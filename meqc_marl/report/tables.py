@@ -13,7 +13,7 @@ from rich.table import Table
 
 from meqc_marl import __version__
 from meqc_marl.errors import InputError
-from meqc_marl.evaluation.comparison import Comparison, prices_of_sharing
+from meqc_marl.evaluation.comparison import Comparison, charged, prices_of_sharing
 from meqc_marl.evaluation.metrics import METRICS
 from meqc_marl.evaluation.statistics import Estimate, brackets, interquartile_mean, mean, paired_difference
 from meqc_marl.files import replacing
@@ -29,7 +29,7 @@ _MODE_HEADINGS = {
 
 
 def comparison_tables(result: Comparison) -> list[Table]:
-    """Two tables that fit a terminal of 80 columns: cost and constraint, and how they come about."""
+    """Tables that fit a terminal of 80 columns: cost and constraint, how they come about, and waits, if any."""
     scenario = result.scenario
     first = _table(
         f"{scenario.name}: {scenario.num_devices} devices, {result.num_slots} slots, {result.num_traces} trace(s), "
@@ -61,7 +61,25 @@ def comparison_tables(result: Comparison) -> list[Table]:
             f"{100 * average['qpu_rejected']:.1f}",
             *(f"{100 * average[mode]:.0f}" for mode in _MODE_HEADINGS),
         )
-    return [first, second]
+    return [first, second, *([_waits(result)] if scenario.resources.queued else [])]
+
+
+def _waits(result: Comparison) -> Table:
+    """What the queues at the server and the QPU cost: waits, misses, and the cost with their penalty."""
+    table = _table(
+        "queues at the server and the QPU", ("CPU wait\ns", "QPU wait\ns", "cost and\npenalty", "C_opt\n%", "miss")
+    )
+    for name, metrics in result.metrics.items():
+        average = {key: float(values.mean()) for key, values in metrics.items()}
+        table.add_row(
+            name,
+            f"{average['cpu_wait_s']:.2f}",
+            f"{average['qpu_wait_s']:.2f}",
+            format_estimate(mean(charged(result.scenario, metrics))),
+            f"{100 * average['gap_to_optimum']:+.1f}",
+            f"{100 * average['deadline_missed']:.1f}",
+        )
+    return table
 
 
 def _table(title: str, headings: Sequence[str]) -> Table:
@@ -91,6 +109,12 @@ def comparison_notes(result: Comparison) -> list[str]:
     if prices := prices_of_sharing(result):
         told = ", ".join(_PRICES[name].format(value) for name, value in prices.items())
         notes.append(f"Cost and penalty of misses as a multiple of the joint optimum's: {told}.")
+    if result.scenario.resources.queued:
+        notes.append(
+            "Waits: how long a task waits for work that earlier slots left, mean over the slots, in s. The oracle "
+            "solves each slot exactly and does not look ahead, so others may cost less; regret is of the slot alone. "
+            "C_opt is that of the same system without waiting, bounded from below."
+        )
     infeasible = int((~optimum.feasible).sum())
     if infeasible:
         worst = float(optimum.reachable[~optimum.feasible].min())
@@ -103,6 +127,8 @@ def comparison_notes(result: Comparison) -> list[str]:
 
 def _optimum(result: Comparison) -> str:
     """The number, or where devices share the bounds between which it is."""
+    if result.scenario.resources.queued:
+        return f"is at least {result.optimum.cost.mean():.3f}"
     if result.optimum_above is None:
         return f"= {result.optimum.cost.mean():.3f}"
     return (

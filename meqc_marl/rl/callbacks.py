@@ -48,7 +48,7 @@ class LyapunovCallback(RLlibCallback):
         self._slots: dict[int, int] = {}
         self._totals: dict[str, float] = {}
         self._num_steps = 0
-        self._backlog_max = 0.0
+        self._backlog_max = self._wait_max = 0.0
         self._scenario: Any = None
         self._batched: OffloadingBatchedEnv | None = None
 
@@ -68,7 +68,11 @@ class LyapunovCallback(RLlibCallback):
     def on_episode_step(self, *, episode: Any, env_index: int = 0, **kwargs: Any) -> None:
         if isinstance(episode, BatchedStep):
             assert episode.outcome is not None
-            shaped, backlog = self._advance(episode.outcome, 0, lambda: kwargs["env"].simulator.consequences())
+            assert self._batched is not None
+            simulator = self._batched.simulator
+            shaped, backlog = self._advance(episode.outcome, 0, simulator.consequences)
+            if self._scenario.resources.queued:
+                self._tally_waits(*simulator.waits)
             episode.reward[...] = shaped
             episode.next_observation[..., BACKLOG_COLUMN] = backlog
         else:
@@ -85,6 +89,8 @@ class LyapunovCallback(RLlibCallback):
             return Consequences(*(Effect(*effect) for effect in what_if))
 
         shaped, backlog = self._advance(Outcome(**values), index, consequences)
+        if self._scenario.resources.queued:
+            self._tally_waits(*(np.array([infos[agents[0]][name]]) for name in ("cpu_wait_s", "qpu_wait_s")))
         for column, agent in enumerate(agents):
             single = episode.agent_episodes[agent]
             observation = np.array(single.get_observations(-1))
@@ -158,6 +164,12 @@ class LyapunovCallback(RLlibCallback):
         self._backlog_max = max(self._backlog_max, float(step.backlog.max()))
         self._num_steps += 1
 
+    def _tally_waits(self, cpu_s: np.ndarray, qpu_s: np.ndarray) -> None:
+        """Waits that a slot left to the next [E]."""
+        for name, value in (("cpu_wait_s", cpu_s), ("qpu_wait_s", qpu_s)):
+            self._totals[name] = self._totals.get(name, 0.0) + float(value.mean())
+            self._wait_max = max(self._wait_max, float(value.max()))
+
     @override(RLlibCallback)
     def on_episode_end(self, *, env_index: int = 0, metrics_logger: Any = None, **kwargs: Any) -> None:
         mean = self._fraction_sum[env_index] / self._slots[env_index]
@@ -175,7 +187,9 @@ class LyapunovCallback(RLlibCallback):
         for name, value in means.items():
             metrics_logger.log_value((LYAPUNOV, name), value, window=20)
         metrics_logger.log_value((LYAPUNOV, "backlog_max"), self._backlog_max, reduce="max", window=20)
-        self._totals, self._num_steps, self._backlog_max = {}, 0, 0.0
+        if self._scenario.resources.queued:
+            metrics_logger.log_value((LYAPUNOV, "wait_max_s"), self._wait_max, reduce="max", window=20)
+        self._totals, self._num_steps, self._backlog_max, self._wait_max = {}, 0, 0.0, 0.0
 
     def get_state(self) -> dict[str, Any]:
         """Queues and running sums, for exact resumption."""

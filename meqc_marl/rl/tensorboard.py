@@ -49,6 +49,9 @@ SCALARS: dict[str, tuple[str, ...]] = {
     "mode/partial_qpu": (*_LYAPUNOV, "mode_qpu_partial"),
     "sharing/cpu_users": (*_LYAPUNOV, "users_cpu"),
     "sharing/qpu_users": (*_LYAPUNOV, "users_qpu"),
+    "waiting/cpu_wait_s": (*_LYAPUNOV, "cpu_wait_s"),
+    "waiting/qpu_wait_s": (*_LYAPUNOV, "qpu_wait_s"),
+    "waiting/longest_s": (*_LYAPUNOV, "wait_max_s"),
     "sharing/price_of_anarchy": ("evaluation", "price_of_anarchy"),
     "sharing/price_of_ignorance": ("evaluation", "price_of_ignorance"),
     "constraint/deadline_miss_share": (*_LYAPUNOV, "deadline_miss_share"),
@@ -71,6 +74,8 @@ SCALARS: dict[str, tuple[str, ...]] = {
     "evaluation/regret": ("evaluation", "regret"),
     "evaluation/mean_fraction": ("evaluation", "fraction"),
     "evaluation/worst_device_fraction": ("evaluation", "fraction_worst"),
+    "evaluation/cpu_wait_s": ("evaluation", "cpu_wait_s"),
+    "evaluation/qpu_wait_s": ("evaluation", "qpu_wait_s"),
     "evaluation/deadline_miss_share": ("evaluation", "deadline_missed_feasible"),
 }
 
@@ -98,6 +103,10 @@ CHARTS: dict[str, dict[str, tuple[str, ...]]] = {
             "evaluation/worst_device_fraction",
         ),
         "drift and penalty": ("queue/drift", "queue/penalty"),
+        "waits at the server and the QPU (s)": (
+            *("waiting/cpu_wait_s", "waiting/qpu_wait_s", "waiting/longest_s"),
+            *("evaluation/cpu_wait_s", "evaluation/qpu_wait_s"),
+        ),
     },
     "modes": {
         "share of device-slots": ("mode/local", "mode/cpu", "mode/qpu", "mode/partial_cpu", "mode/partial_qpu"),

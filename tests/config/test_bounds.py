@@ -23,8 +23,9 @@ FREE = {"devices.lambda_t=0.0", "devices.lambda_e=0.0"}
 """Both together are refused: nothing would cost anything."""
 
 POOLED = {f"resources.{part}=pooled" for part in ("band", "server", "qpu")}
+POOLED |= {f"resources.{part}=queued" for part in ("server", "qpu")}
 OF_LEASES = {"lyapunov.sign=literal", "cost.deadline=kept"}
-"""Refused where anything is pooled."""
+"""Refused where anything is pooled or queued."""
 
 OF_OTHER_CIRCUITS = {
     f"{name}={word}"
@@ -43,7 +44,7 @@ def sound_unless_free(overrides: list[str], policies: tuple[str, ...]) -> None:
         with pytest.raises(InputError, match="as texts to count anew"):
             load_scenario("paper", [one for one in overrides if one not in FREE])
     elif set(overrides) & POOLED and set(overrides) & OF_LEASES:
-        with pytest.raises(InputError, match="with pooled resources it must be"):
+        with pytest.raises(InputError, match="with pooled or queued resources it must be"):
             load_scenario("paper", [one for one in overrides if one not in FREE])
     elif set(overrides) >= FREE:
         with pytest.raises(InputError, match="one must be above 0"):

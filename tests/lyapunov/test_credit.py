@@ -85,6 +85,7 @@ def by_callback(scenario: Scenario, trace: Trace) -> np.ndarray:
         ["resources.fraction=literal", "cost.latency=sequential"],
         ["resources.band=leased", "cost.latency=literal", "resources.qpu_tiles=1"],
         ["resources.server=leased", "resources.qpu=leased", "lyapunov.v=3"],
+        ["resources.server=queued", "resources.qpu=queued", "resources.server_hz=2e9", "resources.qpu_tiles=1"],
     ],
 )
 def test_rewards_device_by_device(kind: str, changes: list[str]) -> None:

@@ -194,5 +194,5 @@ def test_leased_resources_make_it_the_oracle_of_every_device() -> None:
 
 
 def test_the_printed_sign_is_refused_where_devices_share() -> None:
-    with pytest.raises(InputError, match="with pooled resources it must be 'corrected'"):
+    with pytest.raises(InputError, match="with pooled or queued resources it must be 'corrected'"):
         load_scenario("pooled", ["lyapunov.sign=literal"])

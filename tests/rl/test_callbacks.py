@@ -230,7 +230,30 @@ def test_the_largest_backlog_is_that_of_all_fragments(scenario):
     assert recorder.logged()["backlog_max"] == pytest.approx(largest, rel=1e-4)
 
 
-def test_every_logged_metric_has_a_tensorboard_tag(scenario):
-    recorder = Recorder("batched", scenario)
+def queued():
+    """Three devices that fill both queues."""
+    pools = ["slot_s=1", "resources.server_hz=1e9", "resources.band_hz=4e8"]
+    return load_scenario("queued", ["num_devices=3", f"horizon={HORIZON}", *pools])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_waits_are_logged_as_the_wrapper_tells_them(kind):
+    scenario = queued()
+    recorder = Recorder(kind, scenario)
+    data = recorder.sample(HORIZON)
+    logged = recorder.logged()
+    records = [replay(scenario, seed, data, row) for row, seed in enumerate(recorder.seeds())]
+    for row, (expected, _) in enumerate(records):
+        for name, values in expected.items():
+            np.testing.assert_allclose(data[name][:, row], values, rtol=1e-5, atol=1e-4, err_msg=name)
+    waits = {name: np.stack([told[name] for _, told in records]) for name in ("cpu_wait_s", "qpu_wait_s")}
+    for name, values in waits.items():
+        assert values.max() > 1.0
+        assert logged[name] == pytest.approx(values.mean(), rel=1e-5)
+    assert logged["wait_max_s"] == pytest.approx(max(values.max() for values in waits.values()), rel=1e-5)
+
+
+def test_every_logged_metric_has_a_tensorboard_tag():
+    recorder = Recorder("batched", queued())
     recorder.sample(HORIZON)
     assert {path[2] for path in SCALARS.values() if path[:2] == ("env_runners", "lyapunov")} == set(recorder.logged())

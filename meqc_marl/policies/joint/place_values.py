@@ -67,7 +67,7 @@ def _free_share(scenario: Scenario, places: PlaceCosts, mode: Mode, backlog: np.
     if form == "literal":
         # V ((1 - phi)^2 A + phi^2 B + phi K) - z phi
         local, remote = places.whole_cost(Mode.LOCAL), places.whole_cost(mode)
-        slope = places.weighted(places.ack_latency_s, places.ack_energy_j) - backlog / v
+        slope = places.weighted(places.once_s(mode), places.ack_energy_j) - backlog / v
         with np.errstate(divide="ignore", invalid="ignore"):
             inner = (2.0 * local - slope) / (2.0 * (local + remote))
         # Without curvature the slope decides; without either any share is as good as another.

@@ -44,7 +44,7 @@ def replay_page(scenario: Scenario, trace: Trace, records: Mapping[str, Rollout]
         pack.add(f"fraction{number}", record.fraction[:, 0], num_bytes=1)
         for column, values in (("cost", record.cost), ("latency", record.latency_s), ("backlog", record.backlog[1:])):
             pack.add(f"{column}{number}", values[:, 0], log=True)
-    lyapunov = scenario.lyapunov
+    lyapunov, queued = scenario.lyapunov, scenario.resources.queued
     title = f"{scenario.name}: {' and '.join(names[:2])} on the same trace"
     facts = {
         "title": title,
@@ -55,7 +55,8 @@ def replay_page(scenario: Scenario, trace: Trace, records: Mapping[str, Rollout]
         "colours": [MODE_COLOURS[mode] for mode in Mode],
         "policies": names,
         "oracle": names.index(ORACLE),
-        "curves": [_curves(record, records[ORACLE]) for record in records.values()],
+        "curves": [_curves(record, records[ORACLE], queued) for record in records.values()],
+        "queued": queued,
         "columns": pack.about,
     }
     parts = {
@@ -85,8 +86,11 @@ def _flags(record: Rollout) -> np.ndarray:
     return np.asarray(record.mode[:, 0] + sum(bit[:, 0] * (4 << place) for place, bit in enumerate(bits)))
 
 
-def _curves(record: Rollout, oracle: Rollout) -> dict[str, list[float]]:
-    """Over the slots, of a device: cost, its running mean, the sum above the oracle's, queue, share sent; misses."""
+def _curves(record: Rollout, oracle: Rollout, queued: bool) -> dict[str, list[float]]:
+    """Over the slots, of a device: cost, its running mean, the sum above the oracle's, queue, share sent; misses.
+
+    Where anything is queued also how long a task would wait at the server and at the QPU, in s.
+    """
     cost = record.cost[:, 0].mean(-1, dtype=np.float64)
     slots = np.arange(1, len(cost) + 1)
     curves: dict[str, Any] = {
@@ -97,6 +101,8 @@ def _curves(record: Rollout, oracle: Rollout) -> dict[str, list[float]]:
         "fraction": record.fraction[:, 0].mean(-1),
         "missed": record.deadline_missed[:, 0].sum(-1),
     }
+    if queued and record.waits is not None:
+        curves["cpu_wait"], curves["qpu_wait"] = record.waits[1:, 0].T
     return {name: [round(float(value), 5) for value in values] for name, values in curves.items()}
 
 

@@ -2,6 +2,7 @@
 
 const state = { time: 0, playing: false, speed: 5, followed: null, left: 0, right: Math.min(1, facts.policies.length - 1), last: null };
 const by = (id) => document.getElementById(id);
+const WAITS = facts.queued ? ["cpu_wait", "qpu_wait"] : [];
 let waiting = false;
 
 function redraw() {
@@ -52,6 +53,7 @@ function drawCurves() {
   drawChart(by("excess"), series((p) => facts.curves[p].excess), state.time);
   const m = state.followed;
   by("queuecaption").textContent = m === null ? "virtual queue, mean over the devices" : `virtual queue of device ${m}`;
+  for (const id of WAITS) drawChart(by(id), series((p) => facts.curves[p][id]), state.time);
   drawChart(by("queue"), series((p) => (m === null ? facts.curves[p].backlog : backlogOf(p, m))), state.time);
 }
 
@@ -156,7 +158,8 @@ async function start() {
     select.onchange = () => { state[side] = Number(select.value); redraw(); };
     canvas.onclick = (event) => follow(nearest(canvas, event, state.time));
   }
-  for (const id of ["cost", "excess", "queue"]) by(id).onclick = (event) => go(chartTime(by(id), event));
+  for (const id of WAITS) by(id).parentElement.hidden = false;
+  for (const id of ["cost", "excess", "queue", ...WAITS]) by(id).onclick = (event) => go(chartTime(by(id), event));
   by("play").onclick = toggle;
   by("play").onkeyup = (event) => event.preventDefault();
   by("back").onclick = () => go(slotNow() - 1);
