@@ -57,6 +57,10 @@ METRICS: dict[str, Metric] = {
 }
 
 
+WAITS = ("cpu_wait_s", "qpu_wait_s")
+"""Metrics of the queues at the server and the QPU; zeros where nothing is queued."""
+
+
 class OracleReference(NamedTuple):
     """What a policy is compared with on the same trace."""
 
@@ -83,8 +87,7 @@ def measure(
         oracle: The oracle's results on the same trace, for ``gap_to_oracle`` and ``shortfall``.
 
     Returns:
-        Arrays [E] by name of :data:`METRICS`; gaps and regrets only where their reference is given, waits only where
-        anything is queued.
+        Arrays [E] by name of :data:`METRICS`; gaps and regrets only where their reference is given.
     """
 
     def average(values: np.ndarray) -> np.ndarray:
@@ -96,6 +99,7 @@ def measure(
     cpu, qpu, whole = record.mode == Mode.CPU, record.mode == Mode.QPU, record.fraction >= 1.0
     feasible_share = average(record.deadline_feasible)
     cost = average(record.cost)
+    waits = np.zeros((2, len(cost))) if record.waits is None else record.waits[:-1].mean(0).T
     metrics = {
         "cost": cost,
         "latency_s": average(record.latency_s),
@@ -118,9 +122,8 @@ def measure(
         "deadline_infeasible": 1.0 - feasible_share,
         "objective": average(record.objective),
         "reward": average(record.reward),
+        **dict(zip(WAITS, waits, strict=True)),
     }
-    if scenario.resources.queued and record.waits is not None:
-        metrics["cpu_wait_s"], metrics["qpu_wait_s"] = record.waits[:-1].mean(0).T
     if record.regret is not None:
         metrics["regret"] = average(record.regret) / (scenario.lyapunov.v * cost)
     if optimum is not None:

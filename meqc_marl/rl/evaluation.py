@@ -14,7 +14,7 @@ from meqc_marl.config import Scenario
 from meqc_marl.env.view import observation_columns
 from meqc_marl.evaluation.comparison import charged
 from meqc_marl.evaluation.held_out import beside_oracle, held_out_traces, oracle_reference
-from meqc_marl.evaluation.metrics import OracleReference, measure
+from meqc_marl.evaluation.metrics import WAITS, OracleReference, measure
 from meqc_marl.evaluation.rollout import Rollout, rollout
 from meqc_marl.policies import make_policy
 from meqc_marl.policies.learned import LearnedPolicy
@@ -52,7 +52,8 @@ def evaluate_against_oracle(algorithm: Algorithm) -> dict[str, float]:
     assert scenario is not None
     trace = held_out_traces(scenario)
     metrics = beside_oracle(policy, scenario, trace, _reference(scenario.model_dump_json()))
-    return {name: float(value.mean()) for name, value in metrics.items()} | _sharing(scenario.model_dump_json())
+    told = metrics if scenario.resources.queued else {name: metrics[name] for name in metrics if name not in WAITS}
+    return {name: float(value.mean()) for name, value in told.items()} | _sharing(scenario.model_dump_json())
 
 
 @lru_cache(maxsize=4)

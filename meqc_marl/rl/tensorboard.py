@@ -52,6 +52,8 @@ SCALARS: dict[str, tuple[str, ...]] = {
     "waiting/cpu_wait_s": (*_LYAPUNOV, "cpu_wait_s"),
     "waiting/qpu_wait_s": (*_LYAPUNOV, "qpu_wait_s"),
     "waiting/longest_s": (*_LYAPUNOV, "wait_max_s"),
+    "waiting/held_out_cpu_wait_s": ("evaluation", "cpu_wait_s"),
+    "waiting/held_out_qpu_wait_s": ("evaluation", "qpu_wait_s"),
     "sharing/price_of_anarchy": ("evaluation", "price_of_anarchy"),
     "sharing/price_of_ignorance": ("evaluation", "price_of_ignorance"),
     "constraint/deadline_miss_share": (*_LYAPUNOV, "deadline_miss_share"),
@@ -74,8 +76,6 @@ SCALARS: dict[str, tuple[str, ...]] = {
     "evaluation/regret": ("evaluation", "regret"),
     "evaluation/mean_fraction": ("evaluation", "fraction"),
     "evaluation/worst_device_fraction": ("evaluation", "fraction_worst"),
-    "evaluation/cpu_wait_s": ("evaluation", "cpu_wait_s"),
-    "evaluation/qpu_wait_s": ("evaluation", "qpu_wait_s"),
     "evaluation/deadline_miss_share": ("evaluation", "deadline_missed_feasible"),
 }
 
@@ -105,7 +105,7 @@ CHARTS: dict[str, dict[str, tuple[str, ...]]] = {
         "drift and penalty": ("queue/drift", "queue/penalty"),
         "waits at the server and the QPU (s)": (
             *("waiting/cpu_wait_s", "waiting/qpu_wait_s", "waiting/longest_s"),
-            *("evaluation/cpu_wait_s", "evaluation/qpu_wait_s"),
+            *("waiting/held_out_cpu_wait_s", "waiting/held_out_qpu_wait_s"),
         ),
     },
     "modes": {
