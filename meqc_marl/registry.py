@@ -33,7 +33,9 @@ KINDS: dict[str, Kind] = {
     "mobility": Kind(("gauss-markov", "static"), ("mobility", "slot_s", "start", "innovation", "position_m")),
     "fading": Kind(("rician",), ("channel", "in_phase", "quadrature")),
     "tasks": Kind(("uniform", "fast-folders", "circuits"), ("tasks", "which", "time")),
+    "allocation": Kind(("equal",), ("pools", "load")),
     "policies": Kind((), ("scenario",)),
+    "figures": Kind(("3a", "3b", "3c", "4", "5a", "5b", "5c", "6"), ()),
 }
 """Kind to names; the entry points of a kind are in the group ``meqc_marl.KIND``."""
 

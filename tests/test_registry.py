@@ -10,14 +10,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from joint_brute_force import by_brute_force
 
+from experiments.figures.job import figure_of
 from meqc_marl.config import load_scenario, save_scenario
 from meqc_marl.errors import InputError
 from meqc_marl.nature.channel import FADING
 from meqc_marl.nature.mobility import MOBILITY
 from meqc_marl.nature.tasks import TASK_SOURCES
 from meqc_marl.nature.trace import generate_trace
+from meqc_marl.physics.allocation import ALLOCATION
+from meqc_marl.physics.places import Work, price
 from meqc_marl.policies import make_policy
+from meqc_marl.policies.joint.search import _Search, joint_optimum
 from meqc_marl.registry import KINDS, find
 from tests.sentences import is_one_sentence
 
@@ -27,7 +32,12 @@ MODULES = {
     re.match(r"# (\w+\.py):", code).group(1): code for code in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 }
 COMMANDS = re.findall(r"^PYTHONPATH=\. meqc-marl (.*)$", PAGE, re.MULTILINE)
-FIELDS = {"mobility": "mobility.kind", "fading": "channel.fading", "tasks": "tasks.source"}
+FIELDS = {
+    "mobility": "mobility.kind",
+    "fading": "channel.fading",
+    "tasks": "tasks.source",
+    "allocation": "resources.allocation",
+}
 
 
 @pytest.fixture
@@ -58,17 +68,40 @@ def test_the_page_has_an_example_of_every_kind_of_at_most_forty_lines():
     assert len(MODULES) == len(COMMANDS) == len(KINDS)
     assert all(len(code.splitlines()) <= 40 for code in MODULES.values())
     for kind, (_, parameters) in KINDS.items():
-        assert f"`{', '.join(parameters)}`" in PAGE, kind
+        assert f"`{', '.join(parameters)}`" in PAGE or not parameters, kind
         assert f"meqc_marl.{kind}" in PAGE
 
 
 def test_the_examples_run_outside_the_package_all_at_once(folder):
-    words = [word for command in COMMANDS for word in shlex.split(command)[3:]]
+    compares = [command for command in COMMANDS if command.startswith("compare --scenario small")]
+    words = [word for command in compares for word in shlex.split(command)[3:]]
     words += ["--num-traces", "2", "--num-slots", "20", "--json", "out.json"]
     done = outside(folder, ["compare", "--scenario", "small", *words])
     assert done.returncode == 0, done.stderr
     assert "dutiful" in done.stdout
     assert "dutiful" in json.loads((folder / "out.json").read_text())["policies"]
+
+
+def test_pools_divided_otherwise_outside_the_package(folder):
+    (command,) = (command for command in COMMANDS if "resources.allocation" in command)
+    words = [*shlex.split(command), "--num-traces", "2", "--num-slots", "5", "--json", "out.json"]
+    costs = []
+    for more in ([], ["--set", "resources.allocation=equal"]):
+        done = outside(folder, [*words, *more])
+        assert done.returncode == 0, done.stderr
+        costs.append(json.loads((folder / "out.json").read_text())["policies"]["joint-oracle"]["cost"])
+    assert costs[0] != costs[1]
+
+
+def test_a_figure_outside_the_package(folder):
+    (command,) = (command for command in COMMANDS if command.startswith("figure"))
+    done = outside(folder, [*shlex.split(command), "--scale", "smoke", "--out", "figures"])
+    assert done.returncode == 0, done.stderr
+    made = folder / "figures" / "smoke-exact"
+    assert {path.name for path in made.iterdir()} == {f"figbandwidth.{kind}" for kind in ("json", "png", "pdf")}
+    content = json.loads((made / "figbandwidth.json").read_text())
+    assert content["figure"] == "bandwidth"
+    assert [setting["x"] for setting in content["settings"]] == [20, 500]
 
 
 def test_what_they_draw(folder, small, tmp_path):
@@ -110,6 +143,19 @@ def short_fading(channel, in_phase, quadrature): return in_phase[:1] ** 2
 def tiny_tasks(tasks, which, time): return np.full(which.shape, 3), np.full(time.shape, 1e-4)
 def one_array(tasks, which, time): return which
 def no_policy(scenario): return 3
+def more_for_more(pools, load): return pools.band_hz * load.band, pools.server_hz / load.cpu, load.qpu
+def faster_together(pools, load): return pools.band_hz / load.band, pools.server_hz / load.cpu, 3.0 / load.qpu
+def nothing_left(pools, load): return 0.0, pools.server_hz / load.cpu, load.qpu
+def two_of_three(pools, load): return pools.band_hz, pools.server_hz
+def wrong_shape(pools, load): return np.ones(7), pools.server_hz / load.cpu, load.qpu
+def no_figure(): return 3
+def figure_6():
+    from experiments.figures.fig6 import FIGURE
+    return FIGURE
+def no_settings():
+    from dataclasses import replace
+    from experiments.figures.fig6 import FIGURE
+    return replace(FIGURE, name="mine", settings=())
 def oracle(scenario):
     from meqc_marl.policies import make_policy
     return make_policy("oracle", scenario)
@@ -159,6 +205,69 @@ def test_what_a_part_gives_is_checked(folder, field, part, said):
 
 
 @pytest.mark.parametrize(
+    ("part", "said"),
+    [
+        ("more_for_more", "band that it gives a device must not be better"),
+        ("faster_together", "slowdown that it gives a device must not be better"),
+        ("nothing_left", "band that it gives must be .*above 0"),
+        ("two_of_three", "three arrays"),
+        ("wrong_shape", "band that it gives must be"),
+    ],
+)
+def test_what_an_allocation_gives_is_checked(folder, part, said):
+    (folder / "bad_parts.py").write_text(BAD)
+    scenario = load_scenario("pooled", [f"resources.allocation=bad_parts:{part}"])
+    slot = generate_trace(scenario, [0], num_slots=1).slot(0)
+    with pytest.raises(InputError, match=f"resources.allocation is 'bad_parts:{part}'.*{said}") as caught:
+        price(scenario, slot)
+    assert is_one_sentence(str(caught.value)), caught.value
+    sys.modules.pop("bad_parts", None)
+
+
+def test_an_allocation_needs_a_pool(folder):
+    with pytest.raises(InputError, match="with nothing pooled it must be 'equal'"):
+        load_scenario("small", ["resources.allocation=my_allocation:scheduled"])
+    with pytest.raises(InputError, match="with a queued server or QPU it must be 'equal'"):
+        load_scenario("queued", ["resources.allocation=my_allocation:scheduled"])
+
+
+def test_the_joint_optimum_with_another_allocation_is_that_of_brute_force(folder):
+    changed = ["num_devices=4", "resources.allocation=my_allocation:scheduled"]
+    scenario, equal = load_scenario("pooled", changed), load_scenario("pooled", changed[:1])
+    differs = []
+    for seed in range(4):
+        slot = generate_trace(scenario, [seed], num_slots=1).slot(0)
+        work, backlog = Work.of(scenario, slot), np.random.default_rng(seed).uniform(0, 30, slot.gain.shape)
+        found = joint_optimum(scenario, work, backlog)
+        assert found.proven.all()
+        least = by_brute_force(scenario, work, backlog, 4001)
+        assert least - 0.02 <= found.value[0] <= least + 1e-9
+        searched = _Search(scenario, work, backlog, 0).run(None, 1)
+        assert searched.value == pytest.approx(found.value[0], rel=1e-12, abs=1e-9)
+        differs.append(found.value[0] > joint_optimum(equal, work, backlog).value[0] + 1e-9)
+    assert any(differs)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("bad_parts:no_figure", "must make a Figure"),
+        ("bad_parts:figure_6", "not that of one of the paper's"),
+        ("bad_parts:no_settings", "must have settings"),
+        ("bad_parts:other", "it must take"),
+        ("no_such_module_x:f", "cannot be imported"),
+        ("5d", "is unknown"),
+    ],
+)
+def test_a_figure_that_cannot_be_used_is_one_sentence(folder, name, said):
+    (folder / "bad_parts.py").write_text(BAD)
+    with pytest.raises(InputError, match=said) as caught:
+        figure_of(name)
+    assert is_one_sentence(str(caught.value)), caught.value
+    sys.modules.pop("bad_parts", None)
+
+
+@pytest.mark.parametrize(
     ("name", "said"),
     [
         ("bad_parts:no_policy", "it must make a Policy"),
@@ -177,5 +286,10 @@ def test_a_policy_that_cannot_be_used_is_one_sentence(folder, name, said):
 
 
 def test_built_in_names_are_those_of_the_tables():
-    for kind, table in {"mobility": MOBILITY, "fading": FADING, "tasks": TASK_SOURCES}.items():
+    for kind, table in {
+        "mobility": MOBILITY,
+        "fading": FADING,
+        "tasks": TASK_SOURCES,
+        "allocation": ALLOCATION,
+    }.items():
         assert KINDS[kind].built_in == tuple(table)

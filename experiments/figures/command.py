@@ -48,10 +48,11 @@ class FigureHere(FigureOptions):
 
     def make(self, name: str, placement: Placement) -> None:
         """Train what is missing, evaluate, draw and judge."""
+        from experiments.figures.job import figure_of
         from meqc_marl.jobs.here import carry_out
 
         job = self.job_of(name)
-        where = self.storage or str(Path("results/figures") / job.folder / name)
+        where = self.storage or str(Path("results/figures") / job.folder / figure_of(name).name)
         carry_out(Description(job, where, placement), out=self.out / job.folder)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from experiments.figures.data import Claim, Data
 from experiments.figures.methods import Method
 from meqc_marl.config import Scenario, changes, load_scenario
+from meqc_marl.registry import KINDS
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ SCALES: dict[str, Scale] = {
     "quick": Scale(env_steps=16_000, seeds=2, traces=10, everywhere=False),
     "paper": Scale(env_steps=250_000, seeds=10, traces=20, learner={"hidden": [512, 512, 512]}),
 }
-FIGURES = ("3a", "3b", "3c", "4", "5a", "5b", "5c", "6")
+FIGURES = KINDS["figures"].built_in
 """Names of all; each has a module ``fig<name>``."""
 EXACT_ONLY = "-exact"
 """Ends the name of the folder of data without training, which does not replace data with it."""

@@ -4,37 +4,59 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import tempfile
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, ClassVar
 
 from experiments.figures.data import Data
 from experiments.figures.figure import AS_PRINTED, EXACT_ONLY, FIGURES, SCALES, Figure, as_printed, judged
+from experiments.figures.methods import METHODS
 from experiments.figures.trials import figure_trials, kept_settings
-from meqc_marl.errors import InputError, did_you_mean
+from meqc_marl.errors import InputError, did_you_mean, shown
 from meqc_marl.jobs.job import Job, Outcome, Place
 from meqc_marl.jobs.protocol import Said, Tell, TrialsProgress
 from meqc_marl.jobs.run import Run
 from meqc_marl.jobs.sweep import put
+from meqc_marl.registry import NoSuchPartError, find, is_place
 
 
 def figure_of(name: str) -> Figure:
-    """A figure by its name.
+    """A figure by its name: the paper's, an entry point of ``meqc_marl.figures``, or ``module:function``.
 
     Raises:
-        InputError: If there is none.
+        InputError: If there is none, or what is found is none.
     """
-    if name not in FIGURES:
-        raise InputError(f"figure '{name}' is unknown{did_you_mean(name, FIGURES)}")
-    found: Figure = importlib.import_module(f"experiments.figures.fig{name}").FIGURE
-    return found
+    if name in FIGURES:
+        found: Figure = importlib.import_module(f"experiments.figures.fig{name}").FIGURE
+        return found
+    if not is_place(name) and name not in entry_points(group="meqc_marl.figures").names:
+        raise InputError(f"figure {shown(name)} is unknown{did_you_mean(name, FIGURES)}")
+    try:
+        made = find("figures", name)()
+    except NoSuchPartError as error:
+        raise InputError(f"figure {shown(name)} cannot be used: {error}.") from None
+    if not isinstance(made, Figure):
+        raise InputError(f"figure {shown(name)} makes {shown(made)}; it must make a Figure.")
+    if re.fullmatch(r"[\w-]{1,50}", made.name) is None or made.name in FIGURES:
+        raise InputError(
+            f"figure {shown(name)} is called {shown(made.name)}; its name must be of letters, digits, _ and -, and not "
+            "that of one of the paper's."
+        )
+    if not made.settings or not made.methods or any(method not in METHODS for method in made.methods):
+        known = ", ".join(method.name for method in METHODS)
+        raise InputError(
+            f"figure {shown(name)} must have settings, and methods of experiments.figures.methods: {known}."
+        )
+    return made
 
 
 class FigureJob(Job):
     """One figure of the paper, with a verdict on each of its claims.
 
     Attributes:
-        name: Such as ``5a``.
+        name: Such as ``5a``, or that of a figure that a user brings.
         scale: How much is spent on it, of ``SCALES``.
         exact_only: The exact solvers only, no training.
     """
@@ -76,7 +98,7 @@ class FigureJob(Job):
         return name in self._files()
 
     def _files(self) -> tuple[str, ...]:
-        return tuple(f"fig{self.name}.{kind}" for kind in ("json", "png", "pdf"))
+        return tuple(f"fig{figure_of(self.name).name}.{kind}" for kind in ("json", "png", "pdf"))
 
     def perform(self, place: Place, tell: Tell) -> Outcome:
         """Train, evaluate, draw, judge."""
@@ -99,7 +121,7 @@ class FigureJob(Job):
                 told = f"{len(failed)} of {len(done)} trials failed, such as {failed[0].name}: {failed[0].error}"
                 return Outcome((), f"{told}; the same command tries them again.")
         content: dict[str, Any] = {
-            "figure": self.name,
+            "figure": figure.name,
             "scale": self.scale,
             "env_steps": 0 if self.exact_only else scale.env_steps,
             **evaluate_all(figure, settings, scale, records),
@@ -114,6 +136,6 @@ class FigureJob(Job):
             tell(Said(text=f"{claim['verdict']}: {claim['claim']} ({claim['number']})"))
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch)
-            (folder / f"fig{self.name}.json").write_text(json.dumps(content))
-            figure.draw(Data(content), folder / f"fig{self.name}.png")
+            (folder / f"fig{figure.name}.json").write_text(json.dumps(content))
+            figure.draw(Data(content), folder / f"fig{figure.name}.png")
             return Outcome(put(folder, self._files(), place))

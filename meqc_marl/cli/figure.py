@@ -19,7 +19,7 @@ class NamedFigure(FigureOptions, StudyOptions):
     """Which figure, here or on a cluster."""
 
     name: tyro.conf.Positional[str]
-    """3a, 3b, 3c, 4, 5a, 5b, 5c or 6."""
+    """3a, 3b, 3c, 4, 5a, 5b, 5c or 6; module:function or the name of an entry point for one of your own."""
 
     def job(self) -> FigureJob:
         """The job, checked."""

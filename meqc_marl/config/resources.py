@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from functools import partial
+from typing import Annotated, Literal
 
-from meqc_marl.config.quantity import Part, choice, quantity
+from pydantic import AfterValidator, model_validator
+
+from meqc_marl.config.quantity import Part, choice, part_name, quantity
+from meqc_marl.registry import check_name
 
 Sharing = Literal["leased", "pooled"]
 Serving = Literal["leased", "pooled", "queued"]
@@ -46,12 +50,29 @@ class Resources(Part):
         *(None, "", f"2 {_FIFTEEN}; a whole number", "tasks that the pooled QPU runs at full speed"),
         (1, 1_000_000, "one, or one for each device of a megacity"),
     )
+    allocation: Annotated[str, AfterValidator(partial(check_name, "allocation"))] = part_name(
+        *("allocation", "equal", "III-B2"), "what each of those who use a pool gets of it"
+    )
     fraction: Literal["granted", "literal"] = choice(
         "granted",
         "modes first, then shares",
         "what an action's fraction is where anything is shared: a place between the least and the largest share that "
         "meets the deadline with what was granted, or the share itself",
     )
+
+    @model_validator(mode="after")
+    def _nothing_to_allocate(self) -> Resources:
+        if self.allocation != "equal" and not self.pooled:
+            raise ValueError(
+                f"resources.allocation is {self.allocation!r}; with nothing pooled it must be 'equal': what is leased "
+                "is not divided"
+            )
+        if self.allocation != "equal" and self.queued:
+            raise ValueError(
+                f"resources.allocation is {self.allocation!r}; with a queued server or QPU it must be 'equal': a queue "
+                "is worked off in equal parts"
+            )
+        return self
 
     @property
     def pooled(self) -> bool:
