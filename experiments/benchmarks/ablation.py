@@ -1,6 +1,6 @@
 """What each option of the learner does: one switch at a time, the same budget and seeds.
 
-Run ``python -m experiments.benchmarks.ablation``; finished runs are kept, so it can be interrupted. Options that only
+Run ``meqc-marl benchmark ablation``; finished runs are kept, so it can be interrupted. Options that only
 matter with a discount are compared at the paper's 0.913.
 """
 
@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from experiments.benchmarks.command import command
 from experiments.benchmarks.learner_runs import by_setting
 from meqc_marl.config import load_scenario
 from meqc_marl.evaluation.statistics import interquartile_mean
@@ -67,7 +66,3 @@ def table(results_of_runs: Mapping[str, dict[str, Any]]) -> str:
         cells.append(f"{np.median([result['training_s'] for result in results]):.0f}")
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    command("ablation", __doc__ or "")

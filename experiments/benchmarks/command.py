@@ -1,9 +1,8 @@
-"""The command line of a benchmark: ``meqc-marl benchmark quality`` and ``python -m experiments.benchmarks.quality``."""
+"""What the command line of a benchmark takes, and what it does here: ``meqc-marl benchmark quality``."""
 
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -74,13 +73,3 @@ def _results(folder: Path) -> list[Path]:
     """Files of results, by setting and seed."""
     found = [path for path in folder.glob("*-*.json") if path.stem.rpartition("-")[2].isdecimal()]
     return sorted(found, key=lambda path: (path.stem.rpartition("-")[0], int(path.stem.rpartition("-")[2])))
-
-
-def command(name: str, description: str) -> None:
-    """The command line of a benchmark's module."""
-    options = tyro.cli(BenchmarkHere, prog=f"python -m experiments.benchmarks.{name}", description=description)
-    try:
-        options.measure(name, Placement())
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None

@@ -1,6 +1,6 @@
 """The learner on Platform, a public benchmark of mixed discrete-continuous actions (Masson et al. 2016).
 
-Run ``python -m experiments.benchmarks.platform``; needs ``pip install -e '.[platform]'``. Finished runs are kept, so it
+Run ``meqc-marl benchmark platform``; needs ``pip install -e '.[platform]'``. Finished runs are kept, so it
 can be interrupted. Every run trains on one core and is evaluated by 1,000 greedy episodes; the greatest return is 1.
 """
 
@@ -19,8 +19,8 @@ import torch
 from ray.rllib.core.columns import Columns
 from ray.tune.registry import register_env
 
-from experiments.benchmarks.command import command
 from experiments.benchmarks.learner_runs import by_setting
+from experiments.benchmarks.recipe import recipe
 from meqc_marl.dqn_ddpg.algorithm import DQNDDPGConfig
 from meqc_marl.dqn_ddpg.arrays import to_numpy
 from meqc_marl.errors import InputError
@@ -60,28 +60,8 @@ class FlatPlatform(gym.Wrapper):
 
 def config(critic: str, seed: int, n: int) -> DQNDDPGConfig:
     """Configuration of a run of ``n`` environment steps."""
-    return (
-        DQNDDPGConfig()
-        .environment("flat_platform")
-        .env_runners(num_envs_per_env_runner=8, rollout_fragment_length=4)
-        .training(
-            gamma=0.9,
-            critic=critic,
-            activation="relu",
-            hidden=(128, 128),
-            critic_lr=[[0, 1e-3], [n // 2, 1e-3], [n, 1e-5]],
-            actor_lr=[[0, 1e-4], [n // 2, 1e-4], [n, 1e-6]],
-            epsilon=[[0, 1.0], [n // 10, 0.05], [n, 0.01]],
-            exploration_noise=[[0, 0.1], [n, 0.02]],
-            tau=0.01,
-            train_batch_size_per_learner=128,
-            updates_per_training_step=8,
-            replay_capacity=200_000,
-            num_steps_before_learning=2_000,
-        )
-        .reporting(min_sample_timesteps_per_iteration=n // 30)
-        .debugging(seed=seed, log_level="ERROR")
-    )
+    own: dict[str, Any] = {"gamma": 0.9, "critic": critic}
+    return recipe("flat_platform", n, seed, actor_lr=1e-4, explored=n // 10, iterations=30, **own)
 
 
 def perform(critic: str, seed: int, env_steps: int) -> dict[str, Any]:
@@ -178,7 +158,3 @@ def greedy_return(algorithm: Any, episodes: int) -> float:
             total[step.done] = 0.0
             observation = runner.env.reset_rows(step.done)
     return float(np.mean(returns))
-
-
-if __name__ == "__main__":
-    command("platform", __doc__ or "")

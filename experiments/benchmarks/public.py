@@ -1,6 +1,6 @@
 """The learner on public tasks of hybrid action: Moving, Sliding (gym-hybrid) and Goal (robot soccer), with one recipe.
 
-Run ``python -m experiments.benchmarks.public``. Finished runs are kept, so it can be interrupted. Rewards are divided
+Run ``meqc-marl benchmark public``. Finished runs are kept, so it can be interrupted. Rewards are divided
 by the running deviation of the discounted return (Gymnasium's ``NormalizeReward``), so that one set of parameters fits
 all; curves and results are returns of the task itself, of the greedy policy.
 """
@@ -19,8 +19,8 @@ import torch
 from ray.rllib.core.columns import Columns
 from ray.tune.registry import register_env
 
-from experiments.benchmarks.command import command
 from experiments.benchmarks.learner_runs import by_setting
+from experiments.benchmarks.recipe import recipe
 from experiments.benchmarks.tasks.goal import Goal
 from experiments.benchmarks.tasks.moving import Moving, Sliding
 from meqc_marl.dqn_ddpg.algorithm import DQNDDPGConfig
@@ -38,29 +38,8 @@ def config(task: str, seed: int, n: int) -> DQNDDPGConfig:
     """Configuration of a run of ``n`` environment steps, the same for every task."""
     name = f"public_{task}"
     register_env(name, lambda context: gym.wrappers.NormalizeReward(TASKS[task](), gamma=GAMMA))
-    return (
-        DQNDDPGConfig()
-        .environment(name)
-        .env_runners(num_envs_per_env_runner=8, rollout_fragment_length=4)
-        .training(
-            gamma=GAMMA,
-            n_step=3,
-            critic="multi-pass",
-            activation="relu",
-            hidden=(128, 128),
-            critic_lr=[[0, 1e-3], [n // 2, 1e-3], [n, 1e-5]],
-            actor_lr=[[0, 3e-4], [n // 2, 3e-4], [n, 3e-6]],
-            epsilon=[[0, 1.0], [n // 5, 0.05], [n, 0.01]],
-            exploration_noise=[[0, 0.1], [n, 0.02]],
-            tau=0.01,
-            train_batch_size_per_learner=128,
-            updates_per_training_step=8,
-            replay_capacity=200_000,
-            num_steps_before_learning=2_000,
-        )
-        .reporting(min_sample_timesteps_per_iteration=n // 20)
-        .debugging(seed=seed, log_level="ERROR")
-    )
+    own: dict[str, Any] = {"gamma": GAMMA, "n_step": 3, "critic": "multi-pass"}
+    return recipe(name, n, seed, actor_lr=3e-4, explored=n // 5, iterations=20, **own)
 
 
 def greedy(module: Any, task: str, episodes: int) -> tuple[float, float]:
@@ -133,7 +112,3 @@ def draw(results: Mapping[str, dict[str, Any]], path: Path) -> None:
     axes.legend()
     with replacing(path) as file:
         figure.savefig(file, format="png", dpi=150)
-
-
-if __name__ == "__main__":
-    command("public", __doc__ or "")

@@ -1,6 +1,6 @@
 """How near the learner comes to the exact oracle, over scenarios, V and seeds.
 
-Run ``python -m experiments.benchmarks.quality``; finished runs are kept, so it can be interrupted. The table is printed
+Run ``meqc-marl benchmark quality``; finished runs are kept, so it can be interrupted. The table is printed
 from the stored results.
 """
 
@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from experiments.benchmarks.command import command
 from experiments.benchmarks.learner_runs import by_setting
 from meqc_marl.config import load_scenario
 from meqc_marl.evaluation.statistics import interquartile_mean
@@ -66,7 +65,3 @@ def table(results_of_runs: Mapping[str, dict[str, Any]]) -> str:
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    command("quality", __doc__ or "")

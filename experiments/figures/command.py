@@ -1,20 +1,17 @@
-"""The command line of a figure: ``meqc-marl figure 5a`` and ``python -m experiments.figures.fig5a``."""
+"""What the command line of a figure takes, and what it does here: ``meqc-marl figure 5a``."""
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from meqc_marl.errors import InputError
 from meqc_marl.jobs.kinds import Description
 from meqc_marl.jobs.run import Placement
 
 if TYPE_CHECKING:
-    from experiments.figures.figure import Figure
     from experiments.figures.job import FigureJob
 
 
@@ -54,13 +51,3 @@ class FigureHere(FigureOptions):
         job = self.job_of(name)
         where = self.storage or str(Path("results/figures") / job.folder / figure_of(name).name)
         carry_out(Description(job, where, placement), out=self.out / job.folder)
-
-
-def command(figure: Figure) -> None:
-    """The command line of a figure's module."""
-    options = tyro.cli(FigureHere, prog=f"python -m experiments.figures.fig{figure.name}", description=figure.title)
-    try:
-        options.make(figure.name, Placement())
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.figures.command import command
 from experiments.figures.data import Claim, Data, best_kind, judge, tell
 from experiments.figures.draw import draw_over_training
 from experiments.figures.figure import Figure, Setting
@@ -62,6 +61,3 @@ def verdict(data: Data) -> list[Claim]:
 
 
 FIGURE = Figure("3a", "Fig. 3a: training in the static scenario", SETTINGS, (HYBRID,), draw, verdict)
-
-if __name__ == "__main__":
-    command(FIGURE)

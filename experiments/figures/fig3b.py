@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.figures.command import command
 from experiments.figures.data import Claim, Data, judge, tell
 from experiments.figures.draw import draw_over_slots
 from experiments.figures.figure import Figure, Setting
@@ -90,6 +89,3 @@ FIGURE = Figure(
     besides=long_run,
     variants={"devices that move": ('mobility.kind="gauss-markov"',)},
 )
-
-if __name__ == "__main__":
-    command(FIGURE)

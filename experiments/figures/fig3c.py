@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from experiments.figures.claims import learned_near_exact, ranking
-from experiments.figures.command import command
 from experiments.figures.data import Claim, Data
 from experiments.figures.draw import draw_over_training
 from experiments.figures.figure import Figure, Setting
@@ -25,6 +24,3 @@ def verdict(data: Data) -> list[Claim]:
 
 
 FIGURE = Figure("3c", "Fig. 3c: methods in the static scenario", SETTINGS, METHODS, draw, verdict)
-
-if __name__ == "__main__":
-    command(FIGURE)

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from experiments.figures.claims import learned_near_exact, ranking
-from experiments.figures.command import command
 from experiments.figures.data import Claim, Data, best_kind, judge, paired, tell
 from experiments.figures.draw import draw_over_slots
 from experiments.figures.figure import Figure, Setting
@@ -49,6 +48,3 @@ def verdict(data: Data) -> list[Claim]:
 
 
 FIGURE = Figure("4", "Fig. 4: methods with mobility", SETTINGS, METHODS, draw, verdict, over_slots=True)
-
-if __name__ == "__main__":
-    command(FIGURE)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from experiments.figures.claims import learned_near_exact, ours_best_everywhere
-from experiments.figures.command import command
 from experiments.figures.data import Claim, Data, between, judge, relative, tell
 from experiments.figures.draw import draw_over_settings
 from experiments.figures.figure import Figure, Setting
@@ -54,6 +53,3 @@ def verdict(data: Data) -> list[Claim]:
 FIGURE = Figure(
     "5a", "Fig. 5a: transmit power of all devices", SETTINGS, METHODS, draw, verdict, trained=(0.01, 0.1, 0.4, 1.0)
 )
-
-if __name__ == "__main__":
-    command(FIGURE)

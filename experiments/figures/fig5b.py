@@ -6,7 +6,6 @@ from itertools import pairwise
 from pathlib import Path
 
 from experiments.figures.claims import learned_near_exact, ours_best_everywhere
-from experiments.figures.command import command
 from experiments.figures.data import Claim, Data, between, judge, relative, tell
 from experiments.figures.draw import draw_over_settings
 from experiments.figures.figure import Figure, Setting
@@ -37,6 +36,3 @@ def verdict(data: Data) -> list[Claim]:
 
 
 FIGURE = Figure("5b", "Fig. 5b: data of a task", SETTINGS, METHODS, draw, verdict, trained=(160, 240, 320))
-
-if __name__ == "__main__":
-    command(FIGURE)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from experiments.figures.claims import learned_near_exact, ours_best_everywhere
-from experiments.figures.command import command
 from experiments.figures.data import Claim, Data, between, judge, relative, tell
 from experiments.figures.draw import draw_over_settings
 from experiments.figures.figure import Figure, Setting
@@ -48,6 +47,3 @@ FIGURE = Figure(
     trained=(1000, 3000, 5000),
     variants={"7 physical qubits counted": ("quantum.qubits_counted=7",)},
 )
-
-if __name__ == "__main__":
-    command(FIGURE)

@@ -6,7 +6,6 @@ from itertools import pairwise
 from pathlib import Path
 
 from experiments.figures.claims import learned_near_exact
-from experiments.figures.command import command
 from experiments.figures.data import Claim, Data, between, judge, tell
 from experiments.figures.draw import draw_over_settings
 from experiments.figures.figure import Figure, Setting
@@ -53,6 +52,3 @@ FIGURE = Figure(
     fixed=tuple(method.name for method in METHODS if not method.has_queue),
     trained=(0.0, 0.5, 0.7, 0.9, 1.0),
 )
-
-if __name__ == "__main__":
-    command(FIGURE)

@@ -36,7 +36,7 @@ def ledger(folder: Path, scale: str = "quick") -> str:
             continue
         content = json.loads(path.read_text())
         exact = " --exact-only" if scale.endswith(EXACT_ONLY) else ""
-        run = f"`python -m experiments.figures.fig{name} --scale {scale.removesuffix(EXACT_ONLY)}{exact}`"
+        run = f"`meqc-marl figure {name} --scale {scale.removesuffix(EXACT_ONLY)}{exact}`"
         variants = {variant: _by_claim(part["claims"]) for variant, part in content.get("variants", {}).items()}
         printed = variants.pop(AS_PRINTED, {})
         for claim in content["claims"]:
@@ -48,7 +48,7 @@ def ledger(folder: Path, scale: str = "quick") -> str:
                     lines.append(_row(f"{name}, {variant}", claim, "", run))
     if len(lines) == 2:
         raise InputError(
-            f"folder '{folder / scale}' holds no figures; run python -m experiments.figures.fig3a and so on first."
+            f"folder '{folder / scale}' holds no figures; run meqc-marl figure 3a --out {folder} and so on first."
         )
     return "\n".join(lines)
 

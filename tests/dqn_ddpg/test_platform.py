@@ -1,4 +1,4 @@
-"""A quick version of the public benchmark; `python -m experiments.benchmarks.platform` is the whole one."""
+"""A quick version of the public benchmark; `meqc-marl benchmark platform` is the whole one."""
 
 import pytest
 import ray

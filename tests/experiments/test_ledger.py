@@ -15,8 +15,8 @@ def test_a_row_for_every_claim(tmp_path):
             (tmp_path / scale / f"fig{name}.json").write_text(json.dumps({"claims": claims}))
     rows = ledger(tmp_path, "paper").splitlines()[2:]
     assert [row.split(" | ")[0] for row in rows] == ["| 3a", "| 3a", "| 6", "| 6"]
-    assert rows[0] == "| 3a | c0 | **holds** | 0 | why |  | `python -m experiments.figures.fig3a --scale paper` |"
-    assert "`python -m experiments.figures.fig6 --scale paper --exact-only`" in ledger(tmp_path, "paper-exact")
+    assert rows[0] == "| 3a | c0 | **holds** | 0 | why |  | `meqc-marl figure 3a --scale paper` |"
+    assert "`meqc-marl figure 6 --scale paper --exact-only`" in ledger(tmp_path, "paper-exact")
     assert put(f"a\n{BEGIN}\nold\n{END}\nb", "new") == f"a\n{BEGIN}\nnew\n{END}\nb"
 
 
