@@ -29,7 +29,8 @@ from ray.rllib.utils.metrics import (
 from .env_runner import BatchedEnvRunner
 from .errors import ConfigurationError
 from .learner import DQNDDPGLearner, pop_row_errors
-from .options import LearnerOptions, ModuleOptions, did_you_mean, keeps_slots
+from .options import LearnerOptions, ModuleOptions, did_you_mean
+from .refusals import refuse_what_would_be_ignored
 from .replay import REPLAY_BUFFER, Replay
 from .replay_buffer import FlatReplayBuffer
 from .rl_module import DQNDDPGModule
@@ -103,25 +104,7 @@ class DQNDDPGConfig(AlgorithmConfig):
         super().validate()
         if self.options.asynchronous and not self.num_env_runners and not self.in_evaluation:
             raise ConfigurationError("asynchronous is True; it needs num_env_runners of at least 1.")
-        self._refuse_what_would_be_ignored()
-
-    def _refuse_what_would_be_ignored(self) -> None:
-        batched = isinstance(self.env_runner_cls, type) and issubclass(self.env_runner_cls, BatchedEnvRunner)
-        for name in ("env_to_module_connector", "module_to_env_connector"):
-            if batched and getattr(self, f"_{name}") is not None:
-                raise ConfigurationError(
-                    f"{name} is given; the batched EnvRunner has no episodes to run it on: change what the environment "
-                    "gives and takes, or set env_runner_cls to RLlib's SingleAgentEnvRunner or MultiAgentEnvRunner."
-                )
-        if self._learner_connector is not None:
-            raise ConfigurationError("learner_connector is given; replayed rows do not pass through it: leave it out.")
-        if self.normalize_actions:
-            raise ConfigurationError(
-                "normalize_actions is True; parameters are in the environment's units: leave it False."
-            )
-        if keeps_slots(self) and not batched:
-            given = "whole_slots is True" if self.context == "none" else f"context is {self.context!r}"
-            raise ConfigurationError(f"{given}; it needs the batched EnvRunner.")
+        refuse_what_would_be_ignored(self)
 
     @property
     @override(AlgorithmConfig)

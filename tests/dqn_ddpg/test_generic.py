@@ -7,6 +7,7 @@ import torch
 from gymnasium.spaces import Box, Dict, Discrete, Graph, MultiBinary, MultiDiscrete, Sequence, Tuple
 from ray.rllib.connectors.env_to_module import FlattenObservations
 from ray.rllib.env.single_agent_env_runner import SingleAgentEnvRunner
+from ray.rllib.policy.policy import PolicySpec
 from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 from ray.tune.registry import register_env
 
@@ -134,6 +135,22 @@ def test_what_is_no_number_is_told_before_it_is_acted_upon(spoil, what):
         runner.sample(num_timesteps=30)
 
 
+def override_of_a_module(config, **values):
+    config.multi_agent(
+        policies={"a", "b"},
+        policy_mapping_fn=lambda *arguments: "a",
+        algorithm_config_overrides_per_module={"b": DQNDDPGConfig.overrides(**values)},
+    )
+
+
+def test_modules_may_differ_in_what_their_loss_reads():
+    config = DQNDDPGConfig()
+    override_of_a_module(config, huber_delta=0.5, tau=0.1, critic_lr=1e-3, grad_norm=None)
+    config.validate()
+    assert config.get_config_for_module("b").huber_delta == 0.5
+    assert config.get_config_for_module("a").huber_delta == 1.0
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
@@ -144,6 +161,15 @@ def test_what_is_no_number_is_told_before_it_is_acted_upon(spoil, what):
         (
             lambda c: c.training(whole_slots=True).env_runners(env_runner_cls=SingleAgentEnvRunner),
             "^whole_slots is True",
+        ),
+        *(
+            (lambda c, name=name, value=value: override_of_a_module(c, **{name: value}), f"^{name} is overridden for")
+            for name, value in (("n_step", 3), ("gamma", 0.5), ("replay_capacity", 9), ("target_noise", 0.1))
+        ),
+        (lambda c: override_of_a_module(c, huber_delta=-1.0), "huber_delta"),
+        (
+            lambda c: c.multi_agent(policies={"a": PolicySpec(config={"n_step": 3})}, policy_mapping_fn=lambda *a: "a"),
+            "^policy 'a' has a config of its own",
         ),
     ],
 )
