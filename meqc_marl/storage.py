@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import threading
 from collections.abc import Callable
@@ -115,25 +114,6 @@ class Storage:
                 stream.write(content)
         except (OSError, pyarrow.ArrowException) as error:
             raise _unusable(self.uri, error) from error
-
-    def holds(self, name: str, content: Any, others: str) -> bool:
-        """Whether this work was begun here before; it is written down what it is.
-
-        Args:
-            name: Of the JSON file that tells.
-            content: What the work is.
-            others: What is said to be here if it is not the same.
-
-        Raises:
-            InputError: If other work was begun here.
-        """
-        text = json.dumps(content, indent=1)
-        before = self.read_named(name)
-        if before is None:
-            self.write(name, text.encode())
-        elif json.loads(before) != json.loads(text):
-            raise InputError(f"output folder '{self.shown}' holds {others}; name another folder.")
-        return before is not None
 
     def check_room(self) -> None:
         """See that it takes a mebibyte more.

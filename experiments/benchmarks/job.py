@@ -18,7 +18,7 @@ from pydantic import Field
 from experiments.benchmarks.remote import perform_missing
 from meqc_marl.errors import InputError, did_you_mean
 from meqc_marl.jobs.job import Job, Outcome, Place
-from meqc_marl.jobs.protocol import Said, Tell, TrialsProgress
+from meqc_marl.jobs.protocol import Said, Tell
 from meqc_marl.jobs.run import Run
 from meqc_marl.jobs.sweep import put
 
@@ -100,11 +100,8 @@ class BenchmarkJob(Job):
         """The runs of this system; errors of those that failed."""
         from meqc_marl.jobs.study import run_study
 
-        def report(finished: int, running: int, failed: int) -> None:
-            tell(TrialsProgress(finished=finished, running=running, failed=failed, total=len(study)))
-
         options: dict[str, Any] = {"placement": place.placement, "resume": place.resume, "job": self.kind}
-        records = run_study(study, place.storage.uri, report, lease=place.lease, **options)
+        records = run_study(study, place.storage.uri, tell, lease=place.lease, **options)
         failed = {record.name: record.error for record in records if record.error is not None}
         for name, error in failed.items():
             tell(Said(text=f"failed: {name}: {error}"))

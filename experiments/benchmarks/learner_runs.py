@@ -58,7 +58,8 @@ def evaluations(
     """The evaluation of every run that has been trained in a storage."""
     from ray.tune.result import TIME_TOTAL_S
 
-    from meqc_marl.jobs.study import finished_records, how_far
+    from meqc_marl.jobs.stored_study import how_far
+    from meqc_marl.jobs.study import finished_records
 
     there, records = how_far(place.storage, study), finished_records(place.storage, study)
     work: dict[str, Callable[[], dict[str, Any]]] = {}

@@ -5,7 +5,7 @@ All on the same held-out traces, so that everything is paired by trace.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,16 +30,55 @@ _STORED = ("cost", "latency_s", "energy_j", "fraction", "deadline_missed_feasibl
 
 
 def evaluate_all(
-    figure: Figure, settings: Sequence[Setting], scale: Scale, records: dict[str, TrialRecord]
+    figure: Figure,
+    settings: Sequence[Setting],
+    scale: Scale,
+    records: dict[str, TrialRecord],
+    step: Callable[[], object] = lambda: None,
 ) -> dict[str, Any]:
-    """Settings and rows of a data file."""
+    """Settings and rows of a data file.
+
+    Args:
+        figure: Which.
+        settings: Those that are evaluated.
+        scale: How much is spent on it.
+        records: Training runs by name.
+        step: Called after each of :func:`num_evaluations`.
+    """
     content: dict[str, Any] = {"settings": [], "rows": []}
     trained = trained_settings(figure, settings, scale)
     for setting in settings:
-        _evaluate(figure, setting, trained, scale, records, content)
+        _evaluate(figure, setting, trained, scale, records, content, step)
     if figure.besides is not None and scale.settings is None:
         content["besides"] = figure.besides(settings)
     return content
+
+
+def num_evaluations(figure: Figure, settings: Sequence[Setting], scale: Scale, records: dict[str, TrialRecord]) -> int:
+    """How many policies :func:`evaluate_all` evaluates, with one more for the optimum of each setting."""
+    trained = trained_settings(figure, settings, scale)
+    learned = sum(
+        len(_learned(figure, setting, method, trained, scale, records))
+        for setting in settings
+        for method in figure.methods
+    )
+    return len(settings) * (1 + len(figure.methods)) + learned
+
+
+def _learned(
+    figure: Figure,
+    setting: Setting,
+    method: Method,
+    trained: Sequence[Setting],
+    scale: Scale,
+    records: dict[str, TrialRecord],
+) -> list[TrialRecord]:
+    """The training runs of a method that are evaluated in a setting."""
+    if setting not in trained:
+        return []
+    trained_in = trained[0] if method.name in figure.fixed else setting
+    names = [trial_name(trained_in, method, seed) for seed in range(scale.seeds)]
+    return [records[name] for name in names if name in records]
 
 
 def _evaluate(
@@ -49,6 +88,7 @@ def _evaluate(
     scale: Scale,
     records: dict[str, TrialRecord],
     content: dict[str, Any],
+    step: Callable[[], object],
 ) -> None:
     scenario = setting.load()
     trace = held_out_traces(scenario, scale.traces, scale.slots)
@@ -62,20 +102,19 @@ def _evaluate(
         }
     )
     oracle = OracleReference.of(rollout(make_policy(HYBRID.exact, scenario), scenario, trace))
+    step()
     for method in figure.methods:
         here = setting.load(method.has_queue)
         exact: list[Policy] = [make_policy(method.exact, here)]
         content["rows"].append(_row(setting, method, "exact", exact, here, trace, oracle, figure.over_slots))
-        if setting not in trained:
-            continue
-        trained_in = trained[0] if method.name in figure.fixed else setting
-        names = [trial_name(trained_in, method, seed) for seed in range(scale.seeds)]
-        found = [records[name] for name in names if name in records]
-        if found:
+        step()
+        if found := _learned(figure, setting, method, trained, scale, records):
             policies: list[Policy] = [load_policy(record.policy or "") for record in found]
             row = _row(setting, method, "learned", policies, here, trace, oracle, figure.over_slots)
             row["curve"] = [[[steps, metrics["cost"]] for steps, metrics in record.curve] for record in found]
             content["rows"].append(row)
+            for _ in found:
+                step()
 
 
 def _row(

@@ -16,9 +16,10 @@ from experiments.figures.methods import METHODS
 from experiments.figures.trials import figure_trials, kept_settings
 from meqc_marl.errors import InputError, did_you_mean, shown
 from meqc_marl.jobs.job import Job, Outcome, Place
-from meqc_marl.jobs.protocol import Said, Tell, TrialsProgress
+from meqc_marl.jobs.protocol import Said, Tell
 from meqc_marl.jobs.run import Run
 from meqc_marl.jobs.sweep import put
+from meqc_marl.jobs.work_progress import telling
 from meqc_marl.registry import NoSuchPartError, find, is_place
 
 
@@ -102,35 +103,35 @@ class FigureJob(Job):
 
     def perform(self, place: Place, tell: Tell) -> Outcome:
         """Train, evaluate, draw, judge."""
-        from experiments.figures.evaluate import evaluate_all
+        from experiments.figures.evaluate import evaluate_all, num_evaluations
         from meqc_marl.jobs.study import TrialRecord, run_study
 
         figure, scale, study = figure_of(self.name), SCALES[self.scale], self.runs()
         settings = kept_settings(figure.settings, scale.settings)
         records: dict[str, TrialRecord] = {}
         if study:
-
-            def report(finished: int, running: int, failed: int) -> None:
-                tell(TrialsProgress(finished=finished, running=running, failed=failed, total=len(study)))
-
             options: dict[str, Any] = {"placement": place.placement, "resume": place.resume, "job": self.kind}
-            done = run_study(study, place.storage.uri, report, lease=place.lease, **options)
+            done = run_study(study, place.storage.uri, tell, lease=place.lease, **options)
             records = {record.name: record for record in done}
             failed = [record for record in done if record.error is not None]
             if failed:
                 told = f"{len(failed)} of {len(done)} trials failed, such as {failed[0].name}: {failed[0].error}"
                 return Outcome((), f"{told}; the same command tries them again.")
+        variants = {AS_PRINTED: as_printed(), **figure.variants} if scale.settings is None else {}
+        work = num_evaluations(figure, settings, scale, records)
+        work += len(variants) * num_evaluations(figure, settings, scale, {})
+        step = telling(tell)(f"evaluation of figure {self.name}", work, "policies")
         content: dict[str, Any] = {
             "figure": figure.name,
             "scale": self.scale,
             "env_steps": 0 if self.exact_only else scale.env_steps,
-            **evaluate_all(figure, settings, scale, records),
+            **evaluate_all(figure, settings, scale, records, step),
         }
         if scale.settings is None:
             content["claims"] = judged(figure, content)
             content["variants"] = {}
-            for name, overrides in {AS_PRINTED: as_printed(), **figure.variants}.items():
-                varied = evaluate_all(figure, [setting.changed(overrides) for setting in settings], scale, {})
+            for name, overrides in variants.items():
+                varied = evaluate_all(figure, [setting.changed(overrides) for setting in settings], scale, {}, step)
                 content["variants"][name] = varied | {"claims": judged(figure, varied)}
         for claim in content.get("claims", ()):
             tell(Said(text=f"{claim['verdict']}: {claim['claim']} ({claim['number']})"))

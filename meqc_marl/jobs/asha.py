@@ -28,11 +28,12 @@ from meqc_marl.jobs.configuration import configuration
 from meqc_marl.jobs.interrupted import Interrupted
 from meqc_marl.jobs.job import Place
 from meqc_marl.jobs.lease_callback import fit
+from meqc_marl.jobs.room import check_size
 from meqc_marl.jobs.search import SCORE, Found, SearchJob
 from meqc_marl.jobs.space import Interval
-from meqc_marl.jobs.study import CHECKPOINTS, check_size, run_config, trial_name
+from meqc_marl.jobs.study import CHECKPOINTS, run_config, trial_name
 from meqc_marl.jobs.trial import OffloadingTrial, trial_config
-from meqc_marl.jobs.tune_callbacks import Report, TellProgress
+from meqc_marl.jobs.trials_progress import Report, TellTrials
 from meqc_marl.rl.evaluation import EVALUATION, num_iterations
 from meqc_marl.storage import Storage
 
@@ -60,11 +61,14 @@ def run_asha(job: SearchJob, place: Place, report: Report) -> list[Found]:
     unfinished = [trial for trial in study.trials if trial.state in (TrialState.RUNNING, TrialState.WAITING)]
     done = len(study.trials) - len(unfinished)
     missing = len(unfinished) + max(0, job.num_trials - len(study.trials))
-    report(done, 0, 0)
+    ended = [trial for trial in study.trials if trial not in unfinished]
+    spent, budget = sum(map(_steps_of, ended)), job.base.env_steps
+    begun = {_name(trial.number): _steps_of(trial) for trial in unfinished}
+    progress = TellTrials(report, done + missing, spent + missing * budget, done, spent, begun)
     if missing:
         every = max(1, num_iterations(first, job.base.env_steps) // CHECKPOINTS)
         config = run_config(place.storage, job.kind, place.placement, every)
-        config.callbacks.append(TellProgress(lambda finished, *others: report(done + finished, *others)))
+        config.callbacks.append(progress)
         state = _Drawn(job, place, study, [trial.number for trial in unfinished])
         tune_config = tune.TuneConfig(
             search_alg=_Draws(state),
@@ -74,11 +78,11 @@ def run_asha(job: SearchJob, place: Place, report: Report) -> list[Found]:
             trial_dirname_creator=trial_name,
         )
         fit(tune.Tuner(OffloadingTrial, tune_config=tune_config, run_config=config), place.storage)
-        ended = sum(trial.state.is_finished() or _FAILED in trial.user_attrs for trial in study.trials)
-        if ended < job.num_trials:
-            begun = len(study.trials) - ended
+        over = sum(trial.state.is_finished() or _FAILED in trial.user_attrs for trial in study.trials)
+        if over < job.num_trials:
+            halfway = len(study.trials) - over
             raise Interrupted(
-                f"{ended} of {job.num_trials} trials have ended, {begun} have begun; the same command goes on."
+                f"{over} of {job.num_trials} trials have ended, {halfway} have begun; the same command goes on."
             )
     return [_found(job, trial) for trial in study.trials]
 
@@ -173,6 +177,11 @@ class _Prunes(FIFOScheduler):
     @override(FIFOScheduler)
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
         self._drawn.failed(trial.trial_id, str(trial.get_error() or ""))
+
+
+def _steps_of(trial: optuna.trial.FrozenTrial) -> int:
+    """Environment steps up to the last evaluation that it told."""
+    return max(trial.intermediate_values, default=0)
 
 
 def _name(number: int) -> str:

@@ -6,6 +6,7 @@ A job is a model of pydantic, so it travels as JSON. :data:`~meqc_marl.jobs.kind
 from __future__ import annotations
 
 import io
+import json
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from rich.console import Console
 
 from meqc_marl.errors import InputError
+from meqc_marl.jobs.manifest import first_difference, plain
 from meqc_marl.jobs.protocol import Said, Tell
 from meqc_marl.jobs.run import Placement, Run
 
@@ -122,10 +124,38 @@ class Job(BaseModel, ABC):
         """Write down what the storage is used for.
 
         Raises:
-            InputError: If it is used for something else.
+            InputError: If it is used for something else; that names the first difference.
         """
-        content = {"kind": self.kind, "common": self.common()}
-        place.storage.holds(_JOB_FILE, content, f"other work than this {self.kind}")
+        kind, common = stored_job(place.storage)
+        if kind is None:
+            content = {"kind": self.kind, "common": self.common()}
+            place.storage.write(_JOB_FILE, json.dumps(content, indent=1).encode())
+            return
+        mine = plain(self.common())
+        other = f"a {kind}" if kind != self.kind else first_difference(common, mine)
+        if other is not None:
+            raise InputError(
+                f"output folder '{place.storage.shown}' holds other work than this {self.kind} ({other}); give what is "
+                "there, or name another folder."
+            )
+
+
+def stored_job(storage: Storage) -> tuple[str | None, dict[str, Any]]:
+    """Kind of the job that a storage is used for, and what its commands have in common; None if there is none yet.
+
+    Raises:
+        InputError: If it cannot be read.
+    """
+    content = storage.read_named(_JOB_FILE)
+    if content is None:
+        return None, {}
+    try:
+        found = json.loads(content)
+        return str(found["kind"]), dict(found["common"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{_JOB_FILE} in '{storage.shown}' is damaged; it must hold a job's kind and options."
+        ) from error
 
 
 def rendered(*parts: Any) -> str:

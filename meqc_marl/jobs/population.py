@@ -23,12 +23,14 @@ from meqc_marl.jobs.configuration import configuration
 from meqc_marl.jobs.interrupted import Interrupted
 from meqc_marl.jobs.job import Place
 from meqc_marl.jobs.lease_callback import fit
+from meqc_marl.jobs.room import check_size
 from meqc_marl.jobs.run import Placement, Run
 from meqc_marl.jobs.search import SCORE, Found, SearchJob
 from meqc_marl.jobs.space import Choice, Interval, Space
-from meqc_marl.jobs.study import TRIALS_FOLDER, check_size, run_config, trial_name
+from meqc_marl.jobs.stored_study import TRIALS_FOLDER
+from meqc_marl.jobs.study import run_config, trial_name
 from meqc_marl.jobs.trial import BUDGET_SPENT, trial_config
-from meqc_marl.jobs.tune_callbacks import Report, TellProgress
+from meqc_marl.jobs.trials_progress import Report, TellTrials
 from meqc_marl.rl.evaluation import EVALUATION
 from meqc_marl.rl.tensorboard import env_steps, keep_what_is_shown
 
@@ -102,7 +104,7 @@ def run_population(job: SearchJob, place: Place, report: Report) -> list[Found]:
     path = place.storage.uri_of(TRIALS_FOLDER)
     config = run_config(place.storage, job.kind, place.placement, 0)
     config.checkpoint_config.num_to_keep = _KEPT
-    config.callbacks.append(TellProgress(report))
+    config.callbacks.append(TellTrials(report, job.num_trials, job.num_trials * job.base.env_steps))
     if tune.Tuner.can_restore(path):
         tuner = tune.Tuner.restore(path, trainable=Member, resume_errored=True)
         # Tune stores its callbacks and would bring back those of the first command, which tell nobody here.

@@ -2,8 +2,10 @@
 
 A line is an object whose key ``meqc_marl`` names the kind of message; all other lines are no messages of ours:
 
-- ``trials``: ``finished``, ``running`` and ``failed`` of ``total`` trials.
+- ``trials``: ``finished``, ``running`` and ``failed`` of ``total`` trials, and their ``env_steps`` of
+  ``total_env_steps`` (0: they are not counted).
 - ``steps``: ``env_steps`` of ``total_env_steps`` of one training run, with its ``scalars`` by TensorBoard's names.
+- ``work``: ``done`` of ``total`` steps of another piece of work, by its ``label`` and ``unit``.
 - ``said``: a ``text`` for people, such as a table.
 - ``report``: the report is in the storage; ``files`` are its names there.
 - ``failure``: why the job ends without having done all it should, in one ``sentence``; its last message.
@@ -35,6 +37,8 @@ class TrialsProgress(_Message):
     running: int
     failed: int
     total: int
+    env_steps: int = 0
+    total_env_steps: int = 0
 
 
 class StepsProgress(_Message):
@@ -44,6 +48,16 @@ class StepsProgress(_Message):
     env_steps: int
     total_env_steps: int
     scalars: dict[str, float] = {}
+
+
+class WorkProgress(_Message):
+    """How far a piece of work is that is no training, such as the evaluation of a policy."""
+
+    meqc_marl: Literal["work"] = "work"
+    label: str
+    unit: str
+    done: int
+    total: int
 
 
 class Said(_Message):
@@ -67,18 +81,19 @@ class Failure(_Message):
     sentence: str
 
 
-Message = Annotated[TrialsProgress | StepsProgress | Said | Report | Failure, Field(discriminator="meqc_marl")]
-Tell = Callable[[TrialsProgress | StepsProgress | Said | Report | Failure], None]
+AnyMessage = TrialsProgress | StepsProgress | WorkProgress | Said | Report | Failure
+Message = Annotated[AnyMessage, Field(discriminator="meqc_marl")]
+Tell = Callable[[AnyMessage], None]
 """Takes the messages of a job."""
-_MESSAGE: TypeAdapter[TrialsProgress | StepsProgress | Said | Report | Failure] = TypeAdapter(Message)
+_MESSAGE: TypeAdapter[AnyMessage] = TypeAdapter(Message)
 
 
-def encode(message: TrialsProgress | StepsProgress | Said | Report | Failure) -> str:
+def encode(message: AnyMessage) -> str:
     """A message as a line."""
     return message.model_dump_json()
 
 
-def decode(line: str) -> TrialsProgress | StepsProgress | Said | Report | Failure | None:
+def decode(line: str) -> AnyMessage | None:
     """The message in a line; None if it holds none, as what Ray and libraries print."""
     if not line.startswith(_BEGIN):
         return None
@@ -88,6 +103,6 @@ def decode(line: str) -> TrialsProgress | StepsProgress | Said | Report | Failur
         return None
 
 
-def print_line(message: TrialsProgress | StepsProgress | Said | Report | Failure) -> None:
+def print_line(message: AnyMessage) -> None:
     """Tell a message on stdout."""
     print(encode(message), flush=True)

@@ -16,8 +16,8 @@ import yaml
 from pydantic import Field
 
 from meqc_marl.errors import InputError
-from meqc_marl.jobs.job import Job, Outcome, Place
-from meqc_marl.jobs.protocol import Said, Tell, TrialsProgress
+from meqc_marl.jobs.job import Job, Outcome, Place, stored_job
+from meqc_marl.jobs.protocol import Said, Tell
 from meqc_marl.jobs.run import Run
 from meqc_marl.jobs.space import Space
 from meqc_marl.jobs.sweep import put
@@ -95,6 +95,17 @@ class SearchJob(Job):
         """Those of REPORT."""
         return name in REPORT
 
+    def begin(self, place: Place) -> None:
+        """As every job; of a population it is told that it does not grow."""
+        _, common = stored_job(place.storage)
+        size = common.get("num_trials")
+        if self.scheduler == "pbt" == common.get("scheduler") and size != self.num_trials:
+            raise InputError(
+                f"num-trials: the population in '{place.storage.shown}' has {size} members, and its size is fixed; "
+                f"give --num-trials {size}, or name another folder."
+            )
+        super().begin(place)
+
     def perform(self, place: Place, tell: Tell) -> Outcome:
         """Draw and train until there are so many trials; the best of all that the storage holds is told."""
         try:
@@ -104,15 +115,11 @@ class SearchJob(Job):
                 "package 'optuna' is missing; install it with: pip install 'meqc-marl[search]'."
             ) from error
 
-        def report(finished: int, running: int, failed: int) -> None:
-            total = max(self.num_trials, finished + running + failed)
-            tell(TrialsProgress(finished=finished, running=running, failed=failed, total=total))
-
         if self.scheduler == "asha":
             from meqc_marl.jobs.asha import run_asha as run
         else:
             from meqc_marl.jobs.population import run_population as run
-        found = run(self, place, report)
+        found = run(self, place, tell)
         best = sorted((each for each in found if each.score is not None), key=_order)
         lost = [each for each in found if each.state == "failed"]
         if not best and len(lost) == len(found):

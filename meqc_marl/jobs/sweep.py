@@ -13,8 +13,9 @@ from pydantic import Field
 from meqc_marl.config import load_scenario
 from meqc_marl.errors import InputError
 from meqc_marl.jobs.job import Job, Outcome, Place, show
-from meqc_marl.jobs.protocol import Said, Tell, TrialsProgress
+from meqc_marl.jobs.protocol import Said, Tell
 from meqc_marl.jobs.run import Run
+from meqc_marl.jobs.work_progress import telling
 
 if TYPE_CHECKING:
     from meqc_marl.jobs.study import TrialRecord
@@ -55,15 +56,13 @@ class SweepJob(Job):
 
     def perform(self, place: Place, tell: Tell) -> Outcome:
         """Run what has not finished, then report on all that the storage holds."""
-        from meqc_marl.jobs.study import finished_records, run_study, stored_study
+        from meqc_marl.jobs.stored_study import stored_study
+        from meqc_marl.jobs.study import finished_records, run_study
 
         study = self.runs()
 
-        def report(finished: int, running: int, failed: int) -> None:
-            tell(TrialsProgress(finished=finished, running=running, failed=failed, total=len(study)))
-
         options: dict[str, Any] = {"placement": place.placement, "resume": place.resume, "job": self.kind}
-        records = run_study(study, place.storage.uri, report, lease=place.lease, **options)
+        records = run_study(study, place.storage.uri, tell, lease=place.lease, **options)
         known = stored_study(place.storage)
         others = {name: run for name, run in known.items() if name not in study}
         before = finished_records(place.storage, others)
@@ -86,7 +85,6 @@ class SweepJob(Job):
         from meqc_marl.evaluation.grid import grid_json, grid_points
         from meqc_marl.evaluation.held_out import held_out_traces
         from meqc_marl.report.grid import grid_table, save_grid_plot
-        from meqc_marl.report.progress import show_progress
         from meqc_marl.report.tables import save_json
 
         with tempfile.TemporaryDirectory() as scratch:
@@ -99,8 +97,7 @@ class SweepJob(Job):
             ]
             if measured:
                 scenario = self.base.scenario
-                with show_progress() as progress:
-                    points = grid_points(scenario, held_out_traces(scenario), measured, progress)
+                points = grid_points(scenario, held_out_traces(scenario), measured, telling(tell))
                 show(tell, grid_table(points))
                 save_json({"points": grid_json(points)}, folder / "sweep-points.json")
                 save_grid_plot(points, folder / "sweep.png")

@@ -14,6 +14,7 @@ from meqc_marl.jobs.job import Job, Outcome, Place, show
 from meqc_marl.jobs.protocol import Said, StepsProgress, Tell
 from meqc_marl.jobs.run import Run
 from meqc_marl.jobs.run_folder import RUN_FILE, SCENARIO_FILE
+from meqc_marl.jobs.work_progress import telling
 from meqc_marl.policies.folders import CHECKPOINT_PREFIX, DESCRIPTION, POLICY_FOLDER, WEIGHTS
 
 _POLICY = rf"{CHECKPOINT_PREFIX}\d+/{POLICY_FOLDER}/({DESCRIPTION}|{WEIGHTS})"
@@ -54,7 +55,7 @@ class TrainJob(Job):
         """Train what is left, then compare."""
         from meqc_marl.jobs.configuration import configuration
         from meqc_marl.jobs.mirror import folder_of
-        from meqc_marl.jobs.study import check_size
+        from meqc_marl.jobs.room import check_size
         from meqc_marl.jobs.training import Progress, train
 
         if not place.placement.autoscaling:
@@ -89,15 +90,13 @@ class TrainJob(Job):
         from meqc_marl.policies import Policy, default_policies, make_policy
         from meqc_marl.policies.learned import load_policy
         from meqc_marl.report.bars import save_comparison_plot
-        from meqc_marl.report.progress import show_progress
         from meqc_marl.report.tables import comparison_json, comparison_notes, comparison_tables, save_json
 
         scenario = self.run.scenario
         policies: list[Policy] = [make_policy(name, scenario) for name in default_policies(scenario)]
         policies.append(load_policy(checkpoint))
         seeds = [HELD_OUT_SEED + row for row in range(self.num_traces)]
-        with show_progress() as progress:
-            result = compare(policies, scenario, generate_trace(scenario, seeds), seeds, 0, None, progress)
+        result = compare(policies, scenario, generate_trace(scenario, seeds), seeds, 0, None, telling(tell))
         save_json(comparison_json(result), folder / "comparison.json")
         save_comparison_plot(result, folder / "comparison.png")
         show(tell, *comparison_tables(result), *comparison_notes(result))

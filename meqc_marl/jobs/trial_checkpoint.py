@@ -91,7 +91,7 @@ def farthest_sound(
         OSError: If the storage cannot be read.
     """
     for found in _all_whole(filesystem, trial):
-        if (changed := _changed(found)) is not None:
+        if (changed := changed_file(found)) is not None:
             _logger.warning(
                 "%s is damaged (%s has another checksum); it is passed over", found.checkpoint.path, changed
             )
@@ -106,12 +106,17 @@ def _all_whole(filesystem: pyarrow.fs.FileSystem, trial: str) -> list[Sealed]:
     return sorted((each for each in found if each is not None), key=lambda each: each.env_steps, reverse=True)
 
 
-def _changed(found: Sealed) -> str | None:
-    """The first file of a checkpoint whose content is another than was written; None if there is none."""
+def changed_file(found: Sealed, folder: str = "") -> str | None:
+    """The first file of a checkpoint, or of a folder in it, whose content is another than was written; None if all are.
+
+    Raises:
+        OSError: If the storage cannot be read.
+    """
     for name, (_, sha256) in found.files.items():
-        with found.checkpoint.filesystem.open_input_file(f"{found.checkpoint.path}/{name}") as file:
-            if digest(file) != sha256:
-                return name
+        if name.startswith(folder):
+            with found.checkpoint.filesystem.open_input_file(f"{found.checkpoint.path}/{name}") as file:
+                if digest(file) != sha256:
+                    return name
     return None
 
 

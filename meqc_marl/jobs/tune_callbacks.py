@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,6 @@ from meqc_marl.jobs.configuration import configuration
 from meqc_marl.jobs.run import Run
 from meqc_marl.rl.tensorboard import SHOWN, hparams, hparams_end, layout, write_hparams
 from meqc_marl.storage import read_file
-
-Report = Callable[[int, int, int], None]
-"""Told how many trials have finished, run and failed."""
 
 
 class BoundedTensorBoard(TBXLoggerCallback):
@@ -87,33 +83,3 @@ def loggers(job: str) -> list[tune.Callback]:
     """What a trial of a kind of job leaves in its folder: TensorBoard files and ``result.json``; Tune adds no more."""
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
     return [BoundedTensorBoard(job), _JsonLog()]
-
-
-class TellProgress(tune.Callback):
-    """Tells how far a study is."""
-
-    def __init__(self, report: Report) -> None:
-        self._report = report
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {}  # Tune stores its callbacks; who is told belongs to this process
-
-    def _tell(self, trials: list[Trial]) -> None:
-        states = [trial.status for trial in trials]
-        self._report(*(states.count(kind) for kind in (Trial.TERMINATED, Trial.RUNNING, Trial.ERROR)))
-
-    @override(tune.Callback)
-    def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        self._tell(trials)
-
-    @override(tune.Callback)
-    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        self._tell(trials)
-
-    @override(tune.Callback)
-    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        self._tell(trials)
-
-    @override(tune.Callback)
-    def on_experiment_end(self, trials: list[Trial], **info: Any) -> None:
-        self._tell(trials)

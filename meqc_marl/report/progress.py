@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Protocol
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.progress import Progress, ProgressColumn, Task, TaskID
@@ -171,22 +172,55 @@ def show_progress(console: Console | None = None) -> Iterator[Begin]:
         yield start
 
 
+class Trials(Protocol):
+    """How far many trials are."""
+
+    @property
+    def finished(self) -> int:
+        """Those that have ended well."""
+
+    @property
+    def running(self) -> int:
+        """Those at work."""
+
+    @property
+    def failed(self) -> int:
+        """Those that have ended in an error."""
+
+    @property
+    def total(self) -> int:
+        """All."""
+
+    @property
+    def env_steps(self) -> int:
+        """Environment steps of all together."""
+
+    @property
+    def total_env_steps(self) -> int:
+        """Their budgets together; 0 if steps are not counted."""
+
+
 @contextmanager
-def show_trials(total: int, console: Console | None = None) -> Iterator[Callable[[int, int, int], None]]:
-    """Yield what to call with the numbers of trials that have finished, run and failed; a log has every change."""
+def show_trials(console: Console | None = None) -> Iterator[Callable[[Trials], None]]:
+    """Yield what to call with how far the trials are; a log has every end of a trial, and a line every so much."""
     console = console or plain_console(stderr=True)
     with show_work(console) as begin:
-        work = begin("trials", total, "trials")
+        work: Work | None = None
         last: tuple[int, int] | None = None
 
-        def report(finished: int, running: int, failed: int) -> None:
-            nonlocal last
-            if last is None:
-                work.start_from(finished + failed)
-            work.update(finished + failed, state=(f"{running} running", f"{failed} failed"))
-            if not console.is_terminal and (finished, failed) != last:
-                line = f"{finished} of {total} trials finished, {running} running, {failed} failed"
+        def report(trials: Trials) -> None:
+            nonlocal last, work
+            ended = trials.finished + trials.failed
+            by_steps = trials.total_env_steps > 0
+            done, total = (trials.env_steps, trials.total_env_steps) if by_steps else (ended, trials.total)
+            if work is None:
+                work = begin("trials", total, "env-steps" if by_steps else "trials")
+                work.start_from(done)
+            state = [f"{trials.running} running", f"{trials.failed} failed"]
+            work.update(done, total, [f"{trials.finished} of {trials.total} finished", *state] if by_steps else state)
+            if not console.is_terminal and (trials.finished, trials.failed) != last:
+                line = ", ".join([f"{trials.finished} of {trials.total} trials finished", *state])
                 console.print(line, highlight=False, soft_wrap=True)
-            last = (finished, failed)
+            last = (trials.finished, trials.failed)
 
         yield report

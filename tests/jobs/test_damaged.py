@@ -8,11 +8,13 @@ from meqc_marl.config import load_scenario
 from meqc_marl.errors import InputError
 from meqc_marl.jobs.run import Placement, Run
 from meqc_marl.jobs.run_folder import load_run
-from meqc_marl.jobs.study import run_study
+from meqc_marl.jobs.stored_study import has_finished, how_far
+from meqc_marl.jobs.study import finished_records, run_study
 from meqc_marl.jobs.training import train
 from meqc_marl.jobs.trial_checkpoint import seal
 from meqc_marl.policies.folders import list_checkpoints
 from meqc_marl.policies.learned import load_policy
+from meqc_marl.storage import Storage
 from tests.jobs.test_sweep import make
 
 OFTEN = Placement(checkpoint_every_s=0.0)
@@ -95,3 +97,22 @@ def test_another_trials_checkpoint_does_not_count_as_an_end(tmp_path):
             assert record.env_steps == 1_000_000
     with pytest.raises(InputError, match=r"is of another trial \(scenario.lyapunov.v is 0.1, not 1.0\)"):
         run_study(study, tmp_path)
+
+
+def test_a_finished_trial_whose_policy_is_damaged_is_trained_again(tmp_path):
+    """What is reported must be what was trained: one bit in the policy, and the trial counts as not begun."""
+    study = make(v=(1.0,))
+    ((name, run),) = study.items()
+    folder = tmp_path / "trials" / name / "checkpoint_000001"
+    (folder / "policy").mkdir(parents=True)
+    weights = folder / "policy" / "policy.safetensors"
+    weights.write_bytes(bytes(64))
+    steps = {"training_iteration": 9, "timesteps_total": 1_000_000, "time_total_s": 1.0}
+    seal(folder, steps, [(1_000_000, {"cost": 1.0})], run.identity())
+    storage, told = Storage.reading(tmp_path), []
+    assert has_finished(how_far(storage, study, told.append)[name], run)
+    weights.write_bytes(b"\x01" + bytes(63))
+    assert told == []
+    assert how_far(storage, study, told.append) == {name: None}
+    assert told == [f"trial '{name}' is damaged (policy/policy.safetensors has another checksum); it is trained again"]
+    assert finished_records(storage, study) == []

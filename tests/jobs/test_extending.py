@@ -15,9 +15,11 @@ from meqc_marl.errors import InputError
 from meqc_marl.jobs.configuration import configuration
 from meqc_marl.jobs.kinds import Description
 from meqc_marl.jobs.perform import perform
+from meqc_marl.jobs.room import check_size
 from meqc_marl.jobs.run import Placement, Run
 from meqc_marl.jobs.run_folder import WARM_START, load_run
-from meqc_marl.jobs.study import check_size, run_study, stored_study
+from meqc_marl.jobs.stored_study import stored_study
+from meqc_marl.jobs.study import run_study
 from meqc_marl.jobs.sweep import SweepJob, sweep_study
 from meqc_marl.jobs.training import train
 from meqc_marl.jobs.warm_start import start_warm
@@ -175,9 +177,10 @@ def test_a_study_takes_more_trials_and_repeats_none(ray_session, tmp_path):
     run_study(grid((0.1, 1.0)), tmp_path, trainable=trainable)
     before = written()
     told = []
-    records = run_study(grid((0.1, 1.0, 2.0)), tmp_path, lambda *counts: told.append(counts), trainable=trainable)
+    records = run_study(grid((0.1, 1.0, 2.0)), tmp_path, told.append, trainable=trainable)
     assert [record.labels["v"] for record in records] == [0.1, 1.0, 2.0]
-    assert told[-1] == (3, 0, 0)
+    assert (told[0].finished, told[0].total) == (2, 3)
+    assert (told[-1].finished, told[-1].running, told[-1].failed, told[-1].total) == (3, 0, 0, 3)
     after = written()
     assert set(after) - set(before) == {"v=2.0,delta=0.5,seed=0"}
     assert {name: after[name] for name in before} == before

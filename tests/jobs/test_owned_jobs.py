@@ -76,9 +76,10 @@ def test_a_study_that_was_taken_over_stops(ray_session, tmp_path, monkeypatch):
     monkeypatch.setattr(ownership, "BEAT_S", 0.1)
     told = []
 
-    def report(*counts):
-        told.append(counts)
-        taken_over(tmp_path)
+    def report(progress):
+        told.append(progress)
+        if progress.running:
+            taken_over(tmp_path)
 
     with pytest.raises(InputError, match=r"was taken over by process 77 on host 'other'"):
         run_study(make(v=(1.0,), env_steps=3_200_000), tmp_path, report)

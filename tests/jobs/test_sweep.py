@@ -66,7 +66,7 @@ def finished_trials(folder: Path) -> dict[str, list[dict]]:
 @pytest.mark.timeout(120)
 def test_trials_are_complete_and_not_repeated(ray_session, tmp_path):
     told = []
-    records = run_study(make(), tmp_path, lambda *counts: told.append(counts))
+    records = run_study(make(), tmp_path, told.append)
     assert [(r.labels["v"], r.labels["delta"], r.seed, r.error) for r in records] == [
         (0.1, 0.5, 0, None),
         (1.0, 0.5, 0, None),
@@ -82,7 +82,9 @@ def test_trials_are_complete_and_not_repeated(ray_session, tmp_path):
         assert record.env_steps >= 1_600
         assert record.metrics["cost"] > 0
         assert record.metrics["regret"] is not None
-    assert told[-1] == (2, 0, 0)
+    last = told[-1]
+    assert (last.finished, last.running, last.failed, last.total) == (2, 0, 0, 2)
+    assert last.env_steps == last.total_env_steps == sum(record.env_steps for record in records)
     before = finished_trials(tmp_path)
     again = run_study(make(), tmp_path)
     assert again == records

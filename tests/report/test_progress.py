@@ -9,6 +9,7 @@ from rich.console import Console
 from meqc_marl.config import load_scenario
 from meqc_marl.evaluation.comparison import compare
 from meqc_marl.evaluation.optimum import constrained_optimum, expected_passes
+from meqc_marl.jobs.protocol import TrialsProgress
 from meqc_marl.nature.trace import generate_trace
 from meqc_marl.policies import make_policy
 from meqc_marl.report import progress as module
@@ -134,9 +135,9 @@ def test_expected_passes_of_the_optimum(preset):
 
 def test_trials_tell_a_log_every_change():
     console = Console(file=io.StringIO(), width=40)
-    with show_trials(3, console) as report:
-        for counts in ((0, 1, 0), (0, 2, 0), (1, 2, 0), (1, 1, 1), (2, 0, 1)):
-            report(*counts)
+    with show_trials(console) as report:
+        for finished, running, failed in ((0, 1, 0), (0, 2, 0), (1, 2, 0), (1, 1, 1), (2, 0, 1)):
+            report(TrialsProgress(finished=finished, running=running, failed=failed, total=3))
     assert console.file.getvalue().splitlines() == [
         "0 of 3 trials finished, 1 running, 0 failed",
         "1 of 3 trials finished, 2 running, 0 failed",
@@ -160,3 +161,16 @@ def test_training_on_a_terminal(width, clock):
     lines = [line for line in re.split(r"[\r\n]+", drawn) if line.strip()]
     assert any("left" in line and "/s" in line and "training" in line for line in lines)
     assert all(len(line) <= width for line in lines)
+
+
+def test_trials_at_work_tell_a_log_how_far_they_are(clock):
+    console = Console(file=io.StringIO(), width=40)
+    counts = {"finished": 1, "running": 2, "failed": 0, "total": 4, "total_env_steps": 4_000}
+    with show_trials(console) as report:
+        for steps in (1_000, 1_100, 1_600, 2_500):
+            report(TrialsProgress(env_steps=steps, **counts))
+            clock.now += 10.0
+    assert console.file.getvalue().splitlines() == [
+        "1 of 4 trials finished, 2 running, 0 failed",
+        "trials: 1,600 of 4,000 env-steps, 30/s, 0:01:20 left, 1 of 4 finished, 2 running, 0 failed",
+    ]
