@@ -19,6 +19,7 @@ from meqc_marl.errors import InputError
 from meqc_marl.jobs.job import Job
 from meqc_marl.jobs.kinds import Description
 from meqc_marl.jobs.run import Placement
+from meqc_marl.jobs.sweep import SweepJob
 from meqc_marl.report.plain import plain_console
 from meqc_marl.uris import check_address, check_place
 
@@ -134,6 +135,12 @@ class SubmitTrain(TrainOptions, ClusterOptions):
 @dataclass(frozen=True, kw_only=True)
 class SubmitSweep(SweepOptions, ClusterOptions):
     """Run a sweep on a cluster; the same command goes on with it, one with more values or seeds extends it."""
+
+    def job(self) -> SweepJob:
+        """What is done, checked; a policy is read on the cluster."""
+        if self.policy is not None and "://" not in self.policy and not Path(self.policy).is_absolute():
+            raise InputError(f"policy '{self.policy}' is not an absolute path; each node would have one of its own.")
+        return super().job()
 
 
 @dataclass(frozen=True, kw_only=True)

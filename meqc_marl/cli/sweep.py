@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -24,8 +24,10 @@ from meqc_marl.config import load_scenario
 from meqc_marl.errors import InputError
 from meqc_marl.jobs.kinds import Description
 from meqc_marl.jobs.run import Run
-from meqc_marl.jobs.sweep import SweepJob, sweep_study
+from meqc_marl.jobs.sweep import SweepJob
 from meqc_marl.uris import check_place
+
+OptionalRun = Annotated[str | None, tyro.conf.arg(metavar="RUN", help_behavior_hint="")]
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ class SweepOptions(StudyOptions):
     """Change a parameter of the learner, such as critic=separate; may be repeated."""
     num_env_runners: int = 0
     """Remote samplers of a trial, a core each. Without any, an interrupted trial ends exactly as an undisturbed one."""
+    policy: OptionalRun = None
+    """Train nothing: evaluate this policy, folder or URI of a run, everywhere on the grid (see `train --vary`)."""
 
     def job(self) -> SweepJob:
         """The sweep, all checked.
@@ -59,6 +63,7 @@ class SweepOptions(StudyOptions):
         within("num-env-runners", self.num_env_runners, 0, MAX_ENV_RUNNERS)
         if self.env_steps is not None:
             within("env-steps", self.env_steps, 1, MAX_ENV_STEPS)
+        self._check_policy()
         scenario = load_scenario(self.scenario, self.overrides)
         learner = parse_assignments("learner", self.learner)
         self.placement()
@@ -71,9 +76,19 @@ class SweepOptions(StudyOptions):
             learner=learner,
             num_env_runners=self.num_env_runners,
         )
-        job = SweepJob(base=base, v=self.v, delta=self.delta, num_seeds=self.num_seeds)
+        job = SweepJob(base=base, v=self.v, delta=self.delta, num_seeds=self.num_seeds, policy=self.policy)
         job.check()
         return job
+
+    def _check_policy(self) -> None:
+        """Nothing is trained with a policy: what says how is refused, not ignored."""
+        if self.policy is None:
+            return
+        check_place(self.policy)
+        usual = {field.name: field.default for field in fields(SweepOptions)}
+        for name in ("num_seeds", "env_steps", "learner", "num_env_runners", "learner_resource", "gpus"):
+            if getattr(self, name) != usual[name]:
+                raise InputError(f"{name.replace('_', '-')}: with --policy nothing is trained; leave it out.")
 
 
 @dataclass(frozen=True)
@@ -87,45 +102,26 @@ class SweepCommand(SweepOptions):
     """Instead of a folder a bucket, such as s3://bucket/sweep or gs://bucket/sweep; every node must reach it."""
     resume: bool = True
     """Go on with what is in the storage; --no-resume refuses it."""
-    policy: Annotated[str | None, tyro.conf.arg(metavar="RUN", help_behavior_hint="")] = None
-    """Train nothing: evaluate this policy, folder or URI of a run, everywhere on the grid (see `train --vary`)."""
 
     def run(self) -> None:
         """Run what has not finished, then report."""
         where = str(self.out) if self.storage is None else self.storage
         check_place(where)
         if self.policy is not None:
-            self._evaluate(self.policy)
-            return
+            self._with_whole_path()._perform(where)
+        else:
+            self._perform(where)
+
+    def _with_whole_path(self) -> SweepCommand:
+        """With the policy by a path that its workers, each in a folder of its own, find too; it is read."""
+        from meqc_marl.policies.learned import load_policy
+
+        assert self.policy is not None
+        load_policy(self.policy)
+        return self if "://" in self.policy else replace(self, policy=str(Path(self.policy).resolve()))
+
+    def _perform(self, where: str) -> None:
         job = self.job()
         from meqc_marl.jobs.here import carry_out
 
         carry_out(Description(job, where, self.placement()), resume=self.resume)
-
-    def _evaluate(self, run: str) -> None:
-        """One trained policy over the whole grid; its numbers and picture go to the folder."""
-        if self.storage is not None:
-            raise InputError("storage: with --policy the report goes to a folder; give --out.")
-        from meqc_marl.evaluation.grid import grid_json, grid_points, over_grid
-        from meqc_marl.evaluation.held_out import held_out_traces
-        from meqc_marl.files import make_folder
-        from meqc_marl.policies.learned import load_policy
-        from meqc_marl.report.grid import grid_table, save_grid_plot
-        from meqc_marl.report.plain import plain_console
-        from meqc_marl.report.progress import show_progress
-        from meqc_marl.report.tables import save_json
-
-        policy = load_policy(run)
-        scenario = load_scenario(self.scenario, self.overrides)
-        sweep_study(Run(scenario=scenario, env_steps=1), self.v, self.delta, [0])  # tells values that are not allowed
-        folder = make_folder(self.out)
-        trace = held_out_traces(scenario)
-        with show_progress() as progress:
-            records = over_grid(policy, scenario, trace, self.v, self.delta, progress)
-            points = grid_points(scenario, trace, records, progress)
-        save_json({"policy": run, "points": grid_json(points)}, folder / "sweep-points.json")
-        save_grid_plot(points, folder / "sweep.png")
-        console = plain_console()
-        console.print(grid_table(points))
-        if unseen := policy.unseen_in(scenario):
-            console.print(f"not seen by the policy: {', '.join(unseen)}", highlight=False, markup=False)

@@ -10,14 +10,13 @@ import numpy as np
 
 from meqc_marl.config import Scenario, load_scenario
 from meqc_marl.evaluation.comparison import Progress
-from meqc_marl.evaluation.held_out import beside_oracle
 from meqc_marl.evaluation.metrics import measure
 from meqc_marl.evaluation.optimum import constrained_optimum
 from meqc_marl.evaluation.rollout import rollout
 from meqc_marl.evaluation.statistics import Estimate, interquartile_mean
 from meqc_marl.lyapunov import drift_bound
 from meqc_marl.nature.trace import Trace
-from meqc_marl.policies import Policy, make_policy
+from meqc_marl.policies import make_policy
 
 _SLACKS = (0.02, 0.05, 0.1, 0.15, 0.2)
 
@@ -113,35 +112,6 @@ def grid_points(
             )
         )
     return points
-
-
-def over_grid(
-    policy: Policy,
-    scenario: Scenario,
-    trace: Trace,
-    v: Sequence[float],
-    delta: Sequence[float],
-    progress: Progress | None = None,
-) -> list[tuple[float, float, dict[str, float]]]:
-    """Evaluate one policy at every V and Delta; the result is what :func:`grid_points` takes.
-
-    Args:
-        policy: Any; a trained one reads z / V, and so is one policy for all.
-        scenario: The system; its V and Delta do not count.
-        trace: Nature [T, E, M], which depends on neither.
-        v, delta: The grid.
-        progress: To show how far it is.
-    """
-    step = progress("policy", len(v) * len(delta), "points") if progress else None
-    records = []
-    for at_v in v:
-        for at_delta in delta:
-            here = load_scenario(scenario, [f"lyapunov.v={at_v!r}", f"lyapunov.delta={at_delta!r}"])
-            measured = beside_oracle(policy, here, trace)
-            records.append((at_v, at_delta, {name: float(value.mean()) for name, value in measured.items()}))
-            if step is not None:
-                step()
-    return records
 
 
 def grid_json(points: Sequence[GridPoint]) -> list[dict[str, Any]]:

@@ -81,7 +81,7 @@ def run_study(
         resume: Go on with what is there; otherwise it is refused.
         job: Kind of the job that the trials are of, for TensorBoard's hparams.
         lease: Of the storage, if it is owned already.
-        trainable: What a trial runs, where that is not training (to measure all the rest).
+        trainable: What a trial runs, where that is not training; one that can be reset serves many trials.
 
     Returns:
         A record of each trial, in the order of the study.
@@ -123,7 +123,11 @@ def _run(
         tuner = tune.Tuner(
             trainable or OffloadingTrial,
             param_space=_param_space(left, placement),
-            tune_config=tune.TuneConfig(trial_name_creator=trial_name, trial_dirname_creator=trial_name),
+            tune_config=tune.TuneConfig(
+                trial_name_creator=trial_name,
+                trial_dirname_creator=trial_name,
+                reuse_actors=trainable is not None and "reset_config" in vars(trainable),
+            ),
             run_config=config,
         )
         results = {Path(result.path).name: result for result in fit(tuner, storage)}

@@ -31,6 +31,8 @@ class SweepJob(Job):
         base: What all trials have in common; its V, Delta, seed and labels do not count.
         v, delta: Grid.
         num_seeds: Training seeds of every V and Delta, from 0 on.
+        policy: Folder or URI of a trained policy that is evaluated everywhere instead of training; every machine must
+            reach it.
     """
 
     kind: ClassVar[str] = "sweep"
@@ -39,16 +41,20 @@ class SweepJob(Job):
     v: tuple[float, ...]
     delta: tuple[float, ...]
     num_seeds: int = Field(default=1, ge=1)
+    policy: str | None = None
 
     def runs(self) -> dict[str, Run]:
         """The trials of the grid."""
-        return sweep_study(self.base, self.v, self.delta, range(self.num_seeds))
+        if self.policy is None:
+            return sweep_study(self.base, self.v, self.delta, range(self.num_seeds))
+        base = Run(scenario=self.base.scenario, env_steps=1, warm_start=self.policy)
+        return sweep_study(base, self.v, self.delta, [0])
 
     def common(self) -> dict[str, Any]:
         """The base, without what the grid sets."""
         base: dict[str, Any] = self.base.model_dump(mode="json", exclude={"seed", "labels"})
         del base["scenario"]["lyapunov"]["v"], base["scenario"]["lyapunov"]["delta"]
-        return base
+        return base | {"policy": self.policy}
 
     def reports(self, name: str) -> bool:
         """Those of REPORT."""
@@ -60,8 +66,12 @@ class SweepJob(Job):
         from meqc_marl.jobs.study import finished_records, run_study
 
         study = self.runs()
-
         options: dict[str, Any] = {"placement": place.placement, "resume": place.resume, "job": self.kind}
+        if self.policy is not None:
+            from meqc_marl.jobs.evaluated import EvaluatedPolicy
+
+            self._tell_unseen(self.policy, tell)
+            options["trainable"] = EvaluatedPolicy
         records = run_study(study, place.storage.uri, tell, lease=place.lease, **options)
         known = stored_study(place.storage)
         others = {name: run for name, run in known.items() if name not in study}
@@ -79,6 +89,13 @@ class SweepJob(Job):
             tell(Said(text=f"failed: {record.name}: {record.error}"))
         failure = f"{len(failed)} of {len(records)} trials failed; the same command tries them again."
         return Outcome(names, failure if failed else None)
+
+    def _tell_unseen(self, policy: str, tell: Tell) -> None:
+        """Read the policy, and tell what is another than where it was trained and does not show in what it sees."""
+        from meqc_marl.policies.learned import load_policy
+
+        if unseen := load_policy(policy).unseen_in(self.base.scenario):
+            tell(Said(text=f"not seen by the policy: {', '.join(unseen)}"))
 
     def _report(self, records: Sequence[TrialRecord], place: Place, tell: Tell) -> tuple[str, ...]:
         """Tell the table and write the files of REPORT; their names."""
@@ -99,7 +116,8 @@ class SweepJob(Job):
                 scenario = self.base.scenario
                 points = grid_points(scenario, held_out_traces(scenario), measured, telling(tell))
                 show(tell, grid_table(points))
-                save_json({"points": grid_json(points)}, folder / "sweep-points.json")
+                policy = {} if self.policy is None else {"policy": self.policy}
+                save_json(policy | {"points": grid_json(points)}, folder / "sweep-points.json")
                 save_grid_plot(points, folder / "sweep.png")
             return put(folder, REPORT, place)
 

@@ -34,6 +34,7 @@ SWEEP, WHOLE = ["sweep", "--v", "0.001", "2", "--delta", "1", "--num-seeds", "1"
         [*SWEEP, *WHOLE, "--learner", "critic=joint", "--learner", "hidden=[8, 8]", "--num-env-runners", "2"],
         ["train", *WHOLE, "--seed", "3", "--env-steps", "100", "--from", "s3://b/run", "--gpus", "0.5"],
         ["search", *WHOLE, "--num-trials", "3", "--scheduler", "pbt", "--learner-resource", "driver"],
+        ["sweep", "--policy", "s3://b/run", "--v", "1"],
         ["figure", "5a", "--scale", "smoke"],
         ["benchmark", "ablation", "--seeds", "1"],
     ],
