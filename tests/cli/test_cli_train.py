@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -49,22 +48,6 @@ def only_progress(lines):
     return bool(lines) and all(PROGRESS.fullmatch(line) for line in lines)
 
 
-@pytest.fixture
-def full_disk(tmp_path):
-    """Mounts a file system of a few KiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-
-    def mount(size):
-        command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
-        if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
-            pytest.skip("mounting a small file system needs root")
-        return folder
-
-    yield mount
-    subprocess.run(["umount", str(folder)], capture_output=True)
-
-
 @pytest.mark.parametrize(
     ("size", "every", "sentence"),
     [
@@ -72,8 +55,8 @@ def full_disk(tmp_path):
         ("3m", "0", r"checkpoint '.*' cannot be .*"),
     ],
 )
-def test_a_full_disk_is_told_in_one_sentence_and_leaves_no_half_checkpoint(full_disk, size, every, sentence):
-    run = full_disk(size) / "run"
+def test_a_full_disk_is_told_in_one_sentence_and_leaves_no_half_checkpoint(disk, size, every, sentence):
+    run = disk(size) / "run"
     done = finish([*TINY, "--env-steps", "60000", "--checkpoint-every-s", every, "--out", str(run)], run.parent, 2)
     lines = done.stderr.strip().splitlines()
     assert only_progress(lines[:-1])

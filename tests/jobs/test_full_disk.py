@@ -1,7 +1,6 @@
 """A disk that is full: every command says so in one sentence, whichever library met it."""
 
 import re
-import shutil
 import subprocess
 import sys
 
@@ -10,22 +9,6 @@ import pytest
 from meqc_marl.cli import main
 from tests.policies.test_policy_files import make_policy
 from tests.sentences import is_one_sentence
-
-
-@pytest.fixture
-def disk(tmp_path):
-    """Mounts a small file system."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-
-    def mount(size):
-        command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
-        if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
-            pytest.skip("mounting a small file system needs root")
-        return folder
-
-    yield mount
-    subprocess.run(["umount", "-l", str(folder)], capture_output=True)
 
 
 @pytest.mark.parametrize("words", [["--version"], ["scenario", "show", "small"]])
