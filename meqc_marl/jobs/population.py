@@ -16,7 +16,6 @@ from ray.tune.experiment import Trial
 from ray.tune.result import TIMESTEPS_TOTAL
 from ray.tune.schedulers import PopulationBasedTraining
 
-from meqc_marl.dqn_ddpg.algorithm import DQNDDPG
 from meqc_marl.dqn_ddpg.options import LearnerOptions, extra_of
 from meqc_marl.errors import InputError
 from meqc_marl.jobs.configuration import configuration
@@ -24,15 +23,15 @@ from meqc_marl.jobs.interrupted import Interrupted
 from meqc_marl.jobs.job import Place
 from meqc_marl.jobs.lease_callback import fit
 from meqc_marl.jobs.room import check_size
-from meqc_marl.jobs.run import Placement, Run
+from meqc_marl.jobs.run import Run
 from meqc_marl.jobs.search import SCORE, Found, SearchJob
 from meqc_marl.jobs.space import Choice, Interval, Space
 from meqc_marl.jobs.stored_study import TRIALS_FOLDER
 from meqc_marl.jobs.study import run_config, trial_name
-from meqc_marl.jobs.trial import BUDGET_SPENT, trial_config
+from meqc_marl.jobs.trial import BUDGET_SPENT, TunedRun, trial_config
 from meqc_marl.jobs.trials_progress import Report, TellTrials
 from meqc_marl.rl.evaluation import EVALUATION
-from meqc_marl.rl.tensorboard import env_steps, keep_what_is_shown
+from meqc_marl.rl.tensorboard import keep_what_is_shown
 
 _SCORE = "score"
 _NO_SCORE = 1e9
@@ -52,36 +51,19 @@ def check_mutable(space: Space) -> None:
         raise InputError(f"space has nothing that a population can change in mid-run: one of {', '.join(MUTABLE)}.")
 
 
-class Member(DQNDDPG):
+class Member(TunedRun):
     """A training run with parameters that Tune has drawn and may change; tells a score in every result."""
 
     @classmethod
     def spec(cls, config: dict[str, Any]) -> Run:
         """The run of a member as it is now."""
-        run = Run.model_validate(config["trial"]["run"])
+        run = super().spec(config)
         drawn = {name: value for name, value in config.items() if name != "trial" and not name.startswith("_")}
         return run.model_copy(update={"learner": run.learner | drawn})
 
-    @classmethod
-    def _configuration(cls, config: dict[str, Any]) -> Any:
-        return configuration(cls.spec(config), Placement.model_validate(config["trial"]["placement"]))
-
     def __init__(self, config: Any = None, **kwargs: Any) -> None:
-        self._score, self._budget = math.inf, self.spec(config).env_steps
-        self.env_steps_budget = self._budget
-        super().__init__(self._configuration(config), **kwargs)
-
-    @classmethod
-    @override(Algorithm)
-    def default_resource_request(cls, config: Any) -> Any:
-        return DQNDDPG.default_resource_request(cls._configuration(config))
-
-    @override(Algorithm)
-    def step(self) -> dict[str, Any]:
-        result = super().step()
-        result[TIMESTEPS_TOTAL] = env_steps(result)
-        result[BUDGET_SPENT] = int(result[TIMESTEPS_TOTAL] >= self._budget)
-        return result
+        self._score = math.inf
+        super().__init__(config, **kwargs)
 
     @override(Algorithm)
     def log_result(self, result: dict[str, Any]) -> None:

@@ -32,34 +32,48 @@ def trial_config(name: str, run: Run, placement: Placement) -> dict[str, Any]:
     return {"trial": {"name": name, "labels": run.labels, "run": run.compact(), "placement": placed}}
 
 
-class OffloadingTrial(DQNDDPG):
-    """A training run as Tune sees it: :func:`trial_config` in, metrics and checkpoints out.
-
-    It goes on from its own newest checkpoint, whatever Tune knows of it: Tune's state may be behind, or gone.
-    """
+class TunedRun(DQNDDPG):
+    """A training run that Ray Tune starts: :func:`trial_config` in, counted environment steps out."""
 
     @classmethod
     def spec(cls, config: dict[str, Any]) -> Run:
         """The run that a trial's configuration holds."""
         return Run.model_validate(config["trial"]["run"])
 
-    def __init__(self, config: Any = None, **kwargs: Any) -> None:
-        run = self.spec(config)
-        self._budget, self._identity = run.env_steps, run.identity()
-        self._curve: Curve = []
-        self._has_begun = False
-        self.env_steps_budget = run.env_steps
-        self._has_ended = False
-        super().__init__(self._configuration(config), **kwargs)
-
     @classmethod
     def _configuration(cls, config: dict[str, Any]) -> Any:
         return configuration(cls.spec(config), Placement.model_validate(config["trial"]["placement"]))
+
+    def __init__(self, config: Any = None, **kwargs: Any) -> None:
+        self._budget = self.env_steps_budget = self.spec(config).env_steps
+        super().__init__(self._configuration(config), **kwargs)
 
     @classmethod
     @override(Algorithm)
     def default_resource_request(cls, config: Any) -> Any:
         return DQNDDPG.default_resource_request(cls._configuration(config))
+
+    @override(Algorithm)
+    def step(self) -> dict[str, Any]:
+        result = super().step()
+        # Tune's loggers take it for the horizontal axis.
+        result[TIMESTEPS_TOTAL] = env_steps(result)
+        result[BUDGET_SPENT] = int(result[TIMESTEPS_TOTAL] >= self._budget)
+        return result
+
+
+class OffloadingTrial(TunedRun):
+    """A trial of a study: evaluated before its first step as well, with a checkpoint that says how far it is.
+
+    It goes on from its own newest checkpoint, whatever Tune knows of it: Tune's state may be behind, or gone.
+    """
+
+    def __init__(self, config: Any = None, **kwargs: Any) -> None:
+        self._identity = self.spec(config).identity()
+        self._curve: Curve = []
+        self._has_begun = False
+        self._has_ended = False
+        super().__init__(config, **kwargs)
 
     @override(Algorithm)
     def step(self) -> dict[str, Any]:
@@ -70,11 +84,7 @@ class OffloadingTrial(DQNDDPG):
             return {TIMESTEPS_TOTAL: steps, BUDGET_SPENT: 1, EVALUATION: metrics}
         if not self._curve:
             self._curve.append((0, evaluate_against_oracle(self)))
-        result = super().step()
-        # Tune's loggers take it for the horizontal axis.
-        result[TIMESTEPS_TOTAL] = env_steps(result)
-        result[BUDGET_SPENT] = int(result[TIMESTEPS_TOTAL] >= self._budget)
-        return result
+        return super().step()
 
     @override(Algorithm)
     def log_result(self, result: dict[str, Any]) -> None:
