@@ -20,6 +20,8 @@ NETWORK = "10.77.0"
 BRIDGE = "meqc-br"
 PORT = 6379
 DASHBOARD = f"http://{NETWORK}.1:8265"
+OWN = ("--mount", "--pid", "--fork", "--mount-proc", "--kill-child")
+"""What a host has for itself beside its network: its files' places and its processes."""
 
 
 def available() -> bool:
@@ -33,7 +35,7 @@ def run(*words: str) -> None:
 
 
 class Host:
-    """A namespace with an address, a /tmp/ray and a Ray node of its own.
+    """A namespace with an address, a /tmp/ray, processes and a Ray node of its own.
 
     Args:
         number: 0 is the head.
@@ -86,11 +88,13 @@ class Host:
         ray = str(Path(sys.executable).with_name("ray"))
         words = [ray, "start", "--block", *role, f"--node-ip-address={self.address}", f"--num-cpus={self.num_cpus}"]
         words += ["--disable-usage-stats", "--object-store-memory=100000000", *self.options]
-        own_tmp = f"mount --bind {self.work} /tmp/ray && exec " + " ".join(words)
+        # Its own processes too: Ray looks for its node among those that it sees, and takes the head's before another's.
+        # The shell stays, as a first process should: it reaps what others leave behind.
+        own = f"mount --bind {self.work} /tmp/ray && {' '.join(words)} & wait $!"
         Path("/tmp/ray").mkdir(exist_ok=True)
         with (self.work / "start.log").open("ab") as log:
             self.process = subprocess.Popen(
-                ["ip", "netns", "exec", self.name, "unshare", "--mount", "sh", "-c", own_tmp],
+                ["ip", "netns", "exec", self.name, "unshare", *OWN, "sh", "-c", own],
                 stdout=log,
                 stderr=log,
                 env=environment(self.token) | self.variables,
