@@ -79,6 +79,7 @@ def _show_named_work() -> Iterator[Callable[[WorkProgress], None]]:
                 if work is not None:
                     work.end()
                 work, named = begin(message.label, message.total, message.unit), (message.label, message.unit)
+                work.start_from(message.done)  # of what was told before, the rate is not known
             work.update(message.done)
 
         yield report
