@@ -24,8 +24,7 @@ def _option(default: Any, meaning: str, source: str = "", **extra: Any) -> Any:
         default: Value unless another is given.
         meaning: What it is.
         source: Where it comes from.
-        extra: ``allowed`` (in words), ``needs_discount``, ``of_environment``, ``mid_run`` (a population may change it),
-            ``per_module`` (modules may differ in it).
+        extra: ``allowed`` (in words), ``needs_discount``, ``of_environment``, ``mid_run`` (a population may change it).
     """
     return Field(default, description=meaning, json_schema_extra={"source": source} | extra)
 
@@ -168,14 +167,10 @@ class LearnerOptions(ModuleOptions):
     """All parameters of the learner."""
 
     gamma: Discount = _option(0.99, "discount of later rewards")
-    critic_lr: Schedule = _option(1e-3, "learning rate of the DQN head", mid_run=True, per_module=True)
-    actor_lr: Schedule = _option(1e-4, "learning rate of the DDPG head", mid_run=True, per_module=True)
+    critic_lr: Schedule = _option(1e-3, "learning rate of the DQN head", mid_run=True)
+    actor_lr: Schedule = _option(1e-4, "learning rate of the DDPG head", mid_run=True)
     tau: Share = _option(
-        0.005,
-        "share by which targets move to the main networks at each update",
-        "Lillicrap et al. 2016",
-        mid_run=True,
-        per_module=True,
+        0.005, "share by which targets move to the main networks at each update", "Lillicrap et al. 2016", mid_run=True
     )
     target_noise: Number = _option(
         0.0,
@@ -184,13 +179,9 @@ class LearnerOptions(ModuleOptions):
         needs_discount=True,
     )
     n_step: Count = _option(1, "steps of reward summed before bootstrapping", needs_discount=True)
-    reward_scale: Number = _option(1.0, "factor on rewards in the loss", mid_run=True, per_module=True)
-    huber_delta: Positive = _option(
-        1.0, "error beyond which the critic's loss is linear", "Huber 1964", mid_run=True, per_module=True
-    )
-    grad_norm: Positive | None = _option(
-        10.0, "largest gradient norm of each head; none for no clipping", mid_run=True, per_module=True
-    )
+    reward_scale: Number = _option(1.0, "factor on rewards in the loss", mid_run=True)
+    huber_delta: Positive = _option(1.0, "error beyond which the critic's loss is linear", "Huber 1964", mid_run=True)
+    grad_norm: Positive | None = _option(10.0, "largest gradient norm of each head; none for no clipping", mid_run=True)
     train_batch_size_per_learner: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] = _option(
         256, "rows of a minibatch"
     )

@@ -6,7 +6,7 @@ from typing import Any
 
 from .env_runner import BatchedEnvRunner
 from .errors import ConfigurationError
-from .options import LearnerOptions, extra_of, keeps_slots
+from .options import LearnerOptions, ModuleOptions, extra_of, keeps_slots
 
 
 def refuse_what_would_be_ignored(config: Any) -> None:
@@ -34,22 +34,26 @@ def refuse_what_would_be_ignored(config: Any) -> None:
     _check_overrides(config)
 
 
+def _differing() -> list[str]:
+    """The learner's parameters in which modules may differ: what their loss and their optimizers read at each update."""
+    fields = LearnerOptions.model_fields.items()
+    return [name for name, field in fields if extra_of(field).get("mid_run") and name not in ModuleOptions.model_fields]
+
+
 def _check_overrides(config: Any) -> None:
     """Replay and sampling are shared by all modules: what they read cannot differ between two."""
-    fields = LearnerOptions.model_fields
-    free = ", ".join(name for name, field in fields.items() if extra_of(field).get("per_module"))
+    differing = _differing()
     for name, spec in config.policies.items() if isinstance(config.policies, dict) else ():
         if getattr(spec, "config", None):
             raise ConfigurationError(
                 f"policy {name!r} has a config of its own, which is not read; give its parameters as "
-                f"algorithm_config_overrides_per_module: {free}."
+                f"algorithm_config_overrides_per_module: {', '.join(differing)}."
             )
     for module_id, overrides in config.algorithm_config_overrides_per_module.items():
-        own = {name: value for name, value in overrides.items() if name in fields}
-        for name in own:
-            if not extra_of(fields[name]).get("per_module"):
-                raise ConfigurationError(
-                    f"{name} is overridden for module {module_id!r}; it is the same for all modules, which may "
-                    f"differ in {free}."
-                )
+        own = {name: value for name, value in overrides.items() if name in LearnerOptions.model_fields}
+        if others := [name for name in own if name not in differing]:
+            raise ConfigurationError(
+                f"{others[0]} is overridden for module {module_id!r}; it is the same for all modules, which may differ in "
+                f"{', '.join(differing)}."
+            )
         LearnerOptions.of(config.options.model_dump() | own)
