@@ -35,7 +35,7 @@ def refuse_what_would_be_ignored(config: Any) -> None:
 
 
 def _differing() -> list[str]:
-    """The learner's parameters in which modules may differ: what their loss and their optimizers read at each update."""
+    """Parameters in which modules may differ: what their loss and their optimizers read at each update."""
     fields = LearnerOptions.model_fields.items()
     return [name for name, field in fields if extra_of(field).get("mid_run") and name not in ModuleOptions.model_fields]
 
@@ -53,7 +53,7 @@ def _check_overrides(config: Any) -> None:
         own = {name: value for name, value in overrides.items() if name in LearnerOptions.model_fields}
         if others := [name for name in own if name not in differing]:
             raise ConfigurationError(
-                f"{others[0]} is overridden for module {module_id!r}; it is the same for all modules, which may differ in "
+                f"{others[0]} is overridden for module {module_id!r}; it is the same for all, which may differ in "
                 f"{', '.join(differing)}."
             )
         LearnerOptions.of(config.options.model_dump() | own)
