@@ -84,7 +84,9 @@ class SearchJob(Job):
         """See that all that may be drawn is allowed."""
         from meqc_marl.jobs.configuration import configuration
         from meqc_marl.jobs.population import check_mutable
+        from meqc_marl.jobs.session import quiet
 
+        quiet()
         for name, drawn in self.space.items():
             for value in drawn.ends():
                 configuration(self.with_drawn({name: value}))

@@ -43,6 +43,7 @@ class TellTrials(tune.Callback):
         self._report, self._total, self._total_env_steps = report, total, total_env_steps
         self._finished, self._env_steps = finished, env_steps
         self._steps = dict(begun or {})
+        self._over: set[str] | None = None
         self._told_at = 0.0
         self.tell([])
 
@@ -51,18 +52,20 @@ class TellTrials(tune.Callback):
 
     def tell(self, trials: list[Trial]) -> None:
         """Tell how far these trials and those of before are."""
-        spared = 0
+        if self._over is None and trials:  # those that Tune knows to have ended when it begins
+            self._over = {str(trial) for trial in trials if trial.status == Trial.TERMINATED}
+        over, spared = self._over or set(), 0
         for trial in trials:
             name, made = str(trial), int((trial.last_result or {}).get(TIMESTEPS_TOTAL, 0))
-            self._steps[name] = max(made, self._steps.get(name, 0)) if trial.status != Trial.TERMINATED else made
-            if trial.status == Trial.TERMINATED:  # one that is stopped early does not need what is left of its budget
+            self._steps[name] = made if name in over else max(made, self._steps.get(name, 0))
+            if name in over:  # one that is stopped early does not need what is left of its budget
                 spared += max(0, _budget(trial) - made)
         states = [trial.status for trial in trials]
         env_steps = self._env_steps + sum(self._steps.values())
         self._told_at = time.monotonic()
         self._report(
             TrialsProgress(
-                finished=self._finished + states.count(Trial.TERMINATED),
+                finished=self._finished + len(over),
                 running=states.count(Trial.RUNNING),
                 failed=states.count(Trial.ERROR),
                 total=self._total,
@@ -84,6 +87,8 @@ class TellTrials(tune.Callback):
 
     @override(tune.Callback)
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        # Not by Tune's word for its state: where it is interrupted, it calls trials ended that are halfway.
+        self._over = (self._over or set()) | {str(trial)}
         self.tell(trials)
 
     @override(tune.Callback)
