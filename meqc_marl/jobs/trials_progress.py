@@ -60,7 +60,7 @@ class TellTrials(tune.Callback):
             self._steps[name] = made if name in over else max(made, self._steps.get(name, 0))
             if name in over:  # one that is stopped early does not need what is left of its budget
                 spared += max(0, _budget(trial) - made)
-        states = [trial.status for trial in trials]
+        states = [trial.status for trial in trials if str(trial) not in over]
         env_steps = self._env_steps + sum(self._steps.values())
         self._told_at = time.monotonic()
         self._report(
