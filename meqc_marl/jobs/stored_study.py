@@ -32,8 +32,8 @@ def begin_study(storage: Storage, study: Study, resume: bool) -> None:
     """
     known = {name: run.model_dump(mode="json") for name, run in stored_study(storage).items()}
     given = {name: run.model_dump(mode="json") for name, run in study.items()}
-    for name in given.keys() & known.keys():
-        if (told := first_difference(known[name], given[name])) is not None:
+    for name in given:
+        if name in known and (told := first_difference(known[name], given[name])) is not None:
             raise InputError(
                 f"output folder '{storage.shown}' holds other trials (of '{name}' {told}); give what is there, or name "
                 "another folder."

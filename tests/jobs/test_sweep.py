@@ -162,9 +162,14 @@ def assert_one_map_of_modes(records):
 
 
 def test_other_trials_are_not_mixed_in(ray_session, tmp_path):
-    (tmp_path / "study.json").write_text('{"v=1.0,delta=0.5,seed=0": {}}')
-    with pytest.raises(InputError, match="holds other trials"):
+    other = {name: run.model_dump(mode="json") for name, run in make(env_steps=99).items()}
+    (tmp_path / "study.json").write_text(json.dumps(other))
+    with pytest.raises(InputError, match=r"holds other trials \(of 'v=.*' env_steps is 99, not 1600\)"):
         run_study(make(), tmp_path)
+    for damaged in ('{"v=1.0,delta=0.5,seed=0": {}}', "[]", "{"):
+        (tmp_path / "study.json").write_text(damaged)
+        with pytest.raises(InputError, match=r"study\.json in .* is damaged"):
+            run_study(make(), tmp_path)
 
 
 @pytest.mark.parametrize(
