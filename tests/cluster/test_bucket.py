@@ -88,29 +88,31 @@ def rows_of(client, trial):
     return [json.loads(row) for row in read(client, f"trials/{trial}/result.json").splitlines()]
 
 
-def kill_a_trial_with_a_checkpoint(process, client):
-    """End the process of a trial, as soon as there is something to go on from."""
+def kill_the_trials(process, client):
+    """End the processes of the trials, as soon as one has a second checkpoint: the newest may be on its way."""
     deadline = time.monotonic() + 100
-    while not any(name.endswith("/complete.json") for name in names(client)):
+    while not any("/checkpoint_000001/" in name for name in names(client)):
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.1)
     children = psutil.Process(process.pid).children(recursive=True)
-    next(child for child in children if "ray::OffloadingTrial" in " ".join(child.cmdline())).kill()
+    for child in children:
+        if "ray::OffloadingTrial" in " ".join(child.cmdline()):
+            child.kill()
 
 
 @pytest.mark.timeout(280)
 def test_a_sweep_in_a_bucket_goes_on_from_its_checkpoints(ray_session, server, tmp_path):
     address, client = server
     process = start(uri(address, BUCKET))
-    kill_a_trial_with_a_checkpoint(process, client)
+    kill_the_trials(process, client)
     said, _ = process.communicate(timeout=200)
     assert process.returncode == 0, said
     there = names(client)
     assert set(REPORT) <= there
     trials = trials_of(read(client, "trials.json"))
     told = {trial["name"]: rows_of(client, trial["name"]) for trial in trials}
-    assert sorted(len({row["pid"] for row in rows}) for rows in told.values()) == [1, 2]  # one was started again
+    assert max(len({row["pid"] for row in rows}) for rows in told.values()) == 2  # one went on where it was
     for name in told:
         assert len({found.split("/")[2] for found in there if found.startswith(f"trials/{name}/checkpoint_")}) == 1
         assert any(found.startswith(f"trials/{name}/") and found.endswith(".modes") for found in there)

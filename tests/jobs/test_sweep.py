@@ -217,9 +217,9 @@ def test_a_failing_trial_sinks_nothing_else_and_is_listed(ray_session, tmp_path,
 
 
 def kill_in_mid_trial(folder, killed):
-    """Kill the process of a trial a moment after its first checkpoint."""
-    deadline = time.monotonic() + 60
-    while not list(folder.glob("trials/*/checkpoint_*/complete.json")) and time.monotonic() < deadline:
+    """Kill the process of a trial a moment after its second checkpoint, the newest that may be on its way."""
+    deadline = time.monotonic() + 100
+    while not list(folder.glob("trials/*/checkpoint_000001")) and time.monotonic() < deadline:
         time.sleep(0.02)
     time.sleep(0.3)
     for process in psutil.Process().children(recursive=True):
