@@ -66,3 +66,8 @@ def ray_session() -> Iterator[None]:
     hybrid_envs.register()
     yield
     ray.shutdown()
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One more than there are cores: half of the suite's time is waiting for Ray to start and stop."""
+    return (os.cpu_count() or 1) + 1
