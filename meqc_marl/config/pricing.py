@@ -143,3 +143,8 @@ class Lyapunov(Part):
         "Wolpert and Tumer, Adv. Complex Syst. 4, 265 (2001)",
         "a device is paid by its own objective, by the mean of all, or by what it adds to that of all",
     )
+    discount: float | None = quantity(
+        *(None, "", "Bradtke and Barto, Machine Learning 22, 33 (1996); 0.7 unless given"),
+        "where anything is queued: how much of what the work of a slot costs in the next is charged to who sent it",
+        (0.0, 0.99, "a hundred slots ahead"),
+    )

@@ -24,6 +24,7 @@ _FIXED = {
     "cost.deadline": "it decides which columns there are",
     "lyapunov.queue": "all rows have the same form",
     "lyapunov.sign": "all rows have the same form",
+    "lyapunov.discount": "what waiting costs later is learned from all rows together",
 }
 _WITH_COLUMNS = ("resources.server", "resources.qpu")
 """What is queued is shown in columns of its own."""

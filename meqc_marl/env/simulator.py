@@ -196,6 +196,10 @@ class OffloadingSimulator:
         executed = last.outcome.mode, last.outcome.fraction
         return next_backlogs_without_each(self.scenario, last.work, last.backlogs, *executed)
 
+    def waits_without_each(self) -> tuple[np.ndarray, np.ndarray]:
+        """The same as waits at the server and at the QPU, in s [E, M]."""
+        return waits(self.scenario, self.backlogs_without_each())
+
     @property
     def last(self) -> CarriedOut:
         """The slot that was carried out last."""

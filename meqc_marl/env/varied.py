@@ -80,6 +80,11 @@ class VariedSimulator:
         parts = [row.backlogs_without_each() for row in self._rows]
         return Backlogs(*(np.concatenate(each) for each in zip(*parts, strict=True)))
 
+    def waits_without_each(self) -> tuple[np.ndarray, np.ndarray]:
+        """The same as waits at the server and at the QPU, in s [E, M]."""
+        cpu_s, qpu_s = zip(*(row.waits_without_each() for row in self._rows), strict=True)
+        return np.concatenate(cpu_s), np.concatenate(qpu_s)
+
     @property
     def lyapunov(self) -> RowsLyapunov:
         """V and Delta of the rows."""

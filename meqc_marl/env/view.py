@@ -18,7 +18,7 @@ _QUEUED = (*PENALTY_COLUMNS[:-1], *WORK_COLUMNS, *WAIT_COLUMNS, PENALTY_COLUMNS[
 VIEWS = (SUFFICIENT_COLUMNS, PENALTY_COLUMNS, OBSERVATION_COLUMNS, _QUEUED, _QUEUED_PAPER)
 """All sets of columns: sufficient, the same where a miss costs a penalty, the paper's, and both with queues."""
 
-_NEVER_MATTERS = ("name", "num_devices", "horizon", "observation", "lyapunov.v", "lyapunov.reward")
+_NEVER_MATTERS = ("name", "num_devices", "horizon", "observation", "lyapunov.v", "lyapunov.reward", "lyapunov.discount")
 _SEEN = {
     # Behind the costs of the places, whatever they come from.
     "sufficient": (

@@ -57,9 +57,12 @@ class TrainJob(Job):
         from meqc_marl.jobs.mirror import folder_of
         from meqc_marl.jobs.room import check_size
         from meqc_marl.jobs.training import Progress, train
+        from meqc_marl.rl.config import how_far_ahead
 
+        config = configuration(self.run, place.placement)
         if not place.placement.autoscaling:
-            check_size([configuration(self.run, place.placement)])
+            check_size([config])
+        tell(Said(text=how_far_ahead(self.run.scenario, config.gamma)))
 
         def report(progress: Progress) -> None:
             tell(StepsProgress(**vars(progress)))

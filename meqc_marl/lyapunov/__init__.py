@@ -4,7 +4,7 @@ The formulas are written here and nowhere else. Two thin drivers use them: ``Lya
 :class:`~meqc_marl.lyapunov.wrapper.LyapunovParallelEnv` for every other framework.
 """
 
-from meqc_marl.lyapunov.credit import difference_reward, team_reward
+from meqc_marl.lyapunov.credit import beyond_local, difference_reward, team_reward
 from meqc_marl.lyapunov.queues import (
     BACKLOG_COLUMN,
     LyapunovStep,
@@ -17,12 +17,16 @@ from meqc_marl.lyapunov.queues import (
     reward,
     scaled_backlog,
 )
+from meqc_marl.lyapunov.value import BacklogValue, discount_of
 
 __all__ = [
     "BACKLOG_COLUMN",
+    "BacklogValue",
     "LyapunovStep",
     "VirtualQueues",
+    "beyond_local",
     "difference_reward",
+    "discount_of",
     "drift",
     "drift_bound",
     "growth",

@@ -15,6 +15,19 @@ def team_reward(own: np.ndarray) -> np.ndarray:
     return np.broadcast_to(own.mean(-1, keepdims=True), own.shape)
 
 
+def beyond_local(config: Lyapunov, backlog: np.ndarray, local_cost: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """A reward less that of leaving the task on the device, in units of V: C_L - C + (z / V) phi, less misses [..., M].
+
+    Args:
+        config: Of the reward (18).
+        backlog: Virtual queues z before the slot.
+        local_cost: What the whole task costs on the device.
+        own: Each device's own reward of the slot.
+    """
+    nothing = np.zeros(())
+    return np.asarray((own - reward(config, local_cost, backlog, growth(config, nothing), nothing, 0.0)) / config.v)
+
+
 def difference_reward(
     config: Lyapunov,
     penalty: float,

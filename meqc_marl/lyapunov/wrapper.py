@@ -10,15 +10,17 @@ from pettingzoo.utils import BaseParallelWrapper
 from meqc_marl.config import Scenario
 from meqc_marl.env.parallel import OffloadingParallelEnv
 from meqc_marl.errors import InputError, shown
-from meqc_marl.lyapunov.credit import difference_reward, team_reward
+from meqc_marl.lyapunov.credit import beyond_local, difference_reward, team_reward
 from meqc_marl.lyapunov.queues import BACKLOG_COLUMN, VirtualQueues, scaled_backlog
+from meqc_marl.lyapunov.value import BacklogValue, discount_of
 
 
 class LyapunovParallelEnv(BaseParallelWrapper):
     """:class:`OffloadingParallelEnv` with virtual queues.
 
     The reward becomes the shaped one (18), of the device itself, of all devices or of its part in that of all as
-    ``lyapunov.reward`` says; the observation's backlog column is filled in, and ``infos`` gain
+    ``lyapunov.reward`` says. Where anything is queued, the latter includes what its work costs later slots, by a
+    ``value`` of the waits that is learned while the environment runs. The backlog column is filled in; ``infos`` gain
     ``backlog`` (after the slot), ``drift`` and ``objective``.
     """
 
@@ -28,6 +30,10 @@ class LyapunovParallelEnv(BaseParallelWrapper):
         super().__init__(env)
         scenario = env.scenario
         self.queues = VirtualQueues(scenario.lyapunov, scenario.cost.miss_penalty, 1, scenario.num_devices)
+        #: Of the waits, where they are charged; it stays from episode to episode.
+        self.value: BacklogValue | None = None
+        if (discount := discount_of(scenario)) and scenario.lyapunov.reward == "difference":
+            self.value = BacklogValue(discount)
 
     def reset(
         self, seed: int | None = None, options: dict[str, Any] | None = None
@@ -35,6 +41,8 @@ class LyapunovParallelEnv(BaseParallelWrapper):
         """Start an episode with empty queues."""
         observations, infos = self.env.reset(seed=seed, options=options)
         self.queues.reset()
+        if self.value is not None:
+            self.value.begin()
         for info in infos.values():
             info.update(backlog=0.0, drift=0.0, objective=0.0)
         return self._with_backlog(observations), infos
@@ -68,8 +76,13 @@ class LyapunovParallelEnv(BaseParallelWrapper):
         if config.reward == "team":
             return team_reward(own)
         mode = np.array([[infos[agent]["mode"] for agent in self.env.possible_agents]])
-        others = self.env.simulator.consequences()
-        return difference_reward(config, self.queues.deadline_penalty, backlog, mode, own, others)
+        simulator, penalty = self.env.simulator, self.queues.deadline_penalty
+        added = difference_reward(config, penalty, backlog, mode, own, simulator.consequences())
+        if self.value is None:
+            return added
+        gain = beyond_local(config, backlog, simulator.last.outcome.local_cost, own).mean(-1)
+        self.value.observe(gain, (self.queues.backlog / config.v).mean(-1), simulator.waits)
+        return np.asarray(added + config.v * self.value.credit(simulator.waits, simulator.waits_without_each()))
 
     def state(self) -> np.ndarray:
         """Observations of all devices one after another, backlog columns filled in, float32 [M K]."""

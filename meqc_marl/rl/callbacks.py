@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from ray.rllib.callbacks.callbacks import RLlibCallback
@@ -14,20 +14,34 @@ from meqc_marl.config.scenario import Lyapunov
 from meqc_marl.dqn_ddpg.batched_env import BatchedStep
 from meqc_marl.lyapunov import (
     BACKLOG_COLUMN,
+    BacklogValue,
     LyapunovStep,
     VirtualQueues,
+    beyond_local,
     difference_reward,
-    growth,
-    reward,
+    discount_of,
     scaled_backlog,
     team_reward,
 )
 from meqc_marl.physics.consequences import Consequences, Effect
 from meqc_marl.physics.cost import Mode, Outcome
+from meqc_marl.physics.queueing import Backlogs, waits
 from meqc_marl.rl.offloading_env import OffloadingBatchedEnv
 
 LYAPUNOV = "lyapunov"
 _FEASIBLE = "deadline_feasible"
+_Waits = tuple[np.ndarray, np.ndarray]
+
+
+class _Told(NamedTuple):
+    """What an environment tells of a slot of a row, or of all rows."""
+
+    outcome: Outcome
+    consequences: Callable[[], Consequences]
+    waits: _Waits
+    """At the server and at the QPU after the slot, in s [E]."""
+    waits_without: Callable[[], _Waits]
+    """The same without what one device sent [E, M]."""
 
 
 class LyapunovCallback(RLlibCallback):
@@ -51,6 +65,7 @@ class LyapunovCallback(RLlibCallback):
         self._backlog_max = self._wait_max = 0.0
         self._scenario: Any = None
         self._batched: OffloadingBatchedEnv | None = None
+        self._value: BacklogValue | None = None
 
     @override(RLlibCallback)
     def on_environment_created(self, *, env: Any, **kwargs: Any) -> None:
@@ -58,11 +73,17 @@ class LyapunovCallback(RLlibCallback):
             self._scenario, self._batched = env.scenario, env
         else:
             self._scenario = env.unwrapped.envs[0].unwrapped.scenario
+        discount = discount_of(self._scenario)
+        # An environment that is built anew after a fault is of the same system: what was learned stays.
+        if self._value is None and discount and self._scenario.lyapunov.reward == "difference":
+            self._value = BacklogValue(discount)
 
     @override(RLlibCallback)
     def on_episode_start(self, *, env_index: int = 0, **kwargs: Any) -> None:
         for by_row in (self._queues, self._fraction_sum, self._slots):
             by_row.pop(env_index, None)
+        if self._value is not None:
+            self._value.begin(env_index)
 
     @override(RLlibCallback)
     def on_episode_step(self, *, episode: Any, env_index: int = 0, **kwargs: Any) -> None:
@@ -70,9 +91,8 @@ class LyapunovCallback(RLlibCallback):
             assert episode.outcome is not None
             assert self._batched is not None
             simulator = self._batched.simulator
-            shaped, backlog = self._advance(episode.outcome, 0, simulator.consequences)
-            if self._scenario.resources.queued:
-                self._tally_waits(*simulator.waits)
+            told = _Told(episode.outcome, simulator.consequences, simulator.waits, simulator.waits_without_each)
+            shaped, backlog = self._advance(told, 0)
             episode.reward[...] = shaped
             episode.next_observation[..., BACKLOG_COLUMN] = backlog
         else:
@@ -88,9 +108,13 @@ class LyapunovCallback(RLlibCallback):
             what_if = np.stack([infos[agent]["what_if"] for agent in agents], -1)[:, :, None]
             return Consequences(*(Effect(*effect) for effect in what_if))
 
-        shaped, backlog = self._advance(Outcome(**values), index, consequences)
-        if self._scenario.resources.queued:
-            self._tally_waits(*(np.array([infos[agents[0]][name]]) for name in ("cpu_wait_s", "qpu_wait_s")))
+        def waits_without() -> _Waits:
+            cycles, seconds = np.stack([infos[agent]["backlogs_without"] for agent in agents], -1)[:, None]
+            return waits(self._scenario, Backlogs(cycles, seconds))
+
+        one = infos[agents[0]]
+        now = (np.array([one.get("cpu_wait_s", 0.0)]), np.array([one.get("qpu_wait_s", 0.0)]))
+        shaped, backlog = self._advance(_Told(Outcome(**values), consequences, now, waits_without), index)
         for column, agent in enumerate(agents):
             single = episode.agent_episodes[agent]
             observation = np.array(single.get_observations(-1))
@@ -98,10 +122,9 @@ class LyapunovCallback(RLlibCallback):
             single.set_observations(new_data=observation, at_indices=-1)
             single.set_rewards(new_data=float(shaped[0, column]), at_indices=-1)
 
-    def _advance(
-        self, outcome: Outcome, index: int, consequences: Callable[[], Consequences]
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _advance(self, told: _Told, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Advance the queues of a row (or of all rows); returns shaped reward and backlog column [E, M]."""
+        outcome = told.outcome
         if index not in self._queues:
             rows, devices = outcome.cost.shape
             self._queues[index] = VirtualQueues(*self._settings(), rows, devices)
@@ -113,14 +136,25 @@ class LyapunovCallback(RLlibCallback):
         self._fraction_sum[index] += outcome.fraction
         self._slots[index] += 1
         self._tally(outcome, step)
+        if self._scenario.resources.queued:
+            self._tally_waits(*told.waits)
         shaped, kind = self._reward(outcome, before, step), self._scenario.lyapunov.reward
         if kind == "team":
             shaped = team_reward(shaped)
         elif kind == "difference":
             penalty = queues.deadline_penalty
-            added = difference_reward(queues.config, penalty, before, outcome.mode, step.reward, consequences())
-            shaped = added / self._unit()
+            added = difference_reward(queues.config, penalty, before, outcome.mode, step.reward, told.consequences())
+            shaped = (added + self._later(told, before, step, index)) / self._unit()
         return shaped, scaled_backlog(queues.config, step.backlog)
+
+    def _later(self, told: _Told, before: np.ndarray, step: LyapunovStep, index: int) -> np.ndarray | float:
+        """What the work that each device sent costs all of them in later slots [E, M]; 0 where nothing is queued."""
+        if self._value is None:
+            return 0.0
+        config = self._settings()[0]
+        gain = beyond_local(config, before, told.outcome.local_cost, step.reward).mean(-1)
+        self._value.observe(gain, (step.backlog / config.v).mean(-1), told.waits, index)
+        return np.asarray(config.v * self._value.credit(told.waits, told.waits_without()))
 
     def _settings(self) -> tuple[Lyapunov, Any]:
         """Lyapunov section and penalty of a miss, by row where fields vary."""
@@ -197,12 +231,15 @@ class LyapunovCallback(RLlibCallback):
             "queues": {index: queues.get_state() for index, queues in self._queues.items()},
             "fraction_sum": {index: value.copy() for index, value in self._fraction_sum.items()},
             "slots": dict(self._slots),
+            **({} if self._value is None else {"value": self._value.get_state()}),
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Inverse of :meth:`get_state`."""
         self._fraction_sum = {index: np.array(value) for index, value in state["fraction_sum"].items()}
         self._slots = dict(state["slots"])
+        if self._value is not None:
+            self._value.set_state(state["value"])
         self._queues = {}
         for index, saved in state["queues"].items():
             rows, devices = self._fraction_sum[index].shape
@@ -221,8 +258,7 @@ class DifferenceCallback(LyapunovCallback):
 
     def _reward(self, outcome: Outcome, before: np.ndarray, step: LyapunovStep) -> np.ndarray:
         config, _ = self._settings()
-        staying = reward(config, outcome.local_cost, before, growth(config, np.zeros(())), np.zeros(()), 0.0)
-        return np.asarray((step.reward - staying) / self._unit())
+        return beyond_local(config, before, outcome.local_cost, step.reward)
 
     def _unit(self) -> Any:
         return self._settings()[0].v

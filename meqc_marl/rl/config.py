@@ -13,6 +13,7 @@ from meqc_marl.dqn_ddpg.errors import ConfigurationError
 from meqc_marl.dqn_ddpg.options import LearnerOptions, keeps_slots, settable
 from meqc_marl.env.view import observation_columns
 from meqc_marl.errors import InputError, did_you_mean
+from meqc_marl.lyapunov import discount_of
 from meqc_marl.physics.cost import Mode
 from meqc_marl.rl.callbacks import DifferenceCallback, LyapunovCallback
 from meqc_marl.rl.offloading_env import ConfiguredBatchedEnv, ConfiguredParallelEnv
@@ -23,6 +24,8 @@ SHARED_MODULE = "device"
 DEFAULT_DEVICE_STEPS = 2_400_000
 #: Cost of a device in a slot at the defaults is about 15; this brings rewards to about 1.
 TYPICAL_COST = 15.0
+#: Slots of a row that replay keeps where the reward itself is learned.
+_RECENT_SLOTS = 4_000
 #: A number given for one of these is where its decay starts.
 _RATES = {"critic_lr", "actor_lr"}
 
@@ -54,6 +57,28 @@ def _allowed_by(scenario: Scenario) -> dict[str, Any]:
         bounds = ((i, at[f"{place}_low"], at[f"{place}_high"]) for i, place in enumerate(("cpu", "qpu")))
         allowed["bound_columns"] = tuple(bounds)
     return allowed
+
+
+def _charged_in_the_reward(scenario: Scenario) -> bool:
+    """Whether the reward holds what the work of a slot costs later ones."""
+    return scenario.lyapunov.reward == "difference" and scenario.resources.queued
+
+
+def _gamma(scenario: Scenario) -> float:
+    """The learner's discount unless told otherwise."""
+    return 0.0 if _charged_in_the_reward(scenario) else discount_of(scenario)
+
+
+def how_far_ahead(scenario: Scenario, gamma: float) -> str:
+    """Which discount a learner has and why, in a sentence."""
+    if not scenario.resources.queued:
+        return f"discount {gamma:g}: nothing that an action does reaches later slots but the virtual queues."
+    if _charged_in_the_reward(scenario):
+        return (
+            f"discount {discount_of(scenario):g}: what the work that is left costs later slots is learned, and charged "
+            "to who sent it."
+        )
+    return f"discount {gamma:g}: work that is left waits for later slots."
 
 
 def apply_learner(config: DQNDDPGConfig, learner: Mapping[str, Any], env_steps: int) -> None:
@@ -101,8 +126,10 @@ def offloading_config(
 ) -> DQNDDPGConfig:
     """Build the configuration that ``meqc-marl train`` uses.
 
-    The discount is 0: nature does not depend on the actions, and drift-plus-penalty asks for the least objective of
-    each slot given the backlogs, so looking further ahead only adds noise to the target. Without a discount the reward
+    The discount is 0 unless anything is queued: nature does not depend on the actions, and drift-plus-penalty asks for
+    the least objective of each slot given the backlogs, so looking further ahead only adds noise to the target. Where
+    work waits for later slots it is ``lyapunov.discount``: in the reward, if that is what a device adds to that of all
+    (:mod:`meqc_marl.lyapunov.value`), so that gamma stays 0; otherwise it is gamma. Without a discount the reward
     is that of the action less that of leaving the task on the device, in units of V: one problem, whatever V and Delta.
     With one it is the shaped reward, divided by V. Both are divided by a typical cost.
 
@@ -139,7 +166,7 @@ def offloading_config(
         rollout_fragment_length=fragment if env_runner == "batched" else fragment * rows,
     )
     config.training(
-        gamma=0.0,
+        gamma=_gamma(scenario),
         hidden=(128, 128, 128),
         activation="relu",
         critic_lr=_decay(3e-3, env_steps),
@@ -153,7 +180,10 @@ def offloading_config(
         reward_scale=1.0 / TYPICAL_COST,
         train_batch_size_per_learner=256,
         updates_per_training_step=16,
-        replay_capacity=500_000,
+        # Where what is charged is learned, what was charged long ago is wrong.
+        replay_capacity=min(500_000, _RECENT_SLOTS * scenario.num_devices)
+        if _charged_in_the_reward(scenario)
+        else 500_000,
         num_steps_before_learning=min(env_steps // 50, 4_000),
     )
     if learner:
@@ -163,6 +193,11 @@ def offloading_config(
             raise InputError(f"{what}; it needs env-runner batched: RLlib's own takes every device by itself.")
         if config.context != "none":
             _count_slots(config, scenario.num_devices, learner)
+    if config.gamma > 0 and _charged_in_the_reward(scenario):
+        raise InputError(
+            f"learner parameter gamma is {config.gamma:g}; with lyapunov.reward = difference what a queue costs later "
+            "slots is in the reward (lyapunov.discount): leave it 0, or set lyapunov.reward to own or team."
+        )
     config.callbacks(LyapunovCallback if config.gamma > 0 else DifferenceCallback)
     if config.gamma > 0 and "reward_scale" not in (learner or {}):
         config.training(reward_scale=1.0 / (TYPICAL_COST * scenario.lyapunov.v))

@@ -1,0 +1,135 @@
+"""What unfinished work costs later slots: a value of a row's waits, learned from what happens, and the credit it gives.
+
+Where servers queue, who sends work makes everybody wait later. Which work a slot leaves is known exactly; what it costs
+is not. A critic of the shared state learns it: the value of the two waits by least-squares temporal differences
+(Bradtke and Barto, Machine Learning 22, 33, 1996) over the latest slots. A device is then paid, beside what it adds to
+the slot's total, the discounted difference of the values of what the slot left and of what it would have left without
+what the device sent: a counterfactual again, so that whoever raises it raises the total by as much. In the mean it is
+a toll: minus the slope of the value.
+
+What the devices gain in a slot scatters from row to row by their equipment, and that has nothing to do with waits. So
+every episode of every row has a constant of its own in the fit, and so has the mean backlog of the virtual queues; the
+credit looks at the waits alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from meqc_marl.config import Scenario
+
+USUAL_DISCOUNT = 0.7
+"""Where anything queues and the scenario says nothing: a busy period is over in a few slots."""
+_WINDOW, _REFIT = 4_000, 400
+"""Slots of a row that the value is fitted to, and new ones between two fits."""
+_TEN_SECONDS = 10.0
+_RIDGE = 1e-3
+"""Of the slots fitted to, on features of order one."""
+_COLUMNS = ("episode", "cpu_s", "qpu_s", "queue", "gain", "next_cpu_s", "next_qpu_s", "next_queue")
+
+
+def discount_of(scenario: Scenario) -> float:
+    """Of what the present slot leaves to later ones: as the scenario says, 0 where nothing queues."""
+    if not scenario.resources.queued:
+        return 0.0
+    given = scenario.lyapunov.discount
+    return USUAL_DISCOUNT if given is None else given
+
+
+def features(cpu_s: np.ndarray, qpu_s: np.ndarray) -> np.ndarray:
+    """All quadratic terms of the two waits, in tens of seconds, [..., 5]; no constant, which no difference has."""
+    cpu, qpu = cpu_s / _TEN_SECONDS, qpu_s / _TEN_SECONDS
+    return np.stack([cpu, qpu, cpu**2, cpu * qpu, qpu**2], -1)
+
+
+class BacklogValue:
+    """A value v of the waits at the server and at the QPU, for a device and in units of cost, and the credit of it.
+
+    Args:
+        discount: Of the next slot.
+
+    Attributes:
+        weights: Of :func:`features` [5]; zeros before the first fit.
+    """
+
+    def __init__(self, discount: float) -> None:
+        self.discount = discount
+        self.weights = np.zeros(5)
+        self._slots = np.zeros((_WINDOW, len(_COLUMNS)))
+        self._added = self._fitted = 0
+        self._num_episodes = 0
+        self._rows: dict[int, np.ndarray] = {}
+        """Of each group of rows, what it began its slot with: episode, waits and queue [4, E]."""
+
+    def begin(self, group: int = 0) -> None:
+        """A group of rows starts an episode, with empty queues."""
+        self._rows.pop(group, None)
+
+    def value(self, cpu_s: np.ndarray, qpu_s: np.ndarray) -> np.ndarray:
+        """v less that of empty queues, for a device [...]; at most 0 in a system where waiting costs."""
+        return np.asarray(features(cpu_s, qpu_s) @ self.weights)
+
+    def credit(self, waits: tuple[np.ndarray, np.ndarray], without: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+        """What the work that each device sent costs all of them later, in units of cost [E, M]; never above 0.
+
+        Args:
+            waits: That the slot left, in s [E].
+            without: The same without what one device sent [E, M].
+        """
+        left, less = self.value(*waits)[..., None], self.value(*without)
+        devices = less.shape[-1]
+        # More work never helps: a fit that says so says it of states that it has not seen.
+        return np.asarray(self.discount * devices * np.minimum(left - less, 0.0))
+
+    def observe(
+        self, gain: np.ndarray, queue: np.ndarray, waits: tuple[np.ndarray, np.ndarray], group: int = 0
+    ) -> None:
+        """Learn from a slot of a group of rows.
+
+        Args:
+            gain: What a device gained in the mean over staying local, in units of cost [E].
+            queue: Mean backlog of the virtual queues after the slot, in units of V [E].
+            waits: That the slot left, in s [E].
+            group: Which rows: they start their episodes together.
+        """
+        if group not in self._rows:
+            episodes = self._num_episodes + np.arange(len(gain), dtype=np.float64)
+            self._num_episodes += len(gain)
+            self._rows[group] = np.stack([episodes, *np.zeros((3, len(gain)))])
+        before, after = self._rows[group], np.stack([*waits, queue])
+        for slot in np.vstack([before, gain, after]).T:
+            self._slots[self._added % _WINDOW] = slot
+            self._added += 1
+        self._rows[group] = np.vstack([before[:1], after])
+        if self._added - self._fitted >= _REFIT:
+            self._fitted = self._added
+            self.weights = self._fit(self._slots[: self._added])
+
+    def _fit(self, slots: np.ndarray) -> np.ndarray:
+        """Solve sum of f (f - discount f')^T weights = sum of f gain, with f: waits, queue, and who it is of."""
+        episode, cpu_s, qpu_s, queue, gain, next_cpu_s, next_qpu_s, next_queue = slots.T
+        known, which = np.unique(episode, return_inverse=True)
+        constants = np.eye(len(known))[which]
+        now = np.column_stack([features(cpu_s, qpu_s), queue / _TEN_SECONDS, constants])
+        then = np.column_stack([features(next_cpu_s, next_qpu_s), next_queue / _TEN_SECONDS, constants])
+        left = now.T @ (now - self.discount * then)
+        return np.linalg.solve(left + _RIDGE * len(slots) * np.eye(len(left)), now.T @ gain)[:5]
+
+    def get_state(self) -> dict[str, Any]:
+        """All of it, for exact resumption."""
+        return {
+            "weights": self.weights.copy(),
+            "slots": self._slots[: self._added].copy(),
+            "counts": [self._added, self._fitted, self._num_episodes],
+            "rows": {group: values.copy() for group, values in self._rows.items()},
+        }
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Inverse of :meth:`get_state`."""
+        self.weights = np.array(state["weights"], np.float64)
+        self._slots = np.zeros((_WINDOW, len(_COLUMNS)))
+        self._slots[: len(state["slots"])] = state["slots"]
+        self._added, self._fitted, self._num_episodes = map(int, state["counts"])
+        self._rows = {group: np.array(values, np.float64) for group, values in state["rows"].items()}
