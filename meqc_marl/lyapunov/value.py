@@ -114,8 +114,8 @@ class BacklogValue:
         constants = np.eye(len(known))[which]
         now = np.column_stack([features(cpu_s, qpu_s), queue / _TEN_SECONDS, constants])
         then = np.column_stack([features(next_cpu_s, next_qpu_s), next_queue / _TEN_SECONDS, constants])
-        left = now.T @ (now - self.discount * then)
-        return np.linalg.solve(left + _RIDGE * len(slots) * np.eye(len(left)), now.T @ gain)[:5]
+        held = np.diag([_RIDGE * len(slots)] * (now.shape[1] - len(known)) + [0.0] * len(known))
+        return np.linalg.solve(now.T @ (now - self.discount * then) + held, now.T @ gain)[:5]
 
     def get_state(self) -> dict[str, Any]:
         """All of it, for exact resumption."""

@@ -1,0 +1,157 @@
+"""What work costs later slots: the fit against an exact value, the credit against recomputing without a device."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from joint_brute_force import objective_with_penalty
+
+from meqc_marl.config import load_scenario
+from meqc_marl.env.parallel import OffloadingParallelEnv
+from meqc_marl.env.simulator import OffloadingSimulator
+from meqc_marl.errors import InputError
+from meqc_marl.lyapunov import BacklogValue, discount_of, value
+from meqc_marl.lyapunov.wrapper import LyapunovParallelEnv
+from meqc_marl.physics.load import Pools
+from meqc_marl.physics.queueing import Backlogs, next_backlogs
+from meqc_marl.rl.callbacks import DifferenceCallback, LyapunovCallback
+from meqc_marl.rl.offloading_env import OffloadingBatchedEnv
+
+DEVICES, SLOTS = 4, 60
+CROWDED = [f"num_devices={DEVICES}", f"horizon={SLOTS}", "resources.server_hz=2e9", "resources.band_hz=4e8"]
+
+
+def test_the_fit_finds_a_value_that_is_known_exactly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waits w' = r w + a that cost c w + d w^2 have the value A w + B w^2 up to a constant, B = -d / (1 - g r^2) and
+    A = (2 g r B mean(a) - c) / (1 - g r). Rows that gain more or less for other reasons do not disturb it."""
+    monkeypatch.setattr(value, "_WINDOW", 40_000)  # so that chance has little say
+    monkeypatch.setattr(value, "_REFIT", 40_000)
+    rng, rows, g = np.random.default_rng(0), 80, 0.7
+    critic = BacklogValue(discount=g)
+    for _ in range(10):
+        critic.begin()
+        level, cpu_s, qpu_s = rng.normal(0.0, 5.0, rows), np.zeros(rows), np.zeros(rows)
+        for _ in range(50):
+            gain = level - 0.3 * cpu_s - 0.01 * cpu_s**2 - 0.5 * qpu_s + rng.normal(0.0, 0.1, rows)
+            cpu_s, qpu_s = 0.8 * cpu_s + rng.exponential(3.0, rows), 0.5 * qpu_s + rng.exponential(3.0, rows)
+            critic.observe(gain, np.zeros(rows), (cpu_s, qpu_s))
+    square = -0.01 / (1 - g * 0.64)
+    slope, slope_qpu = (2 * g * 0.8 * square * 3.0 - 0.3) / (1 - g * 0.8), -0.5 / (1 - g * 0.5)
+    cpu_s, qpu_s = np.array([2.0, 10.0, 20.0]), np.array([1.0, 5.0, 8.0])
+    exact = slope * cpu_s + square * cpu_s**2 + slope_qpu * qpu_s
+    np.testing.assert_allclose(critic.value(cpu_s, qpu_s), exact, rtol=0.03)
+    assert critic.value(np.zeros(()), np.zeros(())) == 0.0
+
+
+def test_more_work_is_never_paid_for() -> None:
+    """A fit that says that waiting helps charges nothing; one that says that it costs charges all whom it delays."""
+    critic = BacklogValue(discount=0.5)
+    waits, without = (np.array([10.0]), np.array([0.0])), (np.array([[8.0, 10.0, 9.0]]), np.zeros((1, 3)))
+    critic.weights = np.array([2.0, 0.0, 0.0, 0.0, 0.0])
+    assert not critic.credit(waits, without).any()
+    critic.weights = np.array([-2.0, 0.0, 0.0, 0.0, 0.0])
+    np.testing.assert_allclose(critic.credit(waits, without), -0.5 * 3 * 2.0 * np.array([[0.2, 0.0, 0.1]]))
+
+
+@pytest.fixture
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fits after a few slots, with a window that is overwritten."""
+    monkeypatch.setattr(value, "_REFIT", 8)
+    monkeypatch.setattr(value, "_WINDOW", 40)
+
+
+def actions() -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(3)
+    return rng.integers(0, 3, (2 * SLOTS, 1, DEVICES)), rng.random((2 * SLOTS, 1, DEVICES)).astype(np.float32)
+
+
+def by_wrapper(env: LyapunovParallelEnv) -> np.ndarray:
+    rewards = []
+    for slot, (mode, fraction) in enumerate(zip(*actions(), strict=True)):
+        if slot % SLOTS == 0:
+            env.reset(seed=5 if slot == 0 else None)
+        action = {
+            agent: {"mode": int(mode[0, m]), "fraction": fraction[0, m : m + 1]} for m, agent in enumerate(env.agents)
+        }
+        rewards.append(list(env.step(action)[1].values()))
+    return np.array(rewards)
+
+
+@pytest.mark.usefixtures("soon")
+@pytest.mark.parametrize("changes", [[], ["lyapunov.v=3", "lyapunov.discount=0.4", "resources.qpu=pooled"]])
+def test_the_reward_is_that_of_recomputing_the_slot_without_each_device(changes: list[str]) -> None:
+    """What a device adds now is carried out again without it; what it leaves is worked out again from what the others
+    sent. The wrapper pays the sum."""
+    scenario = load_scenario("queued", [*CROWDED, *changes])
+    env = LyapunovParallelEnv(OffloadingParallelEnv(scenario))
+    paid, critic = by_wrapper(env), BacklogValue(discount_of(scenario))
+    simulator, z, expected = OffloadingSimulator(scenario), np.zeros((1, DEVICES)), []
+    v, hertz = scenario.lyapunov.v, Pools.of(scenario).server_hz
+    for slot, (mode, fraction) in enumerate(zip(*actions(), strict=True)):
+        if slot % SLOTS == 0:
+            simulator.reset(5 if slot == 0 else None)
+            critic.begin()
+            z = np.zeros((1, DEVICES))
+        own = -objective_with_penalty(scenario, simulator.preview(mode, fraction), z)[0]
+        now, later, work, before = [], [], simulator.work, simulator.backlogs
+        outcome = simulator.preview(mode, fraction)
+        for device in range(DEVICES):
+            changed, executed = mode.copy(), outcome.mode.copy()
+            changed[0, device] = executed[0, device] = 0
+            now.append(own.sum() + objective_with_penalty(scenario, simulator.preview(changed, fraction), z).sum())
+            without = next_backlogs(scenario, work, before, executed, outcome.fraction * (executed > 0))
+            later.append([without.cpu_cycles[0] / hertz, without.qpu_s[0]])
+        staying = -(v * outcome.local_cost + z * scenario.lyapunov.delta)[0]
+        simulator.step(mode, fraction)
+        z = np.maximum(0.0, z + scenario.lyapunov.delta - outcome.fraction)
+        waits = (simulator.backlogs.cpu_cycles / hertz, simulator.backlogs.qpu_s)
+        critic.observe(((own - staying) / v).mean()[None], z.mean(-1) / v, waits)
+        left = critic.value(*waits)[0] - critic.value(*np.array(later).T)
+        expected.append(now + v * critic.discount * DEVICES * np.minimum(left, 0.0))
+    assert env.value is not None
+    np.testing.assert_allclose(env.value.weights, critic.weights, rtol=1e-6, atol=1e-9)
+    assert np.abs(critic.weights).max() > 0.01
+    np.testing.assert_allclose(paid, expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.usefixtures("soon")
+@pytest.mark.parametrize("kind", [LyapunovCallback, DifferenceCallback])
+def test_the_callback_pays_what_the_wrapper_does_and_goes_on_exactly(kind: type[LyapunovCallback]) -> None:
+    """Over two episodes; with the state of mid-episode in a new callback, too."""
+    scenario = load_scenario("queued", [*CROWDED, "lyapunov.v=2"])
+    unit = 2.0 if kind is DifferenceCallback else 1.0
+    reference = by_wrapper(LyapunovParallelEnv(OffloadingParallelEnv(scenario))) / unit
+    env, callback = OffloadingBatchedEnv(scenario), kind()
+    callback.on_environment_created(env=env)
+    for slot, (mode, fraction) in enumerate(zip(*actions(), strict=True)):
+        if slot % SLOTS == 0:
+            _ = env.reset([5]) if slot == 0 else env.reset_rows(np.ones(1, bool))
+            callback.on_episode_start(env_index=0)
+        if slot in (7, 33, SLOTS + 11):
+            state, callback = callback.get_state(), kind()
+            callback.on_environment_created(env=env)
+            callback.set_state(state)
+        step = env.step({"mode": mode, "fraction": fraction[..., None]})
+        callback.on_episode_step(episode=step, env=env, env_index=0)
+        np.testing.assert_allclose(step.reward[0], reference[slot], rtol=1e-5, atol=1e-3)
+
+
+def test_a_row_is_charged_by_its_own_server_where_fields_vary() -> None:
+    env = OffloadingBatchedEnv(load_scenario("queued", CROWDED), 3, vary=["resources.server_hz=1e9,8e9"])
+    env.reset([1, 2, 3])
+    whole = np.ones((3, DEVICES))
+    env.step({"mode": whole.astype(int), "fraction": whole[..., None]})
+    (cpu_s, _), left = env.simulator.waits_without_each(), env.simulator.backlogs_without_each()
+    for row, scenario in enumerate(env.simulator.scenarios):  # type: ignore[union-attr]
+        np.testing.assert_allclose(cpu_s[row], left.cpu_cycles[row] / scenario.resources.server_hz)
+    assert (cpu_s <= env.simulator.waits[0][:, None]).all()
+    assert isinstance(left, Backlogs)
+    assert cpu_s.max() > 0
+
+
+def test_the_discount_is_that_of_queues_alone() -> None:
+    assert discount_of(load_scenario("queued")) == value.USUAL_DISCOUNT
+    assert discount_of(load_scenario("queued", ["lyapunov.discount=0"])) == 0.0
+    assert discount_of(load_scenario("pooled")) == discount_of(load_scenario("paper")) == 0.0
+    with pytest.raises(InputError, match=r"lyapunov.discount is 0.7; it has no effect where neither"):
+        load_scenario("pooled", ["lyapunov.discount=0.7"])
