@@ -25,7 +25,7 @@ USUAL_DISCOUNT = 0.7
 _WINDOW, _REFIT = 4_000, 400
 """Slots of a row that the value is fitted to, and new ones between two fits."""
 _TEN_SECONDS = 10.0
-_RIDGE = 1e-3
+_RIDGE = 1e-4
 """Of the slots fitted to, on features of order one."""
 _COLUMNS = ("episode", "cpu_s", "qpu_s", "queue", "gain", "next_cpu_s", "next_qpu_s", "next_queue")
 
@@ -99,23 +99,27 @@ class BacklogValue:
             self._num_episodes += len(gain)
             self._rows[group] = np.stack([episodes, *np.zeros((3, len(gain)))])
         before, after = self._rows[group], np.stack([*waits, queue])
-        for slot in np.vstack([before, gain, after]).T:
-            self._slots[self._added % _WINDOW] = slot
-            self._added += 1
+        self._slots[(self._added + np.arange(len(gain))) % _WINDOW] = np.vstack([before, gain, after]).T
+        self._added += len(gain)
         self._rows[group] = np.vstack([before[:1], after])
         if self._added - self._fitted >= _REFIT:
             self._fitted = self._added
             self.weights = self._fit(self._slots[: self._added])
 
     def _fit(self, slots: np.ndarray) -> np.ndarray:
-        """Solve sum of f (f - discount f')^T weights = sum of f gain, with f: waits, queue, and who it is of."""
+        """Solve sum of (f - mean f) (f - discount f')^T weights = sum of (f - mean f) gain, f of waits and queue.
+
+        The mean is that of the episode: what remains of a constant for each, once these are eliminated.
+        """
         episode, cpu_s, qpu_s, queue, gain, next_cpu_s, next_qpu_s, next_queue = slots.T
-        known, which = np.unique(episode, return_inverse=True)
-        constants = np.eye(len(known))[which]
-        now = np.column_stack([features(cpu_s, qpu_s), queue / _TEN_SECONDS, constants])
-        then = np.column_stack([features(next_cpu_s, next_qpu_s), next_queue / _TEN_SECONDS, constants])
-        held = np.diag([_RIDGE * len(slots)] * (now.shape[1] - len(known)) + [0.0] * len(known))
-        return np.linalg.solve(now.T @ (now - self.discount * then) + held, now.T @ gain)[:5]
+        now = np.column_stack([features(cpu_s, qpu_s), queue / _TEN_SECONDS])
+        then = np.column_stack([features(next_cpu_s, next_qpu_s), next_queue / _TEN_SECONDS])
+        _, which, number = np.unique(episode, return_inverse=True, return_counts=True)
+        total = np.zeros((len(number), now.shape[1]))
+        np.add.at(total, which, now)
+        around = now - (total / number[:, None])[which]
+        left = around.T @ (now - self.discount * then) + _RIDGE * len(slots) * np.eye(now.shape[1])
+        return np.linalg.solve(left, around.T @ gain)[: len(self.weights)]
 
     def get_state(self) -> dict[str, Any]:
         """All of it, for exact resumption."""
