@@ -12,14 +12,15 @@ from meqc_marl.dqn_ddpg.algorithm import DQNDDPG
 from meqc_marl.errors import InputError
 from meqc_marl.jobs.checkpoint import save_checkpoint
 from meqc_marl.jobs.warm_start import start_warm
+from meqc_marl.lyapunov import value
 from meqc_marl.policies.learned import load_policy
 from meqc_marl.rl.config import offloading_config
 from meqc_marl.rl.evaluation import policy_of
 
 
-def config_of(**learner):
+def config_of(scenario=None, **learner):
     small = {"hidden": [16, 16], "updates_per_training_step": 2, "num_steps_before_learning": 100}
-    scenario = load_scenario("pooled", ["num_devices=5", "horizon=20"])
+    scenario = scenario or load_scenario("pooled", ["num_devices=5", "horizon=20"])
     config = offloading_config(scenario, env_steps=2_000, seed=3, learner=small | learner)
     return config.env_runners(num_envs_per_env_runner=6).reporting(min_sample_timesteps_per_iteration=150)
 
@@ -63,6 +64,23 @@ def test_interrupted_training_equals_undisturbed_training(trained):
     resumed = state_of(algorithm)
     algorithm.stop()
     assert differences(undisturbed, resumed) == []
+
+
+def test_what_was_learned_of_queues_goes_on_exactly(tmp_path, ray_session, monkeypatch):
+    """The value of the waits, the slots it is fitted to and the backlogs are part of a checkpoint of mid-episode."""
+    monkeypatch.setattr(value, "_REFIT", 60)
+    scenario = load_scenario("queued", ["num_devices=5", "horizon=20", "resources.server_hz=2e9"])
+    states = []
+    algorithm = config_of(scenario, context="mean", context_width=8).build_algo()
+    algorithm.train()
+    save_checkpoint(algorithm, policy_of(algorithm), tmp_path)
+    for again in (algorithm, DQNDDPG.from_checkpoint(str(next(tmp_path.glob("checkpoint_*"))))):
+        again.train()
+        states.append(state_of(again))
+        again.stop()
+    assert differences(*states) == []
+    (learned,) = (state["value"] for state in states[0]["runner"]["sampling"]["callbacks"])
+    assert np.abs(learned["weights"]).max() > 0
 
 
 def test_the_folder_gives_the_same_policy_back_and_it_needs_whole_slots(trained):

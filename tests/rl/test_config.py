@@ -8,7 +8,8 @@ import pytest
 
 from meqc_marl.config import load_scenario
 from meqc_marl.errors import InputError
-from meqc_marl.rl.config import offloading_config
+from meqc_marl.rl.callbacks import DifferenceCallback, LyapunovCallback
+from meqc_marl.rl.config import how_far_ahead, offloading_config
 
 ELSEWHERE = """
 import json, logging, sys
@@ -39,6 +40,24 @@ def test_a_context_keeps_as_many_devices_and_needs_the_batched_runner():
 
 
 @pytest.mark.timeout(120)
+def test_later_slots_count_where_work_waits_for_them_and_the_run_says_so():
+    """In the reward where that is what a device adds to the total, by gamma where it is not, not at all elsewhere."""
+    own = load_scenario("queued", ["lyapunov.reward=own", "lyapunov.discount=0.5"])
+    for scenario, gamma, sentence in (
+        (load_scenario("queued"), 0.0, "discount 0.7: what the work that is left costs later slots is learned"),
+        (own, 0.5, "discount 0.5: work that is left waits for later slots"),
+        (load_scenario("pooled"), 0.0, "discount 0: nothing that an action does reaches later slots"),
+        (load_scenario("paper"), 0.0, "discount 0: nothing that an action does reaches later slots"),
+    ):
+        config = offloading_config(scenario)
+        assert config.gamma == gamma
+        assert config.callbacks_class is (LyapunovCallback if gamma else DifferenceCallback)
+        assert how_far_ahead(scenario, config.gamma).startswith(sentence)
+    assert offloading_config(own, learner={"gamma": 0.9}).gamma == 0.9
+    with pytest.raises(InputError, match=r"learner parameter gamma is 0.9; with lyapunov.reward = difference"):
+        offloading_config(load_scenario("queued"), learner={"gamma": 0.9})
+
+
 def test_a_checkpoint_is_read_where_nothing_else_was_imported(ray_session, tmp_path):
     steps = []
     for env_runner in ("batched", "stock"):
