@@ -145,6 +145,6 @@ class Lyapunov(Part):
     )
     discount: float | None = quantity(
         *(None, "", "Bradtke and Barto, Machine Learning 22, 33 (1996); 0.7 unless given"),
-        "where anything is queued: how much of what the work of a slot costs in the next is charged to who sent it",
-        (0.0, 0.99, "a hundred slots ahead"),
+        "where anything is queued: discount of what later slots lose by the work of this one; 1: average reward",
+        (0.0, 1.0, "from the slot alone to all to come"),
     )

@@ -152,8 +152,9 @@ class LyapunovCallback(RLlibCallback):
         if self._value is None:
             return 0.0
         config = self._settings()[0]
-        gain = beyond_local(config, before, told.outcome.local_cost, step.reward).mean(-1)
-        self._value.observe(gain, (step.backlog / config.v).mean(-1), told.waits, index)
+        local_cost = told.outcome.local_cost
+        gain = beyond_local(config, before, local_cost, step.reward).mean(-1)
+        self._value.observe(gain, local_cost.mean(-1), (step.backlog / config.v).mean(-1), told.waits, index)
         return np.asarray(config.v * self._value.credit(told.waits, told.waits_without()))
 
     def _settings(self) -> tuple[Lyapunov, Any]:
@@ -223,6 +224,9 @@ class LyapunovCallback(RLlibCallback):
         metrics_logger.log_value((LYAPUNOV, "backlog_max"), self._backlog_max, reduce="max", window=20)
         if self._scenario.resources.queued:
             metrics_logger.log_value((LYAPUNOV, "wait_max_s"), self._wait_max, reduce="max", window=20)
+        if self._value is not None:
+            for name, toll in zip(("toll_cpu", "toll_qpu"), self._value.tolls(*np.zeros((2, 1))), strict=True):
+                metrics_logger.log_value((LYAPUNOV, name), float(toll[0]) * self._scenario.num_devices, window=1)
         self._totals, self._num_steps, self._backlog_max, self._wait_max = {}, 0, 0.0, 0.0
 
     def get_state(self) -> dict[str, Any]:

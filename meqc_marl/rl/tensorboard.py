@@ -52,6 +52,8 @@ SCALARS: dict[str, tuple[str, ...]] = {
     "waiting/cpu_wait_s": (*_LYAPUNOV, "cpu_wait_s"),
     "waiting/qpu_wait_s": (*_LYAPUNOV, "qpu_wait_s"),
     "waiting/longest_s": (*_LYAPUNOV, "wait_max_s"),
+    "waiting/toll_cpu": (*_LYAPUNOV, "toll_cpu"),
+    "waiting/toll_qpu": (*_LYAPUNOV, "toll_qpu"),
     "waiting/held_out_cpu_wait_s": ("evaluation", "cpu_wait_s"),
     "waiting/held_out_qpu_wait_s": ("evaluation", "qpu_wait_s"),
     "sharing/price_of_anarchy": ("evaluation", "price_of_anarchy"),

@@ -21,26 +21,33 @@ DEVICES, SLOTS = 4, 60
 CROWDED = [f"num_devices={DEVICES}", f"horizon={SLOTS}", "resources.server_hz=2e9", "resources.band_hz=4e8"]
 
 
-def test_the_fit_finds_a_value_that_is_known_exactly(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("g", "chance"), [(0.7, 0.08), (1.0, 0.15)])
+def test_the_fit_finds_a_value_that_is_known_exactly(g: float, chance: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """Waits w' = r w + a that cost c w + d w^2 have the value A w + B w^2 up to a constant, B = -d / (1 - g r^2) and
-    A = (2 g r B mean(a) - c) / (1 - g r). Rows that gain more or less for other reasons do not disturb it."""
+    A = (2 g r B mean(a) - c) / (1 - g r); also without a discount, where the mean is taken off. Rows that gain more or
+    less for other reasons do not disturb it."""
     monkeypatch.setattr(value, "_WINDOW", 40_000)  # so that chance has little say
     monkeypatch.setattr(value, "_REFIT", 40_000)
-    rng, rows, g = np.random.default_rng(0), 80, 0.7
+    rng, rows = np.random.default_rng(0), 40
     critic = BacklogValue(discount=g)
-    for _ in range(10):
+    for _ in range(2):
         critic.begin()
         level, cpu_s, qpu_s = rng.normal(0.0, 5.0, rows), np.zeros(rows), np.zeros(rows)
-        for _ in range(50):
-            gain = level - 0.3 * cpu_s - 0.01 * cpu_s**2 - 0.5 * qpu_s + rng.normal(0.0, 0.1, rows)
+        for _ in range(500):
+            tasks = rng.exponential(4.0, rows)
+            gain = level + 2.0 * tasks - 0.3 * cpu_s - 0.01 * cpu_s**2 - 0.5 * qpu_s + rng.normal(0.0, 0.1, rows)
             cpu_s, qpu_s = 0.8 * cpu_s + rng.exponential(3.0, rows), 0.5 * qpu_s + rng.exponential(3.0, rows)
-            critic.observe(gain, np.zeros(rows), (cpu_s, qpu_s))
+            critic.observe(gain, tasks, np.zeros(rows), (cpu_s, qpu_s))
     square = -0.01 / (1 - g * 0.64)
     slope, slope_qpu = (2 * g * 0.8 * square * 3.0 - 0.3) / (1 - g * 0.8), -0.5 / (1 - g * 0.5)
     cpu_s, qpu_s = np.array([2.0, 10.0, 20.0]), np.array([1.0, 5.0, 8.0])
     exact = slope * cpu_s + square * cpu_s**2 + slope_qpu * qpu_s
-    np.testing.assert_allclose(critic.value(cpu_s, qpu_s), exact, rtol=0.03)
+    np.testing.assert_allclose(critic.value(cpu_s, qpu_s), exact, rtol=chance)
     assert critic.value(np.zeros(()), np.zeros(())) == 0.0
+    toll = critic.tolls(cpu_s, qpu_s)
+    ahead, less = (critic.value(cpu_s + shift, qpu_s) for shift in (1e-6, -1e-6))
+    np.testing.assert_allclose(toll[0], -g * (ahead - less) / 2e-6, rtol=1e-5)
+    np.testing.assert_allclose(toll[1], -g * slope_qpu, rtol=chance)
 
 
 def test_more_work_is_never_paid_for() -> None:
@@ -105,7 +112,7 @@ def test_the_reward_is_that_of_recomputing_the_slot_without_each_device(changes:
         simulator.step(mode, fraction)
         z = np.maximum(0.0, z + scenario.lyapunov.delta - outcome.fraction)
         waits = (simulator.backlogs.cpu_cycles / hertz, simulator.backlogs.qpu_s)
-        critic.observe(((own - staying) / v).mean()[None], z.mean(-1) / v, waits)
+        critic.observe(((own - staying) / v).mean()[None], outcome.local_cost.mean(-1), z.mean(-1) / v, waits)
         left = critic.value(*waits)[0] - critic.value(*np.array(later).T)
         expected.append(now + v * critic.discount * DEVICES * np.minimum(left, 0.0))
     assert env.value is not None
