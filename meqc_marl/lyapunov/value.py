@@ -122,8 +122,8 @@ class BacklogValue:
     def _fit(self, slots: np.ndarray) -> np.ndarray:
         """Solve sum of (f - mean f) (f - discount f')^T weights = sum of (f - mean f) gain.
 
-        f holds what the waits, the queue and the tasks are. The mean is that of the episode: what remains of a constant for each, once these are eliminated. Tasks to come
-        are as those of the episode are in the mean.
+        f holds what the waits, the queue and the tasks are. The mean is that of the episode: what remains of a constant
+        for each, once these are eliminated. Tasks to come are as those of the episode are in the mean.
         """
         episode, cpu_s, qpu_s, queue, tasks, gain, next_cpu_s, next_qpu_s, next_queue = slots.T
         now = np.column_stack([features(cpu_s, qpu_s), queue / _TEN_SECONDS, tasks])
