@@ -117,11 +117,6 @@ class Scenario(Part):
                 "cost.deadline is 'kept'; with pooled or queued resources it must be 'penalty': whether a deadline "
                 "can be met depends on what the others do"
             )
-        if self.lyapunov.discount is not None and not self.resources.queued:
-            raise ValueError(
-                f"lyapunov.discount is {self.lyapunov.discount:g}; it has no effect where neither resources.server nor "
-                "resources.qpu is 'queued': leave it out"
-            )
         return self
 
 

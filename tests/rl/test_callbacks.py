@@ -4,6 +4,7 @@ from dataclasses import fields
 
 import numpy as np
 import pytest
+import torch
 from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
 
 from meqc_marl.config import load_scenario
@@ -238,6 +239,7 @@ def queued():
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_waits_are_logged_as_the_wrapper_tells_them(kind):
+    torch.manual_seed(0)  # networks that send tasks away
     scenario = queued()
     recorder = Recorder(kind, scenario)
     data = recorder.sample(HORIZON)
