@@ -188,10 +188,7 @@ class OffloadingSimulator:
         return consequences(last.places, last.outcome, under)
 
     def backlogs_without_each(self) -> Backlogs:
-        """What the last slot carried out would have left without what one device or another sent, W' and U' [E, M].
-
-        What it did leave is in ``backlogs``.
-        """
+        """What the last slot would have left without what one device or another sent, W' and U' [E, M]."""
         last = self.last
         executed = last.outcome.mode, last.outcome.fraction
         return next_backlogs_without_each(self.scenario, last.work, last.backlogs, *executed)

@@ -4,7 +4,6 @@ from dataclasses import fields
 
 import numpy as np
 import pytest
-import torch
 from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
 
 from meqc_marl.config import load_scenario
@@ -233,13 +232,12 @@ def test_the_largest_backlog_is_that_of_all_fragments(scenario):
 
 def queued():
     """Three devices that fill both queues."""
-    pools = ["slot_s=1", "resources.server_hz=1e9", "resources.band_hz=4e8"]
+    pools = ["slot_s=0.1", "resources.server_hz=1e9", "resources.band_hz=4e8"]
     return load_scenario("queued", ["num_devices=3", f"horizon={HORIZON}", *pools])
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_waits_are_logged_as_the_wrapper_tells_them(kind):
-    torch.manual_seed(0)  # networks that send tasks away
     scenario = queued()
     recorder = Recorder(kind, scenario)
     data = recorder.sample(HORIZON)
