@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
 import secrets
@@ -10,7 +11,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from meqc_marl.errors import InputError
 
@@ -114,6 +115,32 @@ def read_text(path: str | Path, what: str, most: int) -> str:
         return read_bytes(path, what, most).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise InputError(f"{what} is not text; it must be in UTF-8.") from None
+
+
+def json_object(content: bytes, what: str) -> dict[str, Any]:
+    """An object of JSON, each of whose keys is there once.
+
+    Raises:
+        InputError: It is none, named by ``what``.
+    """
+    try:
+        found = json.loads(content, object_pairs_hook=each_once)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise InputError(f"{what} is damaged; it must be an object of JSON.")
+    return found
+
+
+def each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Pairs of a JSON object as a mapping.
+
+    Raises:
+        ValueError: If a key is there twice.
+    """
+    if len(found := dict(pairs)) < len(pairs):
+        raise ValueError("a key is there twice")
+    return found
 
 
 def open_regular(path: str | Path, what: str, most: int) -> BinaryIO:

@@ -39,6 +39,8 @@ KINDS: dict[str, Kind] = {
 }
 """Kind to names; the entry points of a kind are in the group ``meqc_marl.KIND``."""
 
+WITHOUT_CODE = {"imports": False}
+"""Context of the validation of a scenario that is somebody else's: what it names is not run by reading it."""
 _PLACE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 
@@ -51,13 +53,19 @@ def is_place(name: str) -> bool:
     return _PLACE.fullmatch(name) is not None
 
 
-def check_name(kind: str, name: str) -> str:
+def check_name(kind: str, name: str, info: Any) -> str:
     """The name, if it is built in or stands for a part that can be used.
+
+    Args:
+        kind: One of ``KINDS``.
+        name: Of the part.
+        info: Of a validation by pydantic; with :data:`WITHOUT_CODE` as its context no module is imported by its place.
 
     Raises:
         NoSuchPartError: It is unknown, cannot be imported, or takes other arguments.
     """
-    if name not in KINDS[kind].built_in:
+    only_read = getattr(info, "context", None) == WITHOUT_CODE and is_place(name)
+    if name not in KINDS[kind].built_in and not only_read:
         find(kind, name)
     return name
 

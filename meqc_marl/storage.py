@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import threading
 from collections.abc import Callable
@@ -13,7 +14,7 @@ import pyarrow
 import pyarrow.fs
 
 from meqc_marl.errors import InputError
-from meqc_marl.files import make_folder, replacing, system_words
+from meqc_marl.files import json_object, make_folder, replacing, system_words
 from meqc_marl.uris import check_place, redacted
 
 _PATIENCE_S = 20.0
@@ -88,6 +89,15 @@ class Storage:
         """The content of a file in it; None if there is none."""
         return self.read(f"{self.root}/{name}")
 
+    def read_object(self, name: str) -> dict[str, Any] | None:
+        """The JSON object in a file in it; None if there is none.
+
+        Raises:
+            InputError: If the file is damaged.
+        """
+        content = self.read_named(name)
+        return None if content is None else json_object(content, f"{name} in '{self.shown}'")
+
     def names(self, path: str) -> list[str]:
         """Names of what is in a folder, by its path in the file system; none if it is not there."""
         there = self.filesystem.get_file_info(pyarrow.fs.FileSelector(path, allow_not_found=True))
@@ -137,6 +147,8 @@ class Storage:
 
 def read_file(filesystem: Any, path: str) -> bytes | None:
     """The content of a file of a file system; None if there is none."""
+    if isinstance(filesystem, pyarrow.fs.LocalFileSystem) and os.path.exists(path) and not os.path.isfile(path):
+        raise InputError(f"'{path}' cannot be read: it must be a regular file.")  # a pipe would be waited for
     try:
         with filesystem.open_input_file(path) as file:
             return bytes(file.read())

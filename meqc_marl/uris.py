@@ -48,6 +48,8 @@ def check_place(where: str) -> None:
         raise InputError(f"storage begins with '{scheme}:'; a URI begins with {scheme.lower()}://.")
     if not where.strip():
         raise InputError("storage is empty; it must be a folder, or a bucket by its URI.")
+    if where.startswith("~"):
+        raise InputError(f"storage '{where[:80]}' begins with ~, which means a folder in a shell alone; spell it out.")
     if _is_root(where):
         raise InputError(f"storage '{where}' is the root of the file system; name a folder in it.")
 

@@ -10,6 +10,8 @@ import pytest
 
 import meqc_marl.storage as module
 from meqc_marl.errors import InputError
+from meqc_marl.jobs.job import stored_job
+from meqc_marl.jobs.stored_study import stored_study
 from meqc_marl.storage import Storage
 from tests.sentences import is_one_sentence
 
@@ -85,3 +87,20 @@ def test_reading_leaves_nothing(tmp_path):
 def test_is_read_without_ray():
     code = "import sys; sys.modules['ray'] = None; import meqc_marl.storage"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"7", b"\xff", b"[" * 100_000, b'{"a": 1, "a": 2}'])
+def test_files_of_a_study_that_are_damaged(tmp_path, content):
+    storage = Storage.open(tmp_path)
+    for name in ("job.json", "study.json"):
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=r"^job\.json in '.*' is damaged; it must be an object of JSON\.$"):
+        stored_job(storage)
+    with pytest.raises(InputError, match=r"^study\.json in '.*' is damaged; it must be an object of JSON\.$"):
+        stored_study(storage)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "job.json")
+    with pytest.raises(InputError, match="it must be a regular file"):
+        Storage.open(tmp_path).read_named("job.json")

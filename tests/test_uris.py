@@ -48,6 +48,7 @@ def test_places(where):
         *((short, "a URI begins with s3://") for short in ("s3:/bucket/x", "s3:bucket", "S3:/bucket")),
         *((odd, "control characters") for odd in ("a\nb", "s3://bucket/\x1b[2J", "a\0b")),
         *((other, "begins with") for other in ("ftp://x/y", "http://x/y", "S3://bucket/x", "://x")),
+        *((shell, "means a folder in a shell alone") for shell in ("~", "~/sweep", "~me/sweep")),
         ("s3://bucket/x#part", "has more behind it"),
         ("s3://bucket/x?reg=1", "has more behind it"),
         ("s3://bucket/x?region=a b", "has more behind it"),
@@ -110,3 +111,12 @@ def test_a_text_loses_what_its_uris_hide(secret):
     text = f"opening 's3://me:{secret}@bucket/x?sig={secret}#{secret}' at https://{secret}@host/p?{secret} failed."
     assert redacted(text) == "opening 's3://bucket/x' at https://host/p failed."
     assert redacted("no URI: a/b?c=d#e me@host") == "no URI: a/b?c=d#e me@host"
+
+
+@pytest.mark.parametrize(
+    "form", ["s3://b/x#{}", "gs://b#{}", "file:///x#{}", "s3://b/x?region=a#{}", "hdfs://h/x#a={}"]
+)
+@given(secret=SECRET)
+def test_a_fragment_is_refused_and_not_repeated(form, secret):
+    assert secret not in refusal(check_place, form.format(secret))
+    assert secret not in redacted(f"see {form.format(secret)} for it")

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from meqc_marl.errors import InputError
+from meqc_marl.errors import InputError, shown
+from meqc_marl.files import json_object, read_bytes
 from meqc_marl.jobs.kinds import Description
 from meqc_marl.jobs.run import Placement
 
 if TYPE_CHECKING:
     from experiments.benchmarks.job import BenchmarkJob
 
+_LARGEST = 100_000_000
+"""Bytes of a result."""
 _Count = Annotated[int | None, tyro.conf.arg(metavar="INT", help_behavior_hint="")]
 
 
@@ -33,9 +35,9 @@ class BenchmarkOptions:
         from experiments.benchmarks.job import BenchmarkJob, module_of
 
         module = module_of(name)
-        for option, value in (("seeds", self.seeds), ("env-steps", self.env_steps)):
-            if value is not None and value < 1:
-                raise InputError(f"{option}: {value} is not allowed; it must be at least 1.")
+        for option, value, most in (("seeds", self.seeds, 10_000), ("env-steps", self.env_steps, 10**12)):
+            if value is not None and not 1 <= value <= most:
+                raise InputError(f"{option}: {shown(value)} is not allowed; it must be from 1 to {most:,}.")
         job = BenchmarkJob(name=name, seeds=self.seeds or module.SEEDS, env_steps=self.env_steps or module.ENV_STEPS)
         job.check()
         return job
@@ -61,10 +63,13 @@ class BenchmarkHere(BenchmarkOptions):
         where = str(Path("results/benchmarks") / name)
         if self.only_report:
             folder = self.out or Path(where)
-            results = {path.stem: json.loads(path.read_text()) for path in _results(folder)}
+            results = {path.stem: _read(path) for path in _results(folder)}
             if not results:
                 raise InputError(f"folder '{folder}' holds no results; run without --only-report.")
-            print(module_of(name).table(results))
+            try:
+                print(module_of(name).table(results))
+            except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+                raise InputError(f"folder '{folder}' holds results that are not those of {name}.") from error
             return
         carry_out(Description(self.job_of(name), self.storage or where, placement), out=self.out)
 
@@ -73,3 +78,8 @@ def _results(folder: Path) -> list[Path]:
     """Files of results, by setting and seed."""
     found = [path for path in folder.glob("*-*.json") if path.stem.rpartition("-")[2].isdecimal()]
     return sorted(found, key=lambda path: (path.stem.rpartition("-")[0], int(path.stem.rpartition("-")[2])))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    what = f"result '{path}'"
+    return json_object(read_bytes(path, what, _LARGEST), what)

@@ -7,7 +7,6 @@ result is a file of its own in the storage (``paper-v1-100.json``), so finished 
 from __future__ import annotations
 
 import importlib
-import json
 import tempfile
 from pathlib import Path
 from types import ModuleType
@@ -84,7 +83,7 @@ class BenchmarkJob(Job):
         else:
             work = module.cases(self.seeds, self.env_steps)
         perform_missing(work, place, tell)
-        results = {name: json.loads(place.storage.read_named(f"{name}.json") or b"{}") for name in work}
+        results = {name: place.storage.read_object(f"{name}.json") or {} for name in work}
         table = module.table(results)
         tell(Said(text=table))
         with tempfile.TemporaryDirectory() as scratch:

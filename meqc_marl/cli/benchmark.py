@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class NamedBenchmark(BenchmarkOptions, StudyOptions):
     """Which benchmark, here or on a cluster."""
 
-    name: tyro.conf.Positional[str]
+    name: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="NAME")]
     """quality, ablation, cooperation, platform or public."""
 
     def job(self) -> BenchmarkJob:

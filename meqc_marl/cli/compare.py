@@ -23,6 +23,7 @@ from meqc_marl.files import check_outputs
 from meqc_marl.nature.trace import MAX_SEED, check_size
 from meqc_marl.nature.trace_file import load_trace
 from meqc_marl.policies import DEFAULT_POLICIES, POLICIES, Policy, default_policies, make_policy
+from meqc_marl.policies.folders import files_of
 from meqc_marl.report.bars import check_plot_path, save_comparison_plot
 from meqc_marl.report.plain import plain_console
 from meqc_marl.report.progress import show_progress
@@ -64,7 +65,8 @@ class Compare:
     def run_on(self, scenario: Scenario) -> None:
         """The same on a scenario that is loaded already; ``scenario`` and ``overrides`` do not count."""
         given = None if self.scenario in PRESETS else self.scenario
-        check_outputs({"json": self.json, "plot": self.plot}, {"trace": self.trace, "scenario": given})
+        outputs = {"json": self.json, "plot": self.plot}
+        check_outputs(outputs, {"trace": self.trace, "scenario": given, **policy_files(self.checkpoints)})
         if self.plot is not None:
             check_plot_path(self.plot)
         within("policy-seed", self.policy_seed, 0, MAX_SEED)
@@ -103,6 +105,11 @@ class Compare:
         check_draws(self.num_traces, self.num_slots, self.trace_seed)
         check_size(self.num_slots or scenario.horizon, 1, scenario.num_devices)
         return range(self.trace_seed, self.trace_seed + self.num_traces)
+
+
+def policy_files(paths: tuple[str, ...]) -> dict[str, Path]:
+    """Files of trained policies, which no output may replace, by what sentences call them."""
+    return {what: path for where in paths for what, path in files_of(where).items()}
 
 
 def load_checkpoints(paths: tuple[str, ...]) -> list[Policy]:

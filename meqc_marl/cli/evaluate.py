@@ -8,7 +8,15 @@ from typing import Annotated
 import tyro
 
 from meqc_marl.cli.compare import Compare
-from meqc_marl.cli.options import InputFile, OptionalInt, OutputFile, Overrides, PolicySource
+from meqc_marl.cli.options import (
+    AllowCode,
+    InputFile,
+    OptionalInt,
+    OutputFile,
+    Overrides,
+    PolicySource,
+    scenario_of_policy,
+)
 from meqc_marl.config import PRESETS, load_scenario
 from meqc_marl.errors import InputError
 from meqc_marl.uris import redacted
@@ -39,6 +47,8 @@ class Evaluate:
     """Seed of the first trace; the others follow on."""
     trace: InputFile = None
     """Read the traces from a file (.npz) rather than generating them."""
+    allow_code: AllowCode = False
+    """Run the modules that the policy's scenario names (docs/own-parts.md); only of people whose code you would run."""
     json: OutputFile = None
     """Write all numbers here."""
     plot: OutputFile = None
@@ -49,9 +59,12 @@ class Evaluate:
         from meqc_marl.policies.learned import load_policy
 
         trained_on = load_policy(self.checkpoint).scenario
-        source = self.scenario or trained_on
-        if source is None:
-            shown = redacted(self.checkpoint)
+        shown = redacted(self.checkpoint)
+        if self.scenario is not None:
+            scenario = load_scenario(self.scenario, self.overrides)
+        elif trained_on is not None:
+            scenario = scenario_of_policy(trained_on, self.overrides, self.allow_code, shown)
+        else:
             raise InputError(f"checkpoint '{shown}' does not name its scenario; give one with --scenario.")
         Compare(
             scenario=self.scenario or "paper",
@@ -63,4 +76,4 @@ class Evaluate:
             trace=self.trace,
             json=self.json,
             plot=self.plot,
-        ).run_on(load_scenario(source, self.overrides))
+        ).run_on(scenario)

@@ -9,6 +9,8 @@ from typing import Annotated
 import tyro
 
 from meqc_marl.cli.options import PolicySource
+from meqc_marl.files import check_outputs
+from meqc_marl.policies.folders import files_of
 
 
 @dataclass(frozen=True)
@@ -25,5 +27,6 @@ class Export:
         from meqc_marl.policies.learned import load_policy
         from meqc_marl.policies.onnx import export_onnx
 
+        check_outputs({"file": self.file}, files_of(self.checkpoint))
         difference = export_onnx(load_policy(self.checkpoint), self.file)
         print(f"{self.file}: written; fractions agree with PyTorch within {difference:.1e}")

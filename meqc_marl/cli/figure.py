@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class NamedFigure(FigureOptions, StudyOptions):
     """Which figure, here or on a cluster."""
 
-    name: tyro.conf.Positional[str]
+    name: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="NAME")]
     """3a, 3b, 3c, 4, 5a, 5b, 5c or 6; module:function or the name of an entry point for one of your own."""
 
     def job(self) -> FigureJob:

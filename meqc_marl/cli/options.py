@@ -8,12 +8,13 @@ from typing import Annotated, Any
 
 import tyro
 
-from meqc_marl.config import PRESETS
-from meqc_marl.config.io import parse_assignment, read_yaml
+from meqc_marl.config import PRESETS, Scenario, load_scenario
+from meqc_marl.config.io import parse_assignment, places, read_yaml
 from meqc_marl.dqn_ddpg.options import settable
 from meqc_marl.errors import InputError, shown
 from meqc_marl.nature.trace import MAX_SEED
 from meqc_marl.policies import POLICIES
+from meqc_marl.registry import WITHOUT_CODE
 
 Overrides = Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(name="set", metavar="FIELD=VALUE")]
 """``--set cost.latency=sequential``, as often as needed."""
@@ -56,6 +57,32 @@ PolicySource = Annotated[str, tyro.conf.arg(metavar="RUN")]
 """A run, a checkpoint or a policy: a folder, or one in a bucket such as s3://bucket/run."""
 Checkpoints = Annotated[tuple[str, ...], tyro.conf.arg(metavar="RUN", help_behavior_hint="")]
 """Folders of trained policies."""
+
+
+AllowCode = Annotated[bool, tyro.conf.arg(name="allow-code")]
+"""``--allow-code``: run modules that a policy's scenario names."""
+
+
+def scenario_of_policy(trained_on: Scenario, overrides: Sequence[str], allow_code: bool, who: str) -> Scenario:
+    """The scenario that a policy was trained on, with overrides; a stranger's policy runs no code unasked.
+
+    Args:
+        trained_on: As the policy's folder says.
+        overrides: From the command line; a module named here may be run.
+        allow_code: Run the modules that the folder names, too.
+        who: The policy, as it is shown.
+
+    Raises:
+        InputError: It names a module and that is not allowed.
+    """
+    for field, name in places(load_scenario(trained_on, overrides, context=WITHOUT_CODE)).items():
+        given = any(override.partition("=")[0].strip() in (field, field.partition(".")[0]) for override in overrides)
+        if not allow_code and not given:
+            raise InputError(
+                f"checkpoint '{who}' was trained with {field} = {name}, code from outside this package; give "
+                "--allow-code to run it, or a scenario of your own."
+            )
+    return load_scenario(trained_on, overrides)
 
 
 def parse_assignments(option: str, assignments: Sequence[str]) -> dict[str, Any]:

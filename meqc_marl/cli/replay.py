@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import tyro
 
-from meqc_marl.cli.compare import load_checkpoints
-from meqc_marl.cli.options import InputFile, Overrides, check_draws
+from meqc_marl.cli.compare import load_checkpoints, policy_files
+from meqc_marl.cli.options import AllowCode, InputFile, Overrides, check_draws, scenario_of_policy
 from meqc_marl.config import PRESETS, load_scenario
 from meqc_marl.errors import InputError, did_you_mean
 from meqc_marl.evaluation.rollout import rollout
@@ -20,6 +20,7 @@ from meqc_marl.policies import POLICIES, Policy, make_policy
 from meqc_marl.report.plain import plain_console
 from meqc_marl.report.progress import show_progress
 from meqc_marl.report.replay import replay_page, save_replay
+from meqc_marl.uris import redacted
 
 
 @dataclass(frozen=True)
@@ -55,18 +56,25 @@ class Replay:
     """Seed of the trace."""
     policy_seed: int = 0
     """Seed of the policies' own randomness."""
+    allow_code: AllowCode = False
+    """Run the modules that a policy's scenario names (docs/own-parts.md); only of people whose code you would run."""
     trace: InputFile = None
     """Read the trace from a file (.npz), of which the first row is shown."""
 
     def run(self) -> None:
         """Roll the policies out and write the page."""
         check_draws(1, self.num_slots, self.trace_seed, self.policy_seed)
-        check_outputs({"out": self.out}, {"trace": self.trace})
+        given = None if self.scenario in PRESETS else self.scenario
+        check_outputs({"out": self.out}, {"trace": self.trace, "scenario": given})
         if not self.who:
             raise InputError("no policy is given; name a trained run, or a policy such as oracle.")
         learned = self._learned()
-        trained_on = next((each.scenario for each in learned.values() if each.scenario is not None), None)
-        scenario = load_scenario(self.scenario or trained_on or "paper", self.overrides)
+        check_outputs({"out": self.out}, policy_files(tuple(learned)))
+        trained_on = next(((who, each.scenario) for who, each in learned.items() if each.scenario is not None), None)
+        if self.scenario is None and trained_on is not None:
+            scenario = scenario_of_policy(trained_on[1], self.overrides, self.allow_code, redacted(trained_on[0]))
+        else:
+            scenario = load_scenario(self.scenario or "paper", self.overrides)
         policies: list[Policy] = [learned[who] if who in learned else make_policy(who, scenario) for who in self.who]
         names = [policy.name for policy in policies]
         if len(set(names)) < len(names):

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import tyro
 
-from meqc_marl.cli.compare import load_checkpoints
+from meqc_marl.cli.compare import load_checkpoints, policy_files
 from meqc_marl.cli.options import (
     Checkpoints,
     OptionalInt,
@@ -84,7 +84,8 @@ class Vary:
         if self.plot is not None:
             check_plot_path(self.plot)
         given = None if self.scenario in PRESETS else self.scenario
-        check_outputs({"csv": self.csv, "json": self.json, "plot": self.plot}, {"scenario": given})
+        outputs = {"csv": self.csv, "json": self.json, "plot": self.plot}
+        check_outputs(outputs, {"scenario": given, **policy_files(self.checkpoints)})
         scenario = load_scenario(self.scenario, self.overrides)
         axes = [read_axis(text, scenario) for text in (self.axis, *self.and_axis)]
         learned = load_checkpoints(self.checkpoints)

@@ -19,6 +19,7 @@ from meqc_marl.config.scenario import Part, Scenario
 from meqc_marl.config.yaml_text import MAX_BYTES, dump_yaml, parse_yaml
 from meqc_marl.errors import InputError, did_you_mean, shown
 from meqc_marl.files import read_text, replacing
+from meqc_marl.registry import is_place
 
 PRESETS: tuple[str, ...] = (
     "paper",
@@ -34,26 +35,46 @@ PRESETS: tuple[str, ...] = (
 )
 
 
-def load_scenario(source: str | Path | Scenario, overrides: Sequence[str] = ()) -> Scenario:
+def load_scenario(
+    source: str | Path | Scenario, overrides: Sequence[str] = (), *, context: dict[str, bool] | None = None
+) -> Scenario:
     """Load a preset or a YAML file and apply overrides.
 
     Args:
         source: One of ``PRESETS``, or the path of a YAML file with any part of the fields, the rest are defaults;
             or a scenario, to override some of its fields.
         overrides: ``"dotted.field=value"`` each, the value in YAML: ``"cost.latency=sequential"``.
+        context: :data:`~meqc_marl.registry.WITHOUT_CODE` to import no module that a field names.
 
     Raises:
         InputError: The source, a field or a value is not allowed; the message names it and says what is.
     """
     fields = _read_fields(source)
-    if isinstance(overrides, (str, bytes)) or not all(isinstance(override, str) for override in overrides):
+    if (
+        not isinstance(overrides, Sequence)
+        or isinstance(overrides, (str, bytes))
+        or not all(isinstance(override, str) for override in overrides)
+    ):
         raise InputError(f"overrides is {shown(overrides)}; it must be a list of texts such as 'lyapunov.v=10'.")
     for override in overrides:
         _apply_override(fields, override)
     try:
-        return Scenario.model_validate(fields)
+        return Scenario.model_validate(fields, context=context)
     except ValidationError as error:
         raise InputError(_sentence(error.errors()[0])) from None
+
+
+def places(scenario: Scenario) -> dict[str, str]:
+    """Fields that name code from outside the package, ``module:function``, and the names."""
+    named = (assignment.partition("=") for assignment in changes(Scenario(), scenario))
+    found = {field: json.loads(value) for field, _, value in named if _is_part(field)}
+    return {field: name for field, name in found.items() if is_place(name)}
+
+
+def _is_part(field: str) -> bool:
+    _, part = _locate(field.split(".")[:-1])
+    extra: Any = None if part is None else part.model_fields[field.split(".")[-1]].json_schema_extra
+    return isinstance(extra, dict) and "part" in extra
 
 
 def changes(before: Scenario, after: Scenario) -> list[str]:

@@ -33,6 +33,14 @@ def plain(number: float) -> str:
     return re.sub(r"e([-+]?)0*", lambda exponent: "e" + exponent[1].removeprefix("+"), f"{number:.6g}")
 
 
+def fixed(number: float, form: str = ".2f") -> str:
+    """A number with fixed digits for a column of a table, or, from a million on, with an exponent: ``1.23e69``."""
+    if abs(number) < 1e6:
+        return f"{number:{form}}"
+    text = f"{number:{'+' if form.startswith('+') else ''}.2e}"
+    return re.sub(r"e\+?(-?)0*", lambda exponent: "e" + exponent[1], text)
+
+
 class Bounds(NamedTuple):
     """The least and the largest value that is allowed, both included, and why."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from ray.rllib.utils.checkpoints import Checkpointable
 
 from .columns import INDEX, WEIGHT
 from .errors import ConfigurationError
+from .memory import most_bytes
 from .sum_tree import SumTree
 
 Rows = dict[str, np.ndarray]
@@ -57,11 +59,19 @@ class FlatReplayBuffer(Checkpointable):
         return sum(column.nbytes for column in self._columns.values())
 
     def _empty(self, rows: Rows) -> Rows:
-        """Arrays for as many rows as are kept."""
+        """Arrays for as many rows as are kept.
+
+        Raises:
+            ConfigurationError: If they are more than fits, before memory is taken.
+        """
+        size = self.capacity * sum(value.dtype.itemsize * math.prod(value.shape[1:]) for value in rows.values())
+        if size > (most := most_bytes()):
+            raise ConfigurationError(
+                f"replay_capacity is {self.capacity:,}, {size / 1e9:,.1f} GB; there is room for {most / 1e9:,.1f} GB."
+            )
         try:
             return {name: np.zeros((self.capacity, *value.shape[1:]), value.dtype) for name, value in rows.items()}
         except (MemoryError, ValueError) as error:
-            size = self.capacity * sum(value[:1].nbytes for value in rows.values())
             raise ConfigurationError(
                 f"replay_capacity is {self.capacity:,}, {size / 1e9:,.1f} GB, which this machine does not give."
             ) from error
@@ -145,16 +155,15 @@ class FlatReplayBuffer(Checkpointable):
     def set_state(self, state: dict[str, Any]) -> None:
         if state["capacity"] != self.capacity:
             raise ValueError(f"the checkpoint's replay buffer holds {state['capacity']} rows, this one {self.capacity}")
-        self._columns = {}
-        for name, kept in state["columns"].items():
-            column = np.zeros((self.capacity, *kept.shape[1:]), kept.dtype)
-            column[: len(kept)] = kept
-            self._columns[name] = column
-        self._size = len(next(iter(state["columns"].values()))) if state["columns"] else 0
-        self._next, self._num_added = state["next"], state["num_added"]
-        self._rng.bit_generator.state = state["rng"]
         if (state["priorities"] is None) != (self._tree is None):
             raise ValueError("the checkpoint's replay buffer and this one are not both prioritised")
+        size = _rows_of(state)
+        self._columns = self._empty(state["columns"])
+        self._size = size
+        for name, kept in state["columns"].items():
+            self._columns[name][:size] = kept
+        self._next, self._num_added = state["next"], state["num_added"]
+        self._rng.bit_generator.state = state["rng"]
         if self._tree is not None:
             self._tree = SumTree(self.capacity)  # rows beyond those restored have no priority
             self._tree.set(np.arange(self._size), state["priorities"])
@@ -163,3 +172,25 @@ class FlatReplayBuffer(Checkpointable):
     @override(Checkpointable)
     def get_ctor_args_and_kwargs(self) -> tuple[tuple, dict[str, Any]]:
         return (), {"capacity": self.capacity, "seed": self._seed, "alpha": self.alpha, "beta": self.beta}
+
+
+def _rows_of(state: dict[str, Any]) -> int:
+    """Rows that a buffer's state holds, if its parts fit together.
+
+    Raises:
+        ValueError: If they do not.
+    """
+    lengths = {len(column) for column in state["columns"].values()} or {0}
+    size, capacity, added = max(lengths), state["capacity"], state["num_added"]
+    priorities = state["priorities"]
+    if (
+        len(lengths) > 1
+        or size != min(added, capacity)
+        or state["next"] != added % capacity
+        or (priorities is not None and len(priorities) != size)
+    ):
+        raise ValueError(
+            f"the checkpoint's replay buffer is damaged: columns of {sorted(lengths)} rows, of {added} that were added "
+            f"to {capacity}, the next at {state['next']}"
+        )
+    return size

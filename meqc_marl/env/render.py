@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from meqc_marl.config.quantity import fixed
 from meqc_marl.nature.slot import Slot
 from meqc_marl.physics.cost import Mode, Outcome
 
@@ -22,14 +23,17 @@ def slot_table(index: int, slot: Slot, outcome: Outcome | None) -> str:
         head += f" {'mode':>5} {'fraction':>8} {'latency s':>9} {'energy J':>9} {'cost':>8}  notes"
     lines = [f"slot {index}", head]
     for m in range(slot.data_bits.shape[-1]):
-        line = f"{m:>6} {distance_m[m]:>6.1f}"
-        line += f" {slot.data_bits[0, m] / 8e6:>8.1f} {slot.deadline_s[0, m]:>10.2f} {slot.qubits[0, m]:>6.0f}"
+        line = f"{m:>6} {fixed(distance_m[m], '.1f'):>6}"
+        line += (
+            f" {fixed(slot.data_bits[0, m] / 8e6, '.1f'):>8} {slot.deadline_s[0, m]:>10.2f} {slot.qubits[0, m]:>6.0f}"
+        )
         if outcome is not None:
             notes = "missed" if outcome.deadline_missed[0, m] else ""
             notes += " rejected by QPU" if outcome.qpu_rejected[0, m] else ""
             line += (
-                f" {Mode(outcome.mode[0, m]).name:>5} {outcome.fraction[0, m]:>8.3f} {outcome.latency_s[0, m]:>9.3f}"
-                f" {outcome.energy_j[0, m]:>9.3f} {outcome.cost[0, m]:>8.3f}  {notes.strip()}"
+                f" {Mode(outcome.mode[0, m]).name:>5} {outcome.fraction[0, m]:>8.3f}"
+                f" {fixed(outcome.latency_s[0, m], '.3f'):>9}"
+                f" {fixed(outcome.energy_j[0, m], '.3f'):>9} {fixed(outcome.cost[0, m], '.3f'):>8}  {notes.strip()}"
             )
         lines.append(line.rstrip())
     return "\n".join(lines)

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from meqc_marl.config.quantity import fixed
 from meqc_marl.evaluation.intervals import MIN_UNITS, difference_interval, iqm_interval, mean_interval, trimmed
 
 __all__ = [
@@ -65,14 +66,14 @@ class Estimate(NamedTuple):
 
         Of more than ``most`` points the least and the greatest are told: ``15.13 (15.02 to 15.24)``.
         """
-        value = f"{self.value:{form}}"
+        value = fixed(self.value, form)
         if self.has_interval:
-            return f"{value} [{self.low:{form}}, {self.high:{form}}]"
+            return f"{value} [{fixed(self.low, form)}, {fixed(self.high, form)}]"
         if len(self.points) < 2:
             return value
         if len(self.points) <= most:
-            return f"{value} ({', '.join(f'{point:{form}}' for point in self.points)})"
-        return f"{value} ({self.least:{form}} to {self.greatest:{form}})"
+            return f"{value} ({', '.join(fixed(point, form) for point in self.points)})"
+        return f"{value} ({fixed(self.least, form)} to {fixed(self.greatest, form)})"
 
     def numbers(self) -> dict[str, float | None]:
         """Value and ends as plain numbers for JSON; None where there is no interval."""

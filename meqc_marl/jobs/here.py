@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from meqc_marl.files import make_folder, replacing
+from meqc_marl.files import check_folder, make_folder, replacing
 from meqc_marl.jobs.kinds import Description
 from meqc_marl.jobs.protocol import Failure, Report, Said, StepsProgress, Tell, TrialsProgress, WorkProgress
 from meqc_marl.jobs.run_folder import RUN_FILE, SCENARIO_FILE
@@ -97,6 +97,8 @@ def carry_out(description: Description, *, resume: bool = True, out: Path | None
         InputError: If it cannot be done, or not all of it.
         Interrupted: If it was interrupted.
     """
+    if out is not None:
+        check_folder(out)
     from meqc_marl.jobs.perform import perform  # Ray takes seconds to import; bad input has been told by now
 
     console = plain_console()

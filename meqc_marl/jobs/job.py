@@ -146,11 +146,10 @@ def stored_job(storage: Storage) -> tuple[str | None, dict[str, Any]]:
     Raises:
         InputError: If it cannot be read.
     """
-    content = storage.read_named(_JOB_FILE)
-    if content is None:
+    found = storage.read_object(_JOB_FILE)
+    if found is None:
         return None, {}
     try:
-        found = json.loads(content)
         return str(found["kind"]), dict(found["common"])
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(

@@ -14,6 +14,7 @@ from typing import Any
 import ray
 from ray._common.utils import get_default_ray_temp_dir
 
+from meqc_marl.dqn_ddpg.memory import left_by_ulimit
 from meqc_marl.errors import InputError
 from meqc_marl.jobs.reach import reach
 
@@ -21,6 +22,7 @@ from meqc_marl.jobs.reach import reach
 _LONGEST_BELOW = "/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store.10"
 _SOCKET_BYTES = 103
 _ROOM_BYTES = 32 * 2**20
+_LEAST_STORE_BYTES, _STORE_BYTES = 80_000_000, 2_000_000_000
 _OTHER_FOLDERS = ("/tmp/ray", "/var/tmp/ray", "/dev/shm/ray")
 
 
@@ -46,6 +48,8 @@ def local_ray(num_env_runners: int = 0) -> Iterator[None]:
     address = os.environ.get("RAY_ADDRESS", "").strip()
     if address in ("", "local"):
         own = {"num_cpus": max(os.cpu_count() or 1, num_env_runners + 1), "include_dashboard": False}
+        if (left := left_by_ulimit()) is not None:  # Ray would map a third of the machine's memory, several times
+            own["object_store_memory"] = max(_LEAST_STORE_BYTES, min(_STORE_BYTES, left // 16))
         _start(address="local", **own, **_session_folder())
     else:
         _start(address=reach(address))

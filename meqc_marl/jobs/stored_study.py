@@ -52,10 +52,10 @@ def stored_study(storage: Storage) -> dict[str, Run]:
     Raises:
         InputError: If they cannot be read.
     """
-    content = storage.read_named(_STUDY_FILE)
+    content = storage.read_object(_STUDY_FILE) or {}
     try:
-        return {name: Run.model_validate(run) for name, run in json.loads(content or b"{}").items()}
-    except (ValueError, AttributeError) as error:
+        return {name: Run.model_validate(run) for name, run in content.items()}
+    except ValueError as error:
         raise InputError(f"{_STUDY_FILE} in '{storage.shown}' is damaged; it must hold the trials by name.") from error
 
 

@@ -13,6 +13,7 @@ import ray
 from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME
 
 from meqc_marl.dqn_ddpg.algorithm import DQNDDPG
+from meqc_marl.dqn_ddpg.errors import ConfigurationError
 from meqc_marl.errors import InputError
 from meqc_marl.jobs.checkpoint import newest_whole, remove_incomplete, save_checkpoint
 from meqc_marl.jobs.configuration import configuration
@@ -135,6 +136,12 @@ class _Loop:
     def _iteration(self, steps: int) -> dict[str, Any]:
         try:
             result: dict[str, Any] = self.algorithm.train()
+        except (ConfigurationError, InputError) as error:  # what shows only when there are rows to keep
+            if not list_checkpoints(self.folder):
+                mark_diverged(self.folder, steps)
+            raise InputError(
+                f"learner parameter {error}" if isinstance(error, ConfigurationError) else str(error)
+            ) from error
         except FloatingPointError as error:  # of a remote Learner too: Ray raises what is both its and this
             self.lease.check()
             sentence = " ".join(str(error).split()).rstrip(".")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -56,9 +57,11 @@ def policy_folder(where: str | Path) -> Iterator[tuple[str, Path]]:
         if checkpoints := list_checkpoints(root):
             root = checkpoints[-1]
         folder = root / POLICY_FOLDER if (root / POLICY_FOLDER).is_dir() else root
-        if not (folder / DESCRIPTION).is_file():
+        if not os.path.lexists(folder / DESCRIPTION):
             raise _no_policy(str(root), root.exists())
         for name, largest in LARGEST.items():
+            if os.path.lexists(folder / name) and not (folder / name).is_file():  # a pipe would be waited for
+                raise InputError(f"checkpoint '{root}' is damaged: {name} is no regular file.")
             if (folder / name).is_file():
                 _check_size(str(root), name, (folder / name).stat().st_size, largest)
     except (OSError, ValueError) as error:
@@ -67,6 +70,18 @@ def policy_folder(where: str | Path) -> Iterator[tuple[str, Path]]:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(f"checkpoint {str(where)[:200]!r} cannot be read: {reason}.") from error
     yield str(root), folder
+
+
+def files_of(where: str | Path) -> dict[str, Path]:
+    """The files that are read of a policy on this machine, by what they are called in sentences; none of a bucket's.
+
+    Raises:
+        InputError: See :func:`policy_folder`.
+    """
+    if "://" in str(where):
+        return {}
+    with policy_folder(where) as (root, folder):
+        return {f"{name} of '{root}'": folder / name for name in LARGEST}
 
 
 def _fetch(uri: str, here: Path) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from meqc_marl.config import Scenario
 from meqc_marl.dqn_ddpg.network_spec import NetworkSpec
@@ -20,9 +20,11 @@ from meqc_marl.dqn_ddpg.networks import Actor, Critic, Decision, chosen_paramete
 from meqc_marl.env.sufficient import SUFFICIENT_COLUMNS
 from meqc_marl.env.view import VIEWS, unseen_changes
 from meqc_marl.errors import InputError
+from meqc_marl.files import each_once
 from meqc_marl.physics.cost import Mode
 from meqc_marl.policies.base import Policy, Situation
 from meqc_marl.policies.folders import DESCRIPTION, WEIGHTS, policy_folder
+from meqc_marl.registry import WITHOUT_CODE
 
 _FORMAT = 2
 _KEYS = {"format", "network", "observation_columns", "scenario", "sha256"}
@@ -93,7 +95,8 @@ class LearnedPolicy(Policy):
         """Write the policy's two files, with their checksums, into an existing folder."""
         weights = {f"actor.{k}": v for k, v in self.actor.state_dict().items()}
         weights |= {f"critic.{k}": v for k, v in self.critic.state_dict().items()}
-        save_file({name: value.contiguous() for name, value in weights.items()}, folder / WEIGHTS)
+        content = save({name: value.contiguous() for name, value in weights.items()})
+        (folder / WEIGHTS).write_bytes(content)  # with the user's umask, unlike the files of safetensors
         description = {
             "format": _FORMAT,
             "network": self.spec.to_json(),
@@ -101,7 +104,7 @@ class LearnedPolicy(Policy):
             "scenario": self.scenario.model_dump(mode="json") if self.scenario else None,
         }
         description["sha256"] = {
-            WEIGHTS: _digest((folder / WEIGHTS).read_bytes()),
+            WEIGHTS: _digest(content),
             DESCRIPTION: _own_digest(description),
         }
         (folder / DESCRIPTION).write_text(json.dumps(description, indent=2))
@@ -110,7 +113,8 @@ class LearnedPolicy(Policy):
 def load_policy(path: str | Path, name: str = "learned") -> LearnedPolicy:
     """Load a policy from a run of ``meqc-marl train`` (its newest checkpoint), or from one of its checkpoints.
 
-    All devices share one network, so the policy serves any number of them.
+    All devices share one network, so the policy serves any number of them. Nothing in the folder is run: parts of the
+    scenario from outside the package, ``module:name``, are imported by whoever draws traces of it and not here.
 
     Args:
         path: Folder of the run, of a checkpoint, or of the policy in a checkpoint; or a URI of one (``s3://``,
@@ -134,14 +138,16 @@ def load_policy(path: str | Path, name: str = "learned") -> LearnedPolicy:
 def _read_description(root: str, folder: Path) -> tuple[dict[str, Any], NetworkSpec, Scenario | None]:
     version, columns = _FORMAT, SUFFICIENT_COLUMNS
     try:
-        description: dict[str, Any] = json.loads((folder / DESCRIPTION).read_bytes(), parse_constant=_no_constant)
+        content = (folder / DESCRIPTION).read_bytes()
+        description: dict[str, Any] = json.loads(content, parse_constant=_no_constant, object_pairs_hook=each_once)
         version = description["format"]
         if version == _FORMAT:
             if unknown := sorted(description.keys() - _KEYS):
                 raise ValueError(f"{unknown[0]!r} is unknown")
             columns = tuple(str(column) for column in description["observation_columns"])
             spec = _read_spec(description["network"])
-            scenario = Scenario.model_validate(description["scenario"]) if description["scenario"] else None
+            there = description["scenario"]
+            scenario = Scenario.model_validate(there, context=WITHOUT_CODE) if there else None
     except (ValueError, KeyError, TypeError, OSError, AttributeError, OverflowError, RecursionError) as error:
         raise _damaged(root, DESCRIPTION, error) from error
     if version == 1:

@@ -10,6 +10,7 @@ import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from meqc_marl.config.quantity import fixed
 from meqc_marl.evaluation.grid import GridPoint
 from meqc_marl.evaluation.statistics import brackets, error_bars
 from meqc_marl.files import replacing
@@ -45,15 +46,15 @@ def grid_table(points: Sequence[GridPoint]) -> Table:
         cells = [f"{point.v:g}", f"{point.delta:g}{'' if point.feasible else '*'}"]
         if learned:
             cells += [
-                f"{100 * max(learned['regret'].value, 0.0):.2f}",
+                fixed(100 * max(learned["regret"].value, 0.0), ".2f"),
                 format_estimate(learned["cost"]),
-                f"{oracle['cost']:.2f}",
-                f"{point.optimum:.2f}",
-                f"{learned['fraction_worst'].value:.2f}",
-                f"{oracle['fraction_worst']:.2f}",
-                f"{learned['backlog_mean'].value:.2f}",
-                f"{oracle['backlog_mean']:.2f}",
-                f"{100 * learned['deadline_missed_feasible'].value:.1f}",
+                fixed(oracle["cost"], ".2f"),
+                fixed(point.optimum, ".2f"),
+                fixed(learned["fraction_worst"].value, ".2f"),
+                fixed(oracle["fraction_worst"], ".2f"),
+                fixed(learned["backlog_mean"].value, ".2f"),
+                fixed(oracle["backlog_mean"], ".2f"),
+                fixed(100 * learned["deadline_missed_feasible"].value, ".1f"),
             ]
         table.add_row(*cells)
     return table

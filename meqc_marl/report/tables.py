@@ -12,6 +12,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from meqc_marl import __version__
+from meqc_marl.config.quantity import fixed
 from meqc_marl.errors import InputError
 from meqc_marl.evaluation.comparison import Comparison, charged, prices_of_sharing
 from meqc_marl.evaluation.metrics import METRICS
@@ -46,20 +47,20 @@ def comparison_tables(result: Comparison) -> list[Table]:
             name,
             format_regret(average["regret"]),
             format_estimate(mean(metrics["cost"])),
-            f"{100 * average['gap_to_optimum']:+.1f}",
-            f"{average['fraction']:.3f}",
-            f"{average['fraction_worst']:.3f}",
-            f"{100 * average['deadline_missed_feasible']:.1f}",
-            f"{average['backlog_final']:.1f}",
+            fixed(100 * average["gap_to_optimum"], "+.1f"),
+            fixed(average["fraction"], ".3f"),
+            fixed(average["fraction_worst"], ".3f"),
+            fixed(100 * average["deadline_missed_feasible"], ".1f"),
+            fixed(average["backlog_final"], ".1f"),
         )
         second.add_row(
             name,
-            f"{100 * average['gap_to_oracle']:+.1f}",
-            f"{average['latency_s']:.2f}",
-            f"{average['energy_j']:.2f}",
-            f"{100 * average['overruled']:.1f}",
-            f"{100 * average['qpu_rejected']:.1f}",
-            *(f"{100 * average[mode]:.0f}" for mode in _MODE_HEADINGS),
+            fixed(100 * average["gap_to_oracle"], "+.1f"),
+            fixed(average["latency_s"], ".2f"),
+            fixed(average["energy_j"], ".2f"),
+            fixed(100 * average["overruled"], ".1f"),
+            fixed(100 * average["qpu_rejected"], ".1f"),
+            *(fixed(100 * average[mode], ".0f") for mode in _MODE_HEADINGS),
         )
     return [first, second, *([_waits(result)] if scenario.resources.queued else [])]
 
@@ -107,7 +108,7 @@ def comparison_notes(result: Comparison) -> list[str]:
         f"The QPU admits {100 * result.qpu_admitted:.1f} % of the tasks.",
     ]
     if prices := prices_of_sharing(result):
-        told = ", ".join(_PRICES[name].format(value) for name, value in prices.items())
+        told = ", ".join(_PRICES[name].format(fixed(value, ".3f")) for name, value in prices.items())
         notes.append(f"Cost and penalty of misses as a multiple of the joint optimum's: {told}.")
     if result.scenario.resources.queued:
         notes.append(
@@ -130,15 +131,14 @@ def _optimum(result: Comparison) -> str:
     if result.scenario.resources.queued:
         return f"is at least {result.optimum.cost.mean():.3f}"
     if result.optimum_above is None:
-        return f"= {result.optimum.cost.mean():.3f}"
-    return (
-        f"is between {result.optimum.cost.mean():.3f} and {result.optimum_above.mean():.3f} (gaps are above the former)"
-    )
+        return f"= {fixed(result.optimum.cost.mean(), '.3f')}"
+    below, above = (fixed(bound.mean(), ".3f") for bound in (result.optimum.cost, result.optimum_above))
+    return f"is between {below} and {above} (gaps are above the former)"
 
 
 _PRICES = {
-    "anarchy": "price of anarchy {:.3f} (each device for itself)",
-    "ignorance": "of ignorance {:.3f} (each for itself, and not knowing what the others do)",
+    "anarchy": "price of anarchy {} (each device for itself)",
+    "ignorance": "of ignorance {} (each for itself, and not knowing what the others do)",
 }
 
 
@@ -154,7 +154,7 @@ def _charged(result: Comparison) -> str:
 def format_regret(regret: float) -> str:
     """In per cent, with as many digits as tell small ones apart; rounding errors below zero are zero."""
     value = 100.0 * max(regret, 0.0)
-    return f"{value:.3f}" if value < 1.0 else f"{value:.1f}"
+    return fixed(value, ".3f") if value < 1.0 else fixed(value, ".1f")
 
 
 def _behind(result: Comparison) -> str:
@@ -167,7 +167,7 @@ def format_estimate(estimate: Estimate, digits: int = 2, sign: bool = False) -> 
     if not sign:
         return told
     _, bracket, spread = told.partition(" ")
-    return f"{estimate.value:+.{digits}f}{bracket}{spread}"
+    return f"{fixed(estimate.value, f'+.{digits}f')}{bracket}{spread}"
 
 
 def comparison_json(result: Comparison) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from rich.console import Console
 
+from meqc_marl.config.quantity import fixed
 from meqc_marl.report.plain import plain_console
 from meqc_marl.report.progress import show_work
 
@@ -55,11 +56,11 @@ def show_training(console: Console | None = None) -> Iterator[Callable[[Progress
 def _describe(scalars: dict[str, float]) -> list[str]:
     parts = []
     for tag, label, form in (
-        ("system/cost", "cost", "{:.2f}"),
-        ("offloading/mean_fraction", "mean phi", "{:.2f}"),
-        ("exploration/epsilon", "epsilon", "{:.2f}"),
-        ("evaluation/regret", "regret", "{:.2%}"),
+        ("system/cost", "cost", ".2f"),
+        ("offloading/mean_fraction", "mean phi", ".2f"),
+        ("exploration/epsilon", "epsilon", ".2f"),
+        ("evaluation/regret", "regret", ".2%"),
     ):
         if tag in scalars:
-            parts.append(f"{label} {form.format(scalars[tag])}")
+            parts.append(f"{label} {fixed(scalars[tag], form)}")
     return parts

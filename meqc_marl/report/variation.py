@@ -14,6 +14,7 @@ from rich.table import Table
 
 from meqc_marl import __version__
 from meqc_marl.config.describe import format_value
+from meqc_marl.config.quantity import fixed
 from meqc_marl.evaluation.metrics import METRICS
 from meqc_marl.evaluation.statistics import MIN_UNITS, Estimate, error_bars
 from meqc_marl.evaluation.variation import Axis, Point, Variation
@@ -67,7 +68,7 @@ def variation_table(result: Variation, metric: str = "cost") -> Table:
                 difference = point.difference(name, first, metric)
                 reference = point.estimate(first, metric).value
                 cells.append(format_estimate(difference, _digits(estimate), sign=True))
-                cells.append(f"{100 * difference.value / reference:+.1f}" if reference else "")
+                cells.append(fixed(100 * difference.value / reference, "+.1f") if reference else "")
             table.add_row(*cells)
     return table
 

@@ -26,7 +26,7 @@ from meqc_marl.lyapunov import (
 from meqc_marl.physics.consequences import Consequences, Effect
 from meqc_marl.physics.cost import Mode, Outcome
 from meqc_marl.physics.queueing import Backlogs, waits
-from meqc_marl.rl.offloading_env import OffloadingBatchedEnv
+from meqc_marl.rl.offloading_env import OffloadingBatchedEnv, check_costs
 
 LYAPUNOV = "lyapunov"
 _FEASIBLE = "deadline_feasible"
@@ -103,6 +103,7 @@ class LyapunovCallback(RLlibCallback):
         infos = episode.get_infos(-1)
         agents = sorted(infos, key=_mobile_number)
         values = {field.name: np.array([[infos[a][field.name] for a in agents]]) for field in fields(Outcome)}
+        check_costs(self._scenario, values["cost"])
 
         def consequences() -> Consequences:
             what_if = np.stack([infos[agent]["what_if"] for agent in agents], -1)[:, :, None]

@@ -18,6 +18,23 @@ from meqc_marl.env.varied import VariedSimulator
 from meqc_marl.errors import InputError, shown
 from meqc_marl.nature.trace import Trace
 
+LARGEST_COST = 1e30
+"""Times V, and with queues beside it, still a number in the float32 of rewards and losses."""
+
+
+def check_costs(scenario: Scenario, cost: np.ndarray) -> None:
+    """Refuse to learn from costs that rewards cannot hold.
+
+    Raises:
+        InputError: If one is larger than :data:`LARGEST_COST`.
+    """
+    largest = float(np.abs(cost).max())
+    if largest > LARGEST_COST:
+        raise InputError(
+            f"a slot of scenario '{scenario.name}' costs {largest:.3g}; to learn from, it must be at most "
+            f"{LARGEST_COST:g} in size: give larger cost.latency_ref_s and cost.energy_ref_j."
+        )
+
 
 class OffloadingBatchedEnv:
     """The simulator as a :class:`BatchedEnv`; the reward is minus the cost, shaping is the Lyapunov callback's."""
@@ -57,6 +74,7 @@ class OffloadingBatchedEnv:
     def step(self, action: Any) -> BatchedStep:
         """Step all rows."""
         outcome = self.simulator.step(action["mode"], action["fraction"][..., 0])
+        check_costs(self.scenario, outcome.cost)
         rows = np.full(self.num_envs, self.simulator.truncated)
         return BatchedStep(
             reward=-outcome.cost.astype(np.float32),

@@ -8,7 +8,7 @@ import jsonschema
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from scenario_box import SIZES, assert_sound, at, ends, numbers, words
+from scenario_box import SIZES, assert_sound, at, ends, numbers, whole_numbers, words
 
 from meqc_marl.config import Scenario, load_scenario
 from meqc_marl.errors import InputError
@@ -17,6 +17,7 @@ from tests.sentences import is_one_sentence
 
 NUMBERS = [number for number in numbers() if number[0] not in SIZES]
 ENDS = {number[0]: ends(*number) for number in NUMBERS}
+WHOLE = set(whole_numbers())
 WORDS = {name: [f"{name}={word}" for word in allowed] for name, allowed in words() if name != "devices.tx_power_unit"}
 FEW = ("oracle", "random", "cpu-discrete")
 FREE = {"devices.lambda_t=0.0", "devices.lambda_e=0.0"}
@@ -151,9 +152,8 @@ def test_pairs_of_ends_are_sound(data: st.DataObject) -> None:
 def test_the_inside_of_the_box_is_sound(data: st.DataObject) -> None:
     chosen = [data.draw(st.sampled_from(options)) for options in WORDS.values()]
     for name, low, high, default in NUMBERS:
-        whole = isinstance(default[0] if isinstance(default, tuple) else default, int)
         least, most = (1e-6, 100.0) if name == "devices.tx_power" else (low, high)
-        number = st.integers(int(least), int(most)) if whole else st.floats(least, most)
+        number = st.integers(int(least), int(most)) if name in WHOLE else st.floats(least, most)
         if isinstance(default, tuple):
             chosen.append(f"{name}={json.dumps(sorted([data.draw(number), data.draw(number)]))}")
         else:

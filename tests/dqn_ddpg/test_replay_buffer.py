@@ -1,4 +1,6 @@
 import pickle
+import subprocess
+import sys
 from collections import deque
 
 import numpy as np
@@ -129,5 +131,52 @@ def test_an_older_smaller_state_leaves_no_priority_behind():
 
 
 def test_a_replay_that_no_memory_holds_is_one_sentence():
-    with pytest.raises(ConfigurationError, match=r"^replay_capacity is 1,000,.*, .* GB, which .*\.$"):
+    with pytest.raises(ConfigurationError, match=r"^replay_capacity is 1,000,.*, .* GB; there is room for .* GB\.$"):
         FlatReplayBuffer(10**15).add(rows(0, 3))
+
+
+def test_a_size_that_does_not_fit_is_told_before_memory_is_taken(monkeypatch):
+    monkeypatch.setattr("meqc_marl.dqn_ddpg.replay_buffer.most_bytes", lambda: 16_000)
+    buffer = FlatReplayBuffer(1_000)
+    buffer.add(rows(0, 3))  # 16 bytes a row
+    large = FlatReplayBuffer(1_001)
+    for work in (lambda: large.add(rows(0, 3)), lambda: large.set_state(buffer.get_state() | {"capacity": 1_001})):
+        with pytest.raises(ConfigurationError, match=r"^replay_capacity is 1,001, .* there is room for"):
+            work()
+    assert large.nbytes == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux has ulimit -v")
+def test_what_ulimit_leaves_is_known():
+    code = (
+        "import resource\nfrom meqc_marl.dqn_ddpg.memory import left_by_ulimit, most_bytes\n"
+        "assert left_by_ulimit() is None\nresource.setrlimit(resource.RLIMIT_AS, (4 * 10**9,) * 2)\n"
+        "assert 10**9 < left_by_ulimit() < 4 * 10**9, left_by_ulimit()\nassert most_bytes() <= 3 * 10**9\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.6])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda state: state["columns"].update(id=state["columns"]["id"][:-1]),
+        lambda state: state["columns"].update(obs=np.zeros((20, 2), np.float32)),
+        lambda state: state.update(columns={name: np.zeros((40, 2)) for name in ("id", "obs")}),
+        lambda state: state.update(columns={}),
+        lambda state: state.update(next=7),
+        lambda state: state.update(next=-1),
+        lambda state: state.update(num_added=3),
+        lambda state: state.update(priorities=np.ones(2)) or state.update(num_added=15),
+    ],
+)
+def test_a_state_whose_parts_do_not_fit_is_refused_and_nothing_is_lost(change, alpha):
+    buffer = FlatReplayBuffer(10, seed=1, alpha=alpha)
+    buffer.add(rows(0, 14))
+    state, before = buffer.get_state(), buffer.get_state()
+    change(state)
+    with pytest.raises(ValueError, match="replay buffer"):
+        buffer.set_state(state)
+    np.testing.assert_array_equal(buffer.get_state()["columns"]["id"], before["columns"]["id"])
+    assert len(buffer) == 10
+    buffer.set_state(before)

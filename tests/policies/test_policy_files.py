@@ -1,6 +1,7 @@
 """A policy's two files: from a folder or a bucket, checked by sizes, checksums and numbers, or refused by name."""
 
 import json
+import os
 import struct
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from meqc_marl.dqn_ddpg.networks import Actor, Critic
 from meqc_marl.env.sufficient import SUFFICIENT_COLUMNS
 from meqc_marl.errors import InputError
 from meqc_marl.policies.learned import LearnedPolicy, load_policy
+from meqc_marl.registry import find
 from tests.cluster.test_bucket import BUCKET, server, uri  # noqa: F401 (a fixture)
 from tests.sentences import is_one_sentence
 
@@ -205,7 +207,88 @@ def test_folders_that_are_none(tmp_path, folder):
     assert "checkpoint" in refusal(tmp_path / "loop")
     (folder / "policy.safetensors").unlink()
     (folder / "policy.safetensors").mkdir()
-    assert "policy.safetensors cannot be read" in refusal(folder)
+    assert "policy.safetensors is no regular file" in refusal(folder)
+
+
+@pytest.mark.parametrize("name", ["policy.json", "policy.safetensors"])
+@pytest.mark.parametrize("kind", ["pipe", "loop", "device"])
+def test_files_that_are_none(folder, name, kind):
+    """A pipe would be waited for, a device read for ever."""
+    (folder / name).unlink()
+    if kind == "pipe":
+        os.mkfifo(folder / name)
+    else:
+        (folder / name).symlink_to(name if kind == "loop" else "/dev/zero")
+    assert f"{name} is no regular file" in refusal(folder)
+
+
+def test_a_key_that_is_there_twice(folder):
+    edit(folder, lambda d: json.dumps(d).replace('"format"', '"format": 3, "format"'))
+    assert "a key is there twice" in refusal(folder)
+
+
+def test_its_files_have_the_permissions_of_any_new_file(folder):
+    (folder / "other").touch()
+    assert {(folder / name).stat().st_mode for name in os.listdir(folder)} == {(folder / "other").stat().st_mode}
+
+
+STRANGERS = "from pathlib import Path\nPath('ran').touch()\n\n\n"
+STRANGERS += "def move(mobility, slot_s, start, innovation, position_m):\n    position_m[...] = 1.0\n"
+SHORT = ["--num-traces", "1", "--num-slots", "3"]
+
+
+@pytest.fixture
+def strangers(folder, tmp_path, monkeypatch):
+    """A policy whose scenario names a module that tells when it is run."""
+    (tmp_path / "strangers_part.py").write_text(STRANGERS)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    edit(folder, lambda d: d["scenario"]["mobility"].update(kind="strangers_part:move"))
+    find.cache_clear()
+    yield str(folder)
+    find.cache_clear()
+    sys.modules.pop("strangers_part", None)
+
+
+def test_a_strangers_policy_runs_no_code(strangers, tmp_path, capsys):
+    assert load_policy(strangers).scenario.mobility.kind == "strangers_part:move"
+    for words in (["evaluate", strangers, *SHORT], ["replay", strangers]):
+        assert main(words) == 2
+        told = capsys.readouterr().err.removeprefix("error: ").strip()
+        assert "was trained with mobility.kind = strangers_part:move, code from outside this package" in told
+        assert is_one_sentence(told)
+    small = ["--scenario", "small", "--num-slots", "3"]
+    for words in (
+        ["evaluate", strangers, *SHORT, "--set", "mobility.kind=static"],
+        ["evaluate", strangers, *SHORT, "--scenario", "small"],
+        ["replay", strangers, *small],
+        ["compare", *SHORT, "--scenario", "small", "--checkpoints", strangers, "--policies", "oracle"],
+        ["vary", "lyapunov.v=1", *SHORT, "--scenario", "small", "--checkpoints", strangers],
+    ):
+        assert main(words) == 0
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("consent", [["--allow-code"], ["--set", "mobility.kind=strangers_part:move"]])
+def test_code_that_is_allowed(strangers, tmp_path, consent):
+    assert main(["evaluate", strangers, *SHORT, *consent]) == 0
+    assert (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("name", ["policy.json", "policy.safetensors"])
+def test_no_output_replaces_a_policy(folder, name, capsys):
+    before, path = (folder / name).read_bytes(), str(folder / name)
+    run = str(folder.parents[1])
+    for words in (
+        ["compare", *SHORT, "--scenario", "small", "--checkpoints", run, "--json", path],
+        ["evaluate", run, *SHORT, "--json", path],
+        ["vary", "lyapunov.v=1", *SHORT, "--scenario", "small", "--checkpoints", run, "--csv", path],
+        ["replay", run, "--out", path],
+        ["export", run, "--file", path],
+    ):
+        assert main(words) == 2
+        assert f"the same file as {name} of " in capsys.readouterr().err
+    assert (folder / name).read_bytes() == before
 
 
 @pytest.fixture

@@ -320,3 +320,11 @@ def test_the_command_writes_a_page_that_opens(browser, tmp_path, capsys):
     assert browser.execute_script("return facts.policies") == ["local-only", "oracle"]
     assert browser.execute_script("return [T, M]") == [9, 3]
     assert browser.get_log("browser") == []
+
+
+def test_the_page_does_not_replace_the_scenario(tmp_path, capsys):
+    scenario = tmp_path / "mine.yaml"
+    scenario.write_text("num_devices: 2\n")
+    assert main(["replay", "oracle", "--scenario", str(scenario), "--out", str(scenario)]) == 2
+    assert "the same file as scenario" in capsys.readouterr().err
+    assert scenario.read_text() == "num_devices: 2\n"

@@ -1,6 +1,7 @@
 """Reports: complete JSON, whole files or none, one style per policy."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from matplotlib.figure import Figure
 from rich.console import Console
 
 from meqc_marl.config import Scenario, load_scenario
+from meqc_marl.config.quantity import fixed
 from meqc_marl.errors import InputError
 from meqc_marl.evaluation.comparison import compare
 from meqc_marl.evaluation.metrics import METRICS
@@ -125,3 +127,39 @@ def test_same_policy_twice_is_refused(result):
     policy = make_policy("greedy", result.scenario)
     with pytest.raises(InputError, match="twice"):
         compare([policy, policy], result.scenario, generate_trace(result.scenario, [1], num_slots=2))
+
+
+@pytest.mark.parametrize("low", [True, False])
+def test_numbers_of_any_size_fit_the_columns(low):
+    """The largest and the least costs that a scenario allows."""
+    overrides = ["num_devices=2", "lyapunov.delta=0.9"]
+    if low:
+        overrides += ["cost.latency_ref_s=1e6", "cost.energy_ref_j=1e6", "tasks.data_bits=[1, 1]"]
+    else:
+        overrides += ["local.zeta=4", "local.rho=1e-15", "devices.cpu_hz=[1e12]", "tasks.data_bits=[1e15, 1e15]"]
+        overrides += ["tasks.cycles_per_bit=1e6", "cost.energy_ref_j=1e-6", "cost.latency_ref_s=1e-6"]
+    scenario = load_scenario("paper", overrides)
+    trace = generate_trace(scenario, SEEDS, num_slots=4)
+    result = compare([make_policy(name, scenario) for name in ("oracle", "cpu-continuous", "random")], scenario, trace)
+    console = Console(width=80, record=True, quiet=True)
+    for table in comparison_tables(result):
+        assert console.measure(table).minimum <= 80
+        console.print(table)
+    assert all(len(number) <= 14 for note in comparison_notes(result) for number in re.findall(r"[\d.,e]+", note))
+
+
+@pytest.mark.parametrize(
+    ("number", "form", "text"),
+    [
+        (15.126, ".2f", "15.13"),
+        (-0.5, "+.1f", "-0.5"),
+        (999_999.0, ".0f", "999999"),
+        (1.234e69, ".2f", "1.23e69"),
+        (-1.234e69, "+.1f", "-1.23e69"),
+        (2e6, "+.1f", "+2.00e6"),
+        (0.25, ".1%", "25.0%"),
+        (10.0**10, ".3f", "1.00e10"),
+    ],
+)
+def test_fixed_digits_or_an_exponent(number, form, text):
+    assert fixed(number, form) == text

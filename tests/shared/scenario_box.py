@@ -36,6 +36,15 @@ def numbers(part: type[BaseModel] = Scenario, prefix: str = "") -> Iterator[tupl
             yield f"{prefix}{name}", bounds.low, bounds.high, field.default
 
 
+def whole_numbers(part: type[BaseModel] = Scenario, prefix: str = "") -> Iterator[str]:
+    """Dotted names of the fields that hold whole numbers."""
+    for name, field in part.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from whole_numbers(field.annotation, f"{prefix}{name}.")
+        elif bounds_of(field) is not None and "float" not in str(field.annotation):
+            yield f"{prefix}{name}"
+
+
 def words(part: type[BaseModel] = Scenario, prefix: str = "") -> Iterator[tuple[str, tuple[str, ...]]]:
     """Dotted name and allowed words of every field with a choice."""
     for name, field in part.model_fields.items():
