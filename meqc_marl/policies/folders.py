@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -73,15 +73,15 @@ def policy_folder(where: str | Path) -> Iterator[tuple[str, Path]]:
 
 
 def files_of(where: str | Path) -> dict[str, Path]:
-    """The files that are read of a policy on this machine, by what they are called in sentences; none of a bucket's.
+    """The files that are read of a policy on this machine, by what they are called in sentences.
 
-    Raises:
-        InputError: See :func:`policy_folder`.
+    None of a bucket's, and none where there is no policy, which whoever loads it tells.
     """
     if "://" in str(where):
         return {}
-    with policy_folder(where) as (root, folder):
+    with suppress(InputError), policy_folder(where) as (root, folder):
         return {f"{name} of '{root}'": folder / name for name in LARGEST}
+    return {}
 
 
 def _fetch(uri: str, here: Path) -> str:
