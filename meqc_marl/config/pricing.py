@@ -144,7 +144,7 @@ class Lyapunov(Part):
         "a device is paid by its own objective, by the mean of all, or by what it adds to that of all",
     )
     discount: float | None = quantity(
-        *(None, "", "Bradtke and Barto, Machine Learning 22, 33 (1996); 0.7 unless given"),
+        *(None, "", "Bradtke and Barto, Machine Learning 22, 33 (1996); 0.9 unless given"),
         "where anything is queued: discount of what later slots lose by the work of this one; 1: average reward",
         (0.0, 1.0, "from the slot alone to all to come"),
     )

@@ -7,10 +7,9 @@ the slot's total, the discounted difference of the values of what the slot left 
 what the device sent: a counterfactual again, so that whoever raises it raises the total by as much. In the mean it is
 a toll: minus the slope of the value.
 
-What the devices gain in a slot scatters by their equipment and tasks, and that has nothing to do with waits. So every
-episode of every row has a constant of its own in the fit, and what the slot's tasks would have cost on the devices and
-the mean backlog of the virtual queues have a coefficient; the credit looks at the waits alone. With a discount of 1 the
-value is that of the average reward.
+What the devices gain in a slot scatters from row to row by their equipment, and that has nothing to do with waits. So
+every episode of every row has a constant of its own in the fit, and the mean backlog of the virtual queues has a
+coefficient; the credit looks at the waits alone. With a discount of 1 the value is that of the average reward.
 """
 
 from __future__ import annotations
@@ -21,14 +20,14 @@ import numpy as np
 
 from meqc_marl.config import Scenario
 
-USUAL_DISCOUNT = 0.7
-"""Where anything queues and the scenario says nothing: a busy period is over in a few slots."""
+USUAL_DISCOUNT = 0.9
+"""Where anything queues and the scenario says nothing: a busy period lasts a few slots."""
 _WINDOW, _REFIT = 8_000, 800
 """Slots of a row that the value is fitted to, and new ones between two fits."""
 _TEN_SECONDS = 10.0
 _RIDGE = 1e-5
 """Of the slots fitted to, on features of order one."""
-_COLUMNS = ("episode", "cpu_s", "qpu_s", "queue", "tasks", "gain", "next_cpu_s", "next_qpu_s", "next_queue")
+_COLUMNS = ("episode", "cpu_s", "qpu_s", "queue", "gain", "next_cpu_s", "next_qpu_s", "next_queue")
 
 
 def discount_of(scenario: Scenario) -> float:
@@ -93,7 +92,6 @@ class BacklogValue:
     def observe(
         self,
         gain: np.ndarray,
-        tasks: np.ndarray,
         queue: np.ndarray,
         waits: tuple[np.ndarray, np.ndarray],
         group: int = 0,
@@ -102,7 +100,6 @@ class BacklogValue:
 
         Args:
             gain: What a device gained in the mean over staying local, in units of cost [E].
-            tasks: What the slot's tasks cost on the devices, in the mean [E].
             queue: Mean backlog of the virtual queues after the slot, in units of V [E].
             waits: That the slot left, in s [E].
             group: Which rows: they start their episodes together.
@@ -112,7 +109,7 @@ class BacklogValue:
             self._num_episodes += len(gain)
             self._rows[group] = np.stack([episodes, *np.zeros((3, len(gain)))])
         before, after = self._rows[group], np.stack([*waits, queue])
-        self._slots[(self._added + np.arange(len(gain))) % _WINDOW] = np.vstack([before, tasks, gain, after]).T
+        self._slots[(self._added + np.arange(len(gain))) % _WINDOW] = np.vstack([before, gain, after]).T
         self._added += len(gain)
         self._rows[group] = np.vstack([before[:1], after])
         if self._added - self._fitted >= _REFIT:
@@ -122,12 +119,12 @@ class BacklogValue:
     def _fit(self, slots: np.ndarray) -> np.ndarray:
         """Solve sum of (f - mean f) (f - discount f')^T weights = sum of (f - mean f) gain.
 
-        f holds what the waits, the queue and the tasks are. The mean is that of the episode: what remains of a constant
-        for each, once these are eliminated. Tasks to come are as those of the episode are in the mean.
+        f holds what the waits and the queue are. The mean is that of the episode: what remains of a constant for each,
+        once these are eliminated.
         """
-        episode, cpu_s, qpu_s, queue, tasks, gain, next_cpu_s, next_qpu_s, next_queue = slots.T
-        now = np.column_stack([features(cpu_s, qpu_s), queue / _TEN_SECONDS, tasks])
-        then = np.column_stack([features(next_cpu_s, next_qpu_s), next_queue / _TEN_SECONDS, np.zeros(len(slots))])
+        episode, cpu_s, qpu_s, queue, gain, next_cpu_s, next_qpu_s, next_queue = slots.T
+        now = np.column_stack([features(cpu_s, qpu_s), queue / _TEN_SECONDS])
+        then = np.column_stack([features(next_cpu_s, next_qpu_s), next_queue / _TEN_SECONDS])
         _, which, number = np.unique(episode, return_inverse=True, return_counts=True)
         total = np.zeros((len(number), now.shape[1]))
         np.add.at(total, which, now)

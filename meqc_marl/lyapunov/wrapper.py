@@ -80,9 +80,8 @@ class LyapunovParallelEnv(BaseParallelWrapper):
         added = difference_reward(config, penalty, backlog, mode, own, simulator.consequences())
         if self.value is None:
             return added
-        local_cost = simulator.last.outcome.local_cost
-        gain = beyond_local(config, backlog, local_cost, own).mean(-1)
-        self.value.observe(gain, local_cost.mean(-1), (self.queues.backlog / config.v).mean(-1), simulator.waits)
+        gain = beyond_local(config, backlog, simulator.last.outcome.local_cost, own).mean(-1)
+        self.value.observe(gain, (self.queues.backlog / config.v).mean(-1), simulator.waits)
         return np.asarray(added + config.v * self.value.credit(simulator.waits, simulator.waits_without_each()))
 
     def state(self) -> np.ndarray:

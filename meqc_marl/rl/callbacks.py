@@ -153,9 +153,8 @@ class LyapunovCallback(RLlibCallback):
         if self._value is None:
             return 0.0
         config = self._settings()[0]
-        local_cost = told.outcome.local_cost
-        gain = beyond_local(config, before, local_cost, step.reward).mean(-1)
-        self._value.observe(gain, local_cost.mean(-1), (step.backlog / config.v).mean(-1), told.waits, index)
+        gain = beyond_local(config, before, told.outcome.local_cost, step.reward).mean(-1)
+        self._value.observe(gain, (step.backlog / config.v).mean(-1), told.waits, index)
         return np.asarray(config.v * self._value.credit(told.waits, told.waits_without()))
 
     def _settings(self) -> tuple[Lyapunov, Any]:

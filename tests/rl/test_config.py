@@ -44,7 +44,7 @@ def test_later_slots_count_where_work_waits_for_them_and_the_run_says_so():
     """In the reward where that is what a device adds to the total, by gamma where it is not, not at all elsewhere."""
     own = load_scenario("queued", ["lyapunov.reward=own", "lyapunov.discount=0.5"])
     for scenario, gamma, sentence in (
-        (load_scenario("queued"), 0.0, "discount 0.7: what the work that is left costs later slots is learned"),
+        (load_scenario("queued"), 0.0, "discount 0.9: what the work that is left costs later slots is learned"),
         (own, 0.5, "discount 0.5: work that is left waits for later slots"),
         (load_scenario("pooled"), 0.0, "discount 0: nothing that an action does reaches later slots"),
         (load_scenario("paper"), 0.0, "discount 0: nothing that an action does reaches later slots"),
