@@ -42,10 +42,9 @@ def test_the_fit_finds_a_value_that_is_known_exactly(g: float, chance: float, mo
     exact = slope * cpu_s + square * cpu_s**2 + slope_qpu * qpu_s
     np.testing.assert_allclose(critic.value(cpu_s, qpu_s), exact, rtol=chance)
     assert critic.value(np.zeros(()), np.zeros(())) == 0.0
-    toll = critic.tolls(cpu_s, qpu_s)
-    ahead, less = (critic.value(cpu_s + shift, qpu_s) for shift in (1e-6, -1e-6))
-    np.testing.assert_allclose(toll[0], -g * (ahead - less) / 2e-6, rtol=1e-5)
-    np.testing.assert_allclose(toll[1], -g * slope_qpu, rtol=chance)
+    for toll, shift in zip(critic.tolls(cpu_s, qpu_s), ((1e-6, 0.0), (0.0, 1e-6)), strict=True):
+        more, less = (critic.value(cpu_s + sign * shift[0], qpu_s + sign * shift[1]) for sign in (1, -1))
+        np.testing.assert_allclose(toll, -g * (more - less) / 2e-6, rtol=1e-5)
 
 
 def test_more_work_is_never_paid_for() -> None:
