@@ -1,0 +1,1 @@
+"""What looking ahead is worth where servers queue."""
