@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -15,6 +15,16 @@ from meqc_marl.jobs.run import Placement
 OptionalText = Annotated[str | None, tyro.conf.arg(metavar="TEXT", help_behavior_hint="")]
 StoragePlace = Annotated[str | None, tyro.conf.arg(metavar="FOLDER|URI", help_behavior_hint="")]
 """A folder, or a bucket (``s3://``, ``gs://``)."""
+
+
+Track = Annotated[
+    tyro.conf.UseAppendAction[tuple[Literal["mlflow", "wandb"], ...]],
+    tyro.conf.arg(
+        metavar="{mlflow,wandb}",
+        help="Tell MLflow or Weights & Biases as well, from the extra of that name; may be repeated.",
+    ),
+]
+"""``--track mlflow``."""
 
 
 def placement_of(**given: object) -> Placement:
@@ -50,6 +60,7 @@ class StudyOptions:
     """Times that a trial is started again after its process or machine died; -1 for any number."""
     autoscaling: bool = False
     """The cluster grows by itself: do not refuse a trial larger than the cluster is now."""
+    track: Track = ()
 
     def placement(self) -> Placement:
         """The same as data."""
@@ -58,4 +69,5 @@ class StudyOptions:
             gpus=self.gpus,
             max_failures=self.max_failures,
             autoscaling=self.autoscaling,
+            track=self.track,
         )

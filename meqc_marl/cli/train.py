@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from meqc_marl.cli.job_options import StoragePlace, placement_of
+from meqc_marl.cli.job_options import StoragePlace, Track, placement_of
 from meqc_marl.cli.options import (
     MAX_ENV_RUNNERS,
     MAX_ENV_STEPS,
@@ -81,12 +81,18 @@ class TrainOptions:
     """The cluster grows by itself: do not refuse a run larger than the cluster is now."""
     checkpoint_every_s: float = 60.0
     """Seconds between checkpoints."""
+    track: Track = ()
     num_traces: int = 10
     """Held-out traces of the final comparison."""
 
     def placement(self) -> Placement:
         """Where and how it runs."""
-        return placement_of(gpus=self.gpus, autoscaling=self.autoscaling, checkpoint_every_s=self.checkpoint_every_s)
+        return placement_of(
+            gpus=self.gpus,
+            autoscaling=self.autoscaling,
+            checkpoint_every_s=self.checkpoint_every_s,
+            track=self.track,
+        )
 
     def job(self, stored: Run | None = None, where: str = "") -> TrainJob:
         """The run that the options make; what they leave open is as in the run that is stored, if one is.

@@ -64,6 +64,7 @@ class Placement(BaseModel):
         max_failures: Times that a run of a study is started again after its process or machine died, counted from each
             command on; -1 for any number.
         checkpoint_every_s: Seconds between the checkpoints of a single run; a study's have ten in their life.
+        track: Where scalars are told beside TensorBoard (:mod:`~meqc_marl.jobs.tracking`).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -73,3 +74,4 @@ class Placement(BaseModel):
     autoscaling: bool = False
     max_failures: int = Field(default=3, ge=-1)
     checkpoint_every_s: float = Field(default=60.0, ge=0.0)
+    track: tuple[Literal["mlflow", "wandb"], ...] = ()

@@ -25,6 +25,7 @@ from meqc_marl.jobs.ownership import Lease, owned
 from meqc_marl.jobs.room import check_size
 from meqc_marl.jobs.run import Placement, Run
 from meqc_marl.jobs.stored_study import TRIALS_FOLDER, Study, begin_study, has_finished, how_far
+from meqc_marl.jobs.tracking import Tracker, check_trackers
 from meqc_marl.jobs.trial import BUDGET_SPENT, OffloadingTrial, trial_config
 from meqc_marl.jobs.trial_checkpoint import Curve, Sealed
 from meqc_marl.jobs.trials_progress import Report, TellTrials
@@ -140,6 +141,7 @@ def _run(
 
 def run_config(storage: Storage, job: str, placement: Placement, checkpoint_every: int) -> tune.RunConfig:
     """How Tune runs the trials of a study, each of which keeps its own newest checkpoint."""
+    check_trackers(placement.track)
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the new output prints whatever the verbosity
     return tune.RunConfig(
         name=TRIALS_FOLDER,
@@ -147,7 +149,7 @@ def run_config(storage: Storage, job: str, placement: Placement, checkpoint_ever
         stop={BUDGET_SPENT: 1},
         failure_config=tune.FailureConfig(max_failures=placement.max_failures),
         checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=checkpoint_every, checkpoint_at_end=True),
-        callbacks=[*loggers(job), StopsWithoutLease()],
+        callbacks=[*loggers(job), *(Tracker(name, job) for name in placement.track), StopsWithoutLease()],
         verbose=0,
     )
 

@@ -23,6 +23,7 @@ from meqc_marl.jobs.ownership import Lease, owned
 from meqc_marl.jobs.run import Placement, Run
 from meqc_marl.jobs.run_folder import begin_run, check_new_run, extend_run, mark_diverged, warm_start_of
 from meqc_marl.jobs.session import local_ray, quiet
+from meqc_marl.jobs.tracking import check_trackers, tracked
 from meqc_marl.jobs.warm_start import start_warm
 from meqc_marl.policies.folders import list_checkpoints
 from meqc_marl.rl.evaluation import EVALUATION, mode_map, policy_of
@@ -72,6 +73,7 @@ def train(
     if not ray.is_initialized():
         quiet()
     placement = placement or Placement()
+    check_trackers(placement.track)
     config = configuration(run, placement)  # bad parameters are told before anything is written
     with local_ray(run.num_env_runners), nullcontext(lease) if lease else owned(Storage.open(folder), "run") as held:
         if resume:
@@ -92,7 +94,7 @@ def train(
             if not resume:
                 begin_run(folder, run)
             loop = _Loop(algorithm, run, folder, held, saved)
-            return loop.go_on(report, placement.checkpoint_every_s)
+            return loop.go_on(report, placement)
         finally:
             algorithm.stop()
 
@@ -107,7 +109,7 @@ class _Loop:
     lease: Lease
     saved: Callable[[Path], None]
 
-    def go_on(self, report: Callable[[Progress], None], checkpoint_every_s: float) -> tuple[Path, bool]:
+    def go_on(self, report: Callable[[Progress], None], placement: Placement) -> tuple[Path, bool]:
         algorithm, budget = self.algorithm, self.run.env_steps
         steps = int(algorithm.metrics.peek((ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME), default=0))
         if steps >= budget:
@@ -115,7 +117,11 @@ class _Loop:
         saved_at, checkpoint = time.monotonic(), None
         # What a killed run logged after its last checkpoint is logged again: TensorBoard drops the first.
         session = hparams(algorithm.config, budget, "train")
-        with curves(self.folder / "tensorboard", steps + 1, session) as (write, end), stop_on_signal() as stopped:
+        with (
+            curves(self.folder / "tensorboard", steps + 1, session) as (write, end),
+            tracked(placement.track, self.folder, session) as tell,
+            stop_on_signal() as stopped,
+        ):
             while steps < budget and not stopped():
                 result = self._iteration(steps)
                 if self.lease.is_lost:
@@ -124,8 +130,9 @@ class _Loop:
                 steps = env_steps(result)
                 values = scalars(result)
                 write(values, steps, mode_map(policy_of(algorithm)) if EVALUATION in result else None)
+                tell(values, steps)
                 report(Progress(steps, budget, values))
-                if time.monotonic() - saved_at > checkpoint_every_s:
+                if time.monotonic() - saved_at > placement.checkpoint_every_s:
                     checkpoint = self._save()
                     saved_at = time.monotonic()
             checkpoint = checkpoint or self._save()
