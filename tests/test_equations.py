@@ -21,7 +21,7 @@ def test_every_numbered_equation_has_code_and_a_test():
     numbered = [match[1] for title, _ in SECTIONS if (match := re.match(r"\((\d+[a-d]?)\)", title))]
     assert numbered == [*map(str, range(1, 13)), *(f"12{part}" for part in "abcd"), *map(str, range(13, 22))]
     for title, text in SECTIONS:
-        assert re.search(r"^- code: `meqc_marl\.", text, re.MULTILINE), title
+        assert re.search(r"^- code: \[`meqc_marl\.", text, re.MULTILINE), title
         assert re.search(r"^- corrected or settled: \S", text, re.MULTILINE), title
         assert re.search(r"^- test: `tests/", text, re.MULTILINE), title
 
@@ -30,6 +30,13 @@ def test_every_numbered_equation_has_code_and_a_test():
 def test_the_code_is_there(name):
     module, _, attribute = name.rpartition(".")
     assert getattr(import_module(module), attribute).__doc__
+
+
+def test_a_click_leads_to_the_code():
+    listed = set(re.findall(r"^::: (\S+)$", (ROOT / "docs" / "api.md").read_text(encoding="utf-8"), re.MULTILINE))
+    for name in CODE:
+        assert f"[`{name}`](api.md#{name})" in PAGE
+        assert name.rpartition(".")[0] in listed, name
 
 
 @pytest.mark.parametrize(("file", "name"), TESTS)
