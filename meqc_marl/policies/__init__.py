@@ -13,6 +13,7 @@ from meqc_marl.policies.greedy import greedy
 from meqc_marl.policies.joint_oracle import JointOracle
 from meqc_marl.policies.local_only import LocalOnly
 from meqc_marl.policies.oracle import OraclePolicy, drift_plus_penalty, exact_oracle
+from meqc_marl.policies.priced import priced_joint, priced_selfish, queue_drift, tolled_joint
 from meqc_marl.policies.random_mode import RandomMode
 from meqc_marl.policies.restricted import (
     cpu_continuous,
@@ -34,6 +35,10 @@ POLICIES: dict[str, Callable[[Scenario], Policy]] = {
     "team-best-response": team_best_response,
     "selfish": selfish,
     "oblivious": Oblivious,
+    "priced-joint": priced_joint,
+    "tolled-joint": tolled_joint,
+    "queue-drift": queue_drift,
+    "priced-selfish": priced_selfish,
     "greedy": greedy,
     "hybrid-discrete": hybrid_discrete,
     "cpu-continuous": cpu_continuous,
@@ -50,17 +55,22 @@ POLICIES: dict[str, Callable[[Scenario], Policy]] = {
 }
 """Name to factory, in the order in which reports show them."""
 
+_OF_QUEUES = ("priced-joint", "tolled-joint", "queue-drift", "priced-selfish")
 _OF_POOLS = ("joint-oracle", "team-best-response", "selfish", "oblivious")
 DEFAULT_POLICIES: tuple[str, ...] = tuple(
-    name for name in POLICIES if not name.startswith("oracle-") and name not in _OF_POOLS
+    name for name in POLICIES if not name.startswith("oracle-") and name not in _OF_POOLS + _OF_QUEUES
 )
 """What a comparison shows unless told otherwise: all but the restricted oracles."""
 POOLED_POLICIES: tuple[str, ...] = (*_OF_POOLS, "greedy", "local-only", "random")
 """The same where devices share; ``oracle`` is the joint one there, and ``greedy`` decides as if alone."""
+QUEUED_POLICIES: tuple[str, ...] = ("joint-oracle", "selfish", *_OF_QUEUES, "local-only", "random")
+"""The same where work waits; the joint oracle knows the waits and does not look ahead."""
 
 
 def default_policies(scenario: Scenario) -> tuple[str, ...]:
     """What a comparison on a scenario shows unless told otherwise."""
+    if scenario.resources.queued:
+        return QUEUED_POLICIES
     return POOLED_POLICIES if scenario.resources.pooled else DEFAULT_POLICIES
 
 
@@ -68,6 +78,7 @@ __all__ = [
     "DEFAULT_POLICIES",
     "POLICIES",
     "POOLED_POLICIES",
+    "QUEUED_POLICIES",
     "JointOracle",
     "OraclePolicy",
     "Policy",

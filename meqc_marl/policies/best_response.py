@@ -20,9 +20,10 @@ from meqc_marl.lyapunov import growth, next_backlog
 from meqc_marl.nature.trace import generate_trace
 from meqc_marl.physics.choices import admitted_mode
 from meqc_marl.physics.cost import Mode
-from meqc_marl.physics.load import Load, Pools, count
+from meqc_marl.physics.load import Load, count
 from meqc_marl.physics.places import Work, price
 from meqc_marl.policies.base import Policy, Situation
+from meqc_marl.policies.joint.calibration import part_of
 from meqc_marl.policies.joint.place_values import place_values
 from meqc_marl.policies.joint.search import RowValues, all_pairs, joint_optimum
 
@@ -34,8 +35,6 @@ _TIE = 1e-9
 """Relative gain for which nobody changes."""
 _CALIBRATION_SEED = 2_000_000
 _CALIBRATION_SLOTS = 300
-_CALIBRATION_DEVICES = 30
-"""A larger system is calibrated on so many of its devices, with their part of the pools."""
 
 
 class BestResponse(Policy):
@@ -72,11 +71,25 @@ class BestResponse(Policy):
 
     def act(self, situation: Situation) -> tuple[np.ndarray, np.ndarray]:
         """Play the slot."""
-        begin = np.zeros(situation.backlog.shape, np.int8)
+        begin = None
         if self._start is not None:
             begin = admitted_mode(self._start.act(situation)[0], situation.places.qpu_admitted).astype(np.int8)
-        values = RowValues(self._scenario, situation.work, situation.backlog)
-        known: list[dict[tuple[int, int], np.ndarray]] = [{} for _ in situation.backlog]
+        return self.play(situation.work, situation.backlog, begin)
+
+    def play(
+        self, work: Work, backlog: np.ndarray, begin: np.ndarray | None = None, toll: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Modes and shares [E, M] of a slot.
+
+        Args:
+            work: The slot's tasks.
+            backlog: Virtual queues z.
+            begin: Modes to start from; all local if None.
+            toll: Charged for the whole task sent to each place, by ``Mode`` [3, E, M].
+        """
+        begin = np.zeros(backlog.shape, np.int8) if begin is None else begin
+        values = RowValues(self._scenario, work, backlog, toll)
+        known: list[dict[tuple[int, int], np.ndarray]] = [{} for _ in backlog]
         if values.devices <= _TABLED:
             cpu, qpu = all_pairs(values.devices)
             names = list(zip(cpu.tolist(), qpu.tolist(), strict=True))
@@ -87,8 +100,8 @@ class BestResponse(Policy):
         self.rounds = np.array([len(changes) for changes in played])
         self.changes = np.array([sum(changes) for changes in played])
         cpu, qpu = count(mode)
-        places = price(self._scenario, situation.work, Load.of_counts(cpu[:, None], qpu[:, None]))
-        fraction = place_values(self._scenario, places, situation.backlog).fraction
+        places = price(self._scenario, work, Load.of_counts(cpu[:, None], qpu[:, None]))
+        fraction = place_values(self._scenario, places, backlog, toll).fraction
         return mode, np.take_along_axis(fraction, mode[None].astype(np.intp), 0)[0]
 
     def _play(self, row: _Row) -> list[int]:
@@ -190,20 +203,8 @@ def mean_joint_counts(scenario: Scenario) -> tuple[float, float]:
 
 @lru_cache(maxsize=8)
 def _mean_joint_counts(scenario_json: str) -> tuple[float, float]:
-    whole = Scenario.model_validate_json(scenario_json)
-    devices = min(whole.num_devices, _CALIBRATION_DEVICES)
-    share, pools = devices / whole.num_devices, Pools.of(whole)
-    fields = whole.model_dump(mode="json")
-    fields["num_devices"] = devices
-    fields["resources"] |= {
-        "band_hz": pools.band_hz * share,
-        "server_hz": pools.server_hz * share,
-        "qpu_tiles": max(1, round(pools.tiles * share)),
-    }
-    for weight in ("lambda_t", "lambda_e"):
-        if isinstance(fields["devices"][weight], list):
-            fields["devices"][weight] = fields["devices"][weight][:devices]
-    scenario = Scenario.model_validate(fields)
+    scenario, share = part_of(Scenario.model_validate_json(scenario_json))
+    devices = scenario.num_devices
     slots = min(scenario.horizon, _CALIBRATION_SLOTS)
     trace = generate_trace(scenario, [_CALIBRATION_SEED], num_slots=slots)
     backlog, numbers = np.zeros((1, devices)), []

@@ -13,7 +13,7 @@ from meqc_marl.errors import InputError
 from meqc_marl.evaluation.rollout import rollout
 from meqc_marl.nature.trace import generate_trace
 from meqc_marl.physics.cost import Mode, settle
-from meqc_marl.policies import DEFAULT_POLICIES, POLICIES, POOLED_POLICIES, Situation, make_policy
+from meqc_marl.policies import DEFAULT_POLICIES, POLICIES, POOLED_POLICIES, QUEUED_POLICIES, Situation, make_policy
 
 LATENCY = ["parallel", "sequential", "literal"]
 PERMITTED = {
@@ -116,7 +116,9 @@ def test_the_papers_methods_are_the_oracles_with_empty_queues(name, oracle):
 
 def test_the_restricted_oracles_are_shown_on_request():
     of_pools = {"joint-oracle", "team-best-response", "selfish", "oblivious"}
-    assert set(POLICIES) - set(DEFAULT_POLICIES) == set(WITHOUT_QUEUE.values()) - {"oracle"} | of_pools
+    of_queues = {"priced-joint", "tolled-joint", "queue-drift", "priced-selfish"}
+    assert set(POLICIES) - set(DEFAULT_POLICIES) == set(WITHOUT_QUEUE.values()) - {"oracle"} | of_pools | of_queues
+    assert set(QUEUED_POLICIES) == {"joint-oracle", "selfish", "local-only", "random"} | of_queues
     assert set(POOLED_POLICIES) == of_pools | {"greedy", "local-only", "random"}
 
 

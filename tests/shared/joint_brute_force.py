@@ -14,7 +14,9 @@ from meqc_marl.physics.load import Load
 from meqc_marl.physics.places import Work, price
 
 
-def by_brute_force(scenario: Scenario, work: Work, backlog: np.ndarray, shares: int = 2001) -> float:
+def by_brute_force(
+    scenario: Scenario, work: Work, backlog: np.ndarray, shares: int = 2001, toll: np.ndarray | None = None
+) -> float:
     """Least total objective with penalty of one row, to the resolution of the shares."""
     devices = backlog.shape[-1]
     admitted = work.qpu_admitted[0]
@@ -26,13 +28,18 @@ def by_brute_force(scenario: Scenario, work: Work, backlog: np.ndarray, shares: 
             continue
         counts = int((mode == Mode.CPU).sum()), int((mode == Mode.QPU).sum())
         if counts not in least:
-            least[counts] = by_grid(scenario, work, backlog, counts, shares)
+            least[counts] = by_grid(scenario, work, backlog, counts, shares, toll)
         best = min(best, float(least[counts][mode, np.arange(devices)].sum()))
     return best
 
 
 def by_grid(
-    scenario: Scenario, work: Work, backlog: np.ndarray, counts: tuple[int, int], shares: int = 2001
+    scenario: Scenario,
+    work: Work,
+    backlog: np.ndarray,
+    counts: tuple[int, int],
+    shares: int = 2001,
+    toll: np.ndarray | None = None,
 ) -> np.ndarray:
     """Least objective with penalty of every device at every place [3, M], were all tasks admitted to the QPU."""
     places = price(scenario, work, Load.of_counts(*map(float, counts)))
@@ -42,7 +49,8 @@ def by_grid(
     least = []
     for mode in Mode:
         outcome = settle(scenario.cost, places, np.full(shape, mode), share)
-        least.append(objective_with_penalty(scenario, outcome, backlog).min(0)[0])
+        charged = 0.0 if toll is None else toll[mode] * outcome.fraction
+        least.append((objective_with_penalty(scenario, outcome, backlog) + charged).min(0)[0])
     return np.stack(least)
 
 

@@ -3,6 +3,8 @@
 A device's part of the slot's objective is V C + z growth + V penalty [missed], with the deadline penalty of the
 scenario, so every slot has an optimum. But for the miss it is convex in the share sent away. So the best share is the
 unconstrained one, missing the deadline if need be, or that share clipped to the interval that meets the deadline.
+
+Whoever sends work may be charged a toll for it: linear in the share, whatever others do, so that all this still holds.
 """
 
 from __future__ import annotations
@@ -28,13 +30,17 @@ class PlaceValues(NamedTuple):
     """Share sent away; 0 for LOCAL."""
 
 
-def place_values(scenario: Scenario, places: PlaceCosts, backlog: np.ndarray) -> PlaceValues:
+def place_values(
+    scenario: Scenario, places: PlaceCosts, backlog: np.ndarray, toll: np.ndarray | None = None
+) -> PlaceValues:
     """Solve every place of every device.
 
     Args:
         scenario: Cost and Lyapunov sections are used; the sign of the objective must be the corrected one.
         places: What each place costs under some load [..., M].
         backlog: Virtual queues z, broadcastable to it.
+        toll: Added to the objective for the whole task sent to each place, and in proportion for a share, by ``Mode``
+            [3, ..., M]; at least 0; None for none.
     """
     config, penalty = scenario.lyapunov, scenario.lyapunov.v * scenario.cost.miss_penalty
     local_s = places.latency_s[Mode.LOCAL]
@@ -45,10 +51,12 @@ def place_values(scenario: Scenario, places: PlaceCosts, backlog: np.ndarray) ->
     for mode in REMOTE:
         low, high = places.feasible(scenario.cost, mode)
         possible = low <= high
-        free = _free_share(scenario, places, mode, backlog)
+        charged = 0.0 if toll is None else toll[mode]
+        free = _free_share(scenario, places, mode, backlog - charged)
         held = np.where(possible, np.clip(free, low, high), free)
-        free_value = _value(scenario, places, mode, free, backlog) + penalty * ((held != free) | ~possible)
-        held_value = np.where(possible, _value(scenario, places, mode, held, backlog), np.inf)
+        free_value = _value(scenario, places, mode, free, backlog) + charged * free
+        free_value += penalty * ((held != free) | ~possible)
+        held_value = np.where(possible, _value(scenario, places, mode, held, backlog) + charged * held, np.inf)
         better = free_value < held_value
         value[mode] = np.where(better, free_value, held_value)
         fraction[mode] = np.where(better, free, held)
@@ -62,7 +70,10 @@ def _value(scenario: Scenario, places: PlaceCosts, mode: Mode, share: np.ndarray
 
 
 def _free_share(scenario: Scenario, places: PlaceCosts, mode: Mode, backlog: np.ndarray) -> np.ndarray:
-    """The share in [min_fraction, 1] of least objective, deadline apart, by the signs of its slopes."""
+    """The share in [min_fraction, 1] of least objective, deadline apart, by the signs of its slopes.
+
+    ``backlog`` is z less the toll: both are slopes.
+    """
     form, v, least = scenario.cost.latency, scenario.lyapunov.v, scenario.cost.min_fraction
     if form == "literal":
         # V ((1 - phi)^2 A + phi^2 B + phi K) - z phi

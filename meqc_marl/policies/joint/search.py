@@ -56,9 +56,14 @@ class JointOptimum:
 
 
 def joint_optimum(
-    scenario: Scenario, work: Work, backlog: np.ndarray, budget: int | None = None, starts: int = 1
+    scenario: Scenario,
+    work: Work,
+    backlog: np.ndarray,
+    budget: int | None = None,
+    starts: int = 1,
+    toll: np.ndarray | None = None,
 ) -> JointOptimum:
-    """Minimise the sum over the devices of V C + z growth + V penalty [missed] in every row.
+    """Minimise the sum over the devices of V C + z growth + V penalty [missed], and any toll, in every row.
 
     Args:
         scenario: Parameters.
@@ -66,16 +71,18 @@ def joint_optimum(
         backlog: Virtual queues z [E, M].
         budget: Devices times boxes to price at most for a row; None: as many as the proof takes.
         starts: Of the pattern search that finds a good assignment before the proof begins, 1 to 3.
+        toll: Charged for the whole task sent to each place, by ``Mode`` [3, E, M]; part of value and bound.
     """
     rows, devices = work.data_bits.shape
     if devices <= _ENUMERATED:
-        found = _enumerate(scenario, work, backlog)
+        found = _enumerate(RowValues(scenario, work, backlog, toll))
     else:
-        found = [_Search(scenario, work, backlog, row).run(budget, starts) for row in range(rows)]
+        found = [_Search(scenario, work, backlog, row, toll).run(budget, starts) for row in range(rows)]
     mode = np.stack([one.mode for one in found])
     cpu, qpu = count(mode)
     places = price(scenario, work, Load.of_counts(cpu[:, None], qpu[:, None]))
-    fraction = np.take_along_axis(place_values(scenario, places, backlog).fraction, mode[None].astype(np.intp), 0)[0]
+    best = place_values(scenario, places, backlog, toll).fraction
+    fraction = np.take_along_axis(best, mode[None].astype(np.intp), 0)[0]
     value, bound = np.array([one.value for one in found]), np.array([one.bound for one in found])
     return JointOptimum(mode, fraction, value, bound)
 
@@ -92,14 +99,16 @@ class _Found:
 class RowValues:
     """What each place is worth to each device of some rows, for any pairs of counts."""
 
-    def __init__(self, scenario: Scenario, work: Work, backlog: np.ndarray) -> None:
-        self._scenario, self._work, self._backlog = scenario, work, backlog
-        self.devices = backlog.shape[-1]
+    def __init__(self, scenario: Scenario, work: Work, backlog: np.ndarray, toll: np.ndarray | None = None) -> None:
+        self._scenario, self._work, self._backlog, self._toll = scenario, work, backlog, toll
+        self.rows, self.devices = backlog.shape
 
     def at(self, row: np.ndarray, cpu: np.ndarray, qpu: np.ndarray) -> PlaceValues:
         """Values by ``Mode`` [3, N, M] of N pairs of counts, each of one row."""
         places = price(self._scenario, self._work.rows(row), Load.of_counts(cpu[:, None], qpu[:, None]), False)
-        return place_values(self._scenario, places, self._backlog[row])
+        return place_values(
+            self._scenario, places, self._backlog[row], None if self._toll is None else self._toll[:, row]
+        )
 
     def bounds(
         self,
@@ -133,7 +142,7 @@ class RowValues:
 
     def table(self, cpu: np.ndarray, qpu: np.ndarray) -> np.ndarray:
         """Values [E, P, 3, M] of P pairs of counts in every row."""
-        rows = len(self._backlog)
+        rows = self.rows
         found = np.empty((rows * len(cpu), 3, self.devices))
         row, every = np.repeat(np.arange(rows), len(cpu)), (np.tile(cpu, rows), np.tile(qpu, rows))
         step = max(1, _CHUNK_ELEMENTS // self.devices)
@@ -149,11 +158,10 @@ def all_pairs(devices: int) -> tuple[np.ndarray, np.ndarray]:
     return cpu[cpu + qpu <= devices], qpu[cpu + qpu <= devices]
 
 
-def _enumerate(scenario: Scenario, work: Work, backlog: np.ndarray) -> list[_Found]:
+def _enumerate(values: RowValues) -> list[_Found]:
     """All pairs of counts of all rows at once."""
-    rows, devices = backlog.shape
+    rows, devices = values.rows, values.devices
     cpu, qpu = all_pairs(devices)
-    values = RowValues(scenario, work, backlog)
     row = np.repeat(np.arange(rows), len(cpu))
     every = (np.tile(cpu, rows), np.tile(qpu, rows))
     bound, price_of = (array.reshape(*array.shape[:-1], rows, -1) for array in values.bounds(row, every, every))
@@ -172,9 +180,11 @@ def _enumerate(scenario: Scenario, work: Work, backlog: np.ndarray) -> list[_Fou
 class _Search:
     """Pattern search, then branch and bound, for one row."""
 
-    def __init__(self, scenario: Scenario, work: Work, backlog: np.ndarray, row: int) -> None:
+    def __init__(
+        self, scenario: Scenario, work: Work, backlog: np.ndarray, row: int, toll: np.ndarray | None = None
+    ) -> None:
         one = np.array([row])
-        self.values = RowValues(scenario, work.rows(one), backlog[one])
+        self.values = RowValues(scenario, work.rows(one), backlog[one], None if toll is None else toll[:, one])
         self.devices = backlog.shape[-1]
         self.found = _Found(np.zeros(self.devices, np.int8))
         self.spent = 0

@@ -1,0 +1,157 @@
+"""What a backlog costs in the long run, learned: the value of (W, U) by least-squares temporal difference.
+
+With w = W / F_tot and u = U in seconds, v = c1 w + c2 u + c3 w^2 + c4 w u + c5 u^2 and a level is the discounted cost
+with penalties of all devices that follows a slot that begins so. It is fitted to v(s) = cost + discount v(s') over the
+slots of training traces (Bradtke and Barto, Machine Learning 22, 33, 1996), with no coefficient below 0: a value whose
+slope falls invites to fill a full queue. Two things keep the fit quiet, and neither changes what is fitted: each row
+has a level of its own, for its equipment, and what the slot's tasks would cost alone, which no queue changes, is
+fitted along. Of several rounds each acts by what was learned before it; the first acts without a toll, fills the queues
+more than any later one, and is left out of the later fits.
+
+The toll on a second of the server's time is the discounted slope of v at the waits of the slot, never below 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from scipy.optimize import lsq_linear
+
+from meqc_marl.config import Scenario
+from meqc_marl.nature.trace import Trace, generate_trace
+from meqc_marl.physics.modes import Mode
+from meqc_marl.physics.places import Work, price
+from meqc_marl.policies.joint.calibration import part_of
+from meqc_marl.policies.joint.place_values import place_values
+from meqc_marl.policies.joint.search import joint_optimum
+from meqc_marl.policies.toll.schedules import MOST, Schedule, price_unit, toll_of
+from meqc_marl.policies.toll.training import TRAINING_SEED, training_slots
+
+DISCOUNT = 0.7
+ROUNDS, ROWS, SLOTS = 4, 8, 400
+"""Of training, the first round without a toll; traces and slots of each."""
+_SEED = TRAINING_SEED + 1000
+
+
+@dataclass(frozen=True)
+class LearnedValue:
+    """A value of the waits w and u, in units of what a price of 1 charges for a second.
+
+    Attributes:
+        coefficients: Of w, u, w^2, w u and u^2.
+        discount: Of the next slot.
+    """
+
+    coefficients: tuple[float, ...]
+    discount: float
+
+    def value(self, cpu_wait_s: np.ndarray, qpu_wait_s: np.ndarray) -> np.ndarray:
+        """v less its level, at waits of any shape."""
+        return np.asarray(_features(np.stack([cpu_wait_s, qpu_wait_s], -1)) @ np.array(self.coefficients))
+
+    def at(self, cpu_wait_s: np.ndarray, qpu_wait_s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The discounted slopes, never below 0: a schedule of prices."""
+        of_w, of_u, of_ww, of_wu, of_uu = self.coefficients
+        cpu = of_w + 2.0 * of_ww * cpu_wait_s + of_wu * qpu_wait_s
+        qpu = of_u + of_wu * cpu_wait_s + 2.0 * of_uu * qpu_wait_s
+        return self.discount * np.clip(cpu, 0.0, MOST), self.discount * np.clip(qpu, 0.0, MOST)
+
+
+def _features(wait_s: np.ndarray) -> np.ndarray:
+    w, u = wait_s[..., 0], wait_s[..., 1]
+    return np.stack([w, u, w * w, w * u, u * u], -1)
+
+
+class _Round(NamedTuple):
+    """A round of training, arrays [T, E, ...]."""
+
+    before: np.ndarray
+    """Waits before the slots [..., 2]."""
+    after: np.ndarray
+    cost: np.ndarray
+    """Total of all devices with penalties, in units."""
+    alone: np.ndarray
+    """What the slot's tasks cost alone [..., 2]: each at its best place, and all local."""
+
+
+def learn_value(
+    scenario: Scenario, discount: float = DISCOUNT, rounds: int = ROUNDS, rows: int = ROWS, num_slots: int = SLOTS
+) -> LearnedValue:
+    """Learn the value on traces of its own.
+
+    Args:
+        scenario: The system.
+        discount: Of the next slot.
+        rounds: Each acts by what was learned before it, the first without a toll.
+        rows, num_slots: Of the traces of a round.
+    """
+    schedule: LearnedValue | None = None
+    data: list[_Round] = []
+    for number in range(rounds):
+        trace = generate_trace(scenario, range(_SEED + rows * number, _SEED + rows * (number + 1)), num_slots=num_slots)
+        data = [*(data if number > 1 else []), _act(scenario, trace, schedule)]
+        schedule = LearnedValue(tuple(fit(data, discount).tolist()), discount)
+    assert schedule is not None
+    return schedule
+
+
+@lru_cache(maxsize=8)
+def learned_value(scenario_json: str) -> LearnedValue:
+    """The value of a scenario, or of its first devices with their part of the pools; the same throughout a process."""
+    scenario, _ = part_of(Scenario.model_validate_json(scenario_json))
+    if not scenario.resources.queued:
+        return LearnedValue((0.0,) * 5, DISCOUNT)
+    return learn_value(scenario, num_slots=min(SLOTS, scenario.horizon))
+
+
+def _act(scenario: Scenario, trace: Trace, schedule: Schedule | None) -> _Round:
+    """A round under the joint optimum with the toll of a schedule."""
+
+    def decide(work: Work, backlog: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        toll = None if schedule is None else toll_of(scenario, work, schedule)
+        best = joint_optimum(scenario, work, backlog, toll=toll)
+        return best.mode, best.fraction
+
+    slots = list(training_slots(scenario, trace, decide))
+    works = [Work.of(scenario, trace.slot(t)) for t in range(trace.num_slots)]
+    unit = np.stack([price_unit(scenario, work)[:, 0] for work in works]) / scenario.lyapunov.v
+    names = ("before", "after", "charged")
+    before, after, charged = (np.stack([getattr(slot, name) for slot in slots]) for name in names)
+    alone = np.stack([_alone(scenario, work) for work in works])
+    return _Round(before, after, scenario.num_devices * charged / unit, alone)
+
+
+def _alone(scenario: Scenario, work: Work) -> np.ndarray:
+    """Mean cost with penalties of a slot's tasks if nobody shares and nothing waits, at the best place and local."""
+    value = place_values(scenario, price(scenario, work, with_choices=False), np.zeros(work.data_bits.shape)).value
+    return np.stack([value.min(0).mean(-1), value[Mode.LOCAL].mean(-1)], -1)
+
+
+def fit(data: list[_Round], discount: float) -> np.ndarray:
+    """Coefficients, none below 0, by least-squares temporal difference of all rounds together.
+
+    Where no coefficient would be below 0 anyway this is the usual solution; else the one of least projected error.
+    """
+    features, differences, costs = [], [], []
+    for part in data:
+        now, then = _features(part.before), _features(part.after)
+        # What the tasks cost alone is known of this slot, and says nothing of the next.
+        features.append(_within_rows(np.concatenate([now, part.alone], -1)))
+        differences.append(_within_rows(np.concatenate([now - discount * then, part.alone], -1)))
+        costs.append(_within_rows(part.cost[..., None])[:, 0])
+    x, step, cost = (np.concatenate(parts) for parts in (features, differences, costs))
+    scale = np.where(x.std(0) > 0.0, x.std(0), 1.0)  # of what is not queued nothing is learned
+    x, step = x / scale, step / scale
+    basis = np.linalg.svd(x, full_matrices=False)[0]
+    queues = len(_features(np.zeros(2)))
+    lowest = np.where(np.arange(x.shape[-1]) < queues, 0.0, -np.inf)
+    solved = lsq_linear(basis.T @ step, basis.T @ cost, (lowest, np.inf), method="bvls").x
+    return np.asarray((solved / scale)[:queues])
+
+
+def _within_rows(values: np.ndarray) -> np.ndarray:
+    """Less the mean of each row over the slots, [T E, K] of [T, E, K]: rows have levels of their own."""
+    return np.asarray((values - values.mean(0)).reshape(-1, values.shape[-1]))
