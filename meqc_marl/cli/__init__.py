@@ -31,6 +31,7 @@ COMMANDS: dict[str, str] = {
     "export": "meqc_marl.cli.export:Export",
     "compare": "meqc_marl.cli.compare:Compare",
     "vary": "meqc_marl.cli.vary:Vary",
+    "prices": "meqc_marl.cli.prices:PricesCommand",
     "replay": "meqc_marl.cli.replay:Replay",
     "scenario": "meqc_marl.cli.scenario:ScenarioCommand",
     "circuits": "meqc_marl.cli.circuits:CircuitsCommand",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -16,7 +17,7 @@ from meqc_marl.cli.options import (
     check_draws,
     within,
 )
-from meqc_marl.config import PRESETS, Scenario, load_scenario
+from meqc_marl.config import PRESETS, Scenario, changes, load_scenario
 from meqc_marl.errors import InputError
 from meqc_marl.evaluation.blocks import compare_seeds, compare_trace
 from meqc_marl.files import check_outputs
@@ -24,6 +25,8 @@ from meqc_marl.nature.trace import MAX_SEED, check_size
 from meqc_marl.nature.trace_file import load_trace
 from meqc_marl.policies import DEFAULT_POLICIES, POLICIES, Policy, default_policies, make_policy
 from meqc_marl.policies.folders import files_of
+from meqc_marl.policies.toll.schedule_file import ANNOUNCED, read_schedules
+from meqc_marl.policies.toll.schedules import Schedule
 from meqc_marl.report.bars import check_plot_path, save_comparison_plot
 from meqc_marl.report.plain import plain_console
 from meqc_marl.report.progress import show_progress
@@ -53,6 +56,9 @@ class Compare:
     """Seed of the policies' own randomness."""
     trace: InputFile = None
     """Read the traces from a file (.npz); then num-traces, num-slots and trace-seed do not count."""
+    prices: InputFile = None
+    """Prices on work for priced-joint, priced-selfish and queue-drift, as `meqc-marl prices --out` writes them; a short
+    search by default."""
     json: OutputFile = None
     """Write all numbers here."""
     plot: OutputFile = None
@@ -66,12 +72,17 @@ class Compare:
         """The same on a scenario that is loaded already; ``scenario`` and ``overrides`` do not count."""
         given = None if self.scenario in PRESETS else self.scenario
         outputs = {"json": self.json, "plot": self.plot}
-        check_outputs(outputs, {"trace": self.trace, "scenario": given, **policy_files(self.checkpoints)})
+        read = {"trace": self.trace, "scenario": given, "prices": self.prices}
+        check_outputs(outputs, read | policy_files(self.checkpoints))
         if self.plot is not None:
             check_plot_path(self.plot)
         within("policy-seed", self.policy_seed, 0, MAX_SEED)
         names = default_policies(scenario) if self.policies == DEFAULT_POLICIES else self.policies
-        policies = [make_policy(name, scenario) for name in names]
+        announced, changed = self._announced(names, scenario)
+        policies: list[Policy] = [
+            ANNOUNCED[name](scenario, announced[name]) if name in announced else make_policy(name, scenario)
+            for name in names
+        ]
         if self.trace is None:
             seeds = self._seeds(scenario)
         else:
@@ -94,12 +105,26 @@ class Compare:
             console.print(table)
         for note in comparison_notes(result):
             console.print(note, highlight=False)
+        if changed:
+            console.print(f"The prices were searched elsewhere; here differs: {', '.join(changed)}.", highlight=False)
         for name, fields in unseen.items():
             console.print(
                 f"{name} was trained elsewhere and does not see what differs here: {', '.join(fields)}.",
                 highlight=False,
                 markup=False,
             )
+
+    def _announced(self, names: Sequence[str], scenario: Scenario) -> tuple[dict[str, Schedule], list[str]]:
+        """Prices of a file by policy, and what differs from where they were searched."""
+        if self.prices is None:
+            return {}, []
+        announced, searched_on = read_schedules(self.prices)
+        if not set(announced) & set(names):
+            raise InputError(
+                f"prices '{self.prices}' holds those of {', '.join(announced)}, and none of them is compared; name one "
+                "with policies."
+            )
+        return announced, [change for change in changes(searched_on, scenario) if not change.startswith("name=")]
 
     def _seeds(self, scenario: Scenario) -> range:
         check_draws(self.num_traces, self.num_slots, self.trace_seed)

@@ -35,10 +35,6 @@ POLICIES: dict[str, Callable[[Scenario], Policy]] = {
     "team-best-response": team_best_response,
     "selfish": selfish,
     "oblivious": Oblivious,
-    "priced-joint": priced_joint,
-    "tolled-joint": tolled_joint,
-    "queue-drift": queue_drift,
-    "priced-selfish": priced_selfish,
     "greedy": greedy,
     "hybrid-discrete": hybrid_discrete,
     "cpu-continuous": cpu_continuous,
@@ -52,6 +48,10 @@ POLICIES: dict[str, Callable[[Scenario], Policy]] = {
     "oracle-cpu-discrete": oracle_cpu_discrete,
     "oracle-qpu": oracle_qpu,
     "oracle-qpu-discrete": oracle_qpu_discrete,
+    "priced-joint": priced_joint,
+    "tolled-joint": tolled_joint,
+    "queue-drift": queue_drift,
+    "priced-selfish": priced_selfish,
 }
 """Name to factory, in the order in which reports show them."""
 

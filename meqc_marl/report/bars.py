@@ -21,7 +21,7 @@ COST_LABEL = "mean cost of a device in a slot (weighted s and J)"
 # Okabe and Ito's colours, safe for colour-blind readers, ordered here from light to dark within each pair.
 _COLOURS = ("#0072B2", "#56B4E9", "#009E73", "#E69F00", "#F5C710", "#CC79A7", "#E7B8D4", "#999999", "#D55E00")
 _HATCHES = ("", "//", "xx", "", "\\\\", "", "..", "--", "++")
-_SECOND_HATCH = "**"  # for the policies that the colours are used for a second time
+_LATER_HATCHES = ("**", "||")  # for the policies that the colours are used for a second and a third time
 _LEARNED = ("#2F4B3C", "#6E8B7B", "#A9BFB2")
 _HALO = 3.0
 """Width of the white behind an error bar: it is seen on every colour and hatch."""
@@ -31,7 +31,7 @@ def policy_style(name: str, learned: int = 0) -> dict[str, str]:
     """Colour and hatch of a policy; ``learned`` counts those that are not in the registry."""
     if name in POLICIES:
         index = list(POLICIES).index(name)
-        hatch = _HATCHES[index] if index < len(_HATCHES) else _SECOND_HATCH
+        hatch = _HATCHES[index] if index < len(_HATCHES) else _LATER_HATCHES[index // len(_COLOURS) - 1]
         return {"facecolor": _COLOURS[index % len(_COLOURS)], "hatch": hatch}
     return {"facecolor": _LEARNED[learned % len(_LEARNED)], "hatch": "oo"}
 

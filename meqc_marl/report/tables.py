@@ -32,12 +32,12 @@ _MODE_HEADINGS = {
 def comparison_tables(result: Comparison) -> list[Table]:
     """Tables that fit a terminal of 80 columns: cost and constraint, how they come about, and waits, if any."""
     scenario = result.scenario
-    first = _table(
+    first = plain_table(
         f"{scenario.name}: {scenario.num_devices} devices, {result.num_slots} slots, {result.num_traces} trace(s), "
         f"V = {scenario.lyapunov.v:g}, Delta = {scenario.lyapunov.delta:g}",
         ("regret\n%", "cost", "C_opt\n%", "phi", "worst", "miss", "z end"),
     )
-    second = _table(
+    second = plain_table(
         "what the devices did",
         ("oracle\n%", "t s", "e J", "over", "rej", *_MODE_HEADINGS.values()),
     )
@@ -67,7 +67,7 @@ def comparison_tables(result: Comparison) -> list[Table]:
 
 def _waits(result: Comparison) -> Table:
     """What the queues at the server and the QPU cost: waits, misses, and the cost with their penalty."""
-    table = _table(
+    table = plain_table(
         "queues at the server and the QPU", ("CPU wait\ns", "QPU wait\ns", "cost and\npenalty", "C_opt\n%", "miss")
     )
     for name, metrics in result.metrics.items():
@@ -83,7 +83,8 @@ def _waits(result: Comparison) -> Table:
     return table
 
 
-def _table(title: str, headings: Sequence[str]) -> Table:
+def plain_table(title: str, headings: Sequence[str]) -> Table:
+    """A table of policies with one column for each heading."""
     # One column between two: the names of the policies have room in 80.
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=0)
     table.add_column("policy", overflow="fold")
