@@ -24,9 +24,14 @@ MAPS = ("all", "line", "ring", "grid", "heavy-hex")
 """Which qubits are neighbours; of each the smallest that holds the circuit."""
 _MAX_BYTES = 10_000_000
 _MAX_GATES = 2_000_000
+MOST_ROUTED = 1200
+"""Qubits of a circuit that is led between neighbours, which takes ten seconds at this size; with all connected, any."""
 _FREE = ("sx", "rxx")
 """With one of these in the basis, as on transmons and ions, rotations about z are a change of frame: they take no time
 and do not fail."""
+_MAX_REGISTER = 100_000
+_SIZES = re.compile(r"\[\s*(\d[\d_]*)|\bconst\b[^;=]*=\s*(\d[\d_]*)")
+"""Numbers that may be the size of a register: memory is taken for it as soon as it is read."""
 _NO_GATES = frozenset({"barrier", "measure", "reset", "delay", "id", "snapshot", "global_phase"})
 _FAMILY = re.compile(r"([a-z0-9-]+):(\d{1,9})(?::(\d{1,9}))?")
 
@@ -109,6 +114,9 @@ def _read(text: str) -> Any:
     except InputError as error:
         raise NoSuchCircuitError(str(error).removesuffix(".")) from None
     stripped = re.sub(r"//[^\n]*|/\*.*?\*/", " ", program, flags=re.DOTALL)
+    for number in (found[1] or found[2] for found in _SIZES.finditer(stripped)):
+        if len(number) > 12 or int(number) > _MAX_REGISTER:
+            raise NoSuchCircuitError(f"{shown(number)[1:-1]} in it is too large; a register may have {_MAX_REGISTER:,}")
     version = re.search(r"OPENQASM\s+(\d+)", stripped)
     try:
         if version is not None and version[1] == "2":
@@ -148,8 +156,14 @@ def _transpiled(circuit: Any, basis: tuple[str, ...], coupling: str, level: int)
 
     if any(isinstance(instruction.operation, ControlFlowOp) for instruction in circuit.data):
         raise NoSuchCircuitError("it branches or loops, so that its depth is not known beforehand")
-    if not 1 <= len(circuit.data) <= _MAX_GATES:
-        raise NoSuchCircuitError(f"it has {len(circuit.data):,} operations; it must have from 1 to {_MAX_GATES:,}")
+    size = _size(circuit, {})
+    if not 1 <= size <= _MAX_GATES:
+        raise NoSuchCircuitError(f"it has {size:,} operations; it must have from 1 to {_MAX_GATES:,}")
+    if coupling != "all" and circuit.num_qubits > MOST_ROUTED:
+        raise NoSuchCircuitError(
+            f"it has {circuit.num_qubits:,} qubits; between neighbours it may have {MOST_ROUTED:,}, and more with "
+            "tasks.circuit_map=all"
+        )
     neighbours = None if coupling == "all" else _coupling(coupling, circuit.num_qubits)
     try:
         return transpile(
@@ -163,6 +177,18 @@ def _transpiled(circuit: Any, basis: tuple[str, ...], coupling: str, level: int)
     except Exception as error:  # the passes raise many kinds, each its own
         said = " ".join(str(error).split()).strip("\"'").rstrip(".")
         raise NoSuchCircuitError(f"it cannot be transpiled to {', '.join(basis)} ({shown(said)[1:-1]})") from None
+
+
+def _size(circuit: Any, known: dict[str, int]) -> int:
+    """Operations of a circuit with its own gates written out, of which each kind is looked into once."""
+    total = 0
+    for instruction in circuit.data:
+        operation = instruction.operation
+        if operation.name not in known:
+            definition = None if operation.name in GATES or operation.name in _NO_GATES else operation.definition
+            known[operation.name] = 1 if definition is None else max(1, _size(definition, known))
+        total += known[operation.name]
+    return total
 
 
 def _counted(circuit: Any, basis: tuple[str, ...]) -> Counts:

@@ -101,5 +101,5 @@ FAMILIES: dict[str, Family] = {
     "qft": Family(qft, 2, 100, False, "quantum Fourier transform"),
     "quantum-volume": Family(quantum_volume, 2, 60, False, "random square circuits"),
 }
-"""Name to family. Sizes are what is transpiled within half a minute."""
+"""Name to family. The largest sizes take seconds with all qubits connected."""
 MOST_REPS = 100

@@ -113,7 +113,17 @@ def test_the_gates_are_those_of_qiskit():
     assert set(GATES) == set(get_standard_gate_name_mapping()) - others
 
 
+def bomb(levels):
+    """Gates of gates of gates: a few lines, and 2^levels operations."""
+    lines = ["gate g0 a { x a; }", *(f"gate g{i + 1} a {{ g{i} a; g{i} a; }}" for i in range(levels))]
+    return "\n".join(["OPENQASM 2.0;", 'include "qelib1.inc";', *lines, "qreg q[1];", f"g{levels} q[0];"])
+
+
 BAD = {
+    "bomb.qasm": bomb(60),
+    "wide.qasm": 'OPENQASM 2.0; include "qelib1.inc"; qreg q[1000000000]; x q[0];',
+    "wide3.qasm": "OPENQASM 3.0; const int[64] n = 1_000_000_000; qubit[n] q; reset q;",
+    "wide_in_figures.qasm": f"OPENQASM 3.0; qubit[{'9' * 5000}] q; reset q;",
     "branch.qasm": 'OPENQASM 3.0; include "stdgates.inc"; qubit q; bit c; c = measure q; if (c) { x q; }',
     "one.qasm": "OPENQASM 1.0; qreg q[2];",
     "broken.qasm": 'OPENQASM 2.0; include "qelib1.inc"; qreg q[2]; cx q[0];',
@@ -152,6 +162,20 @@ def test_a_bad_file_is_a_sentence(name, tmp_path, monkeypatch):
 def test_what_is_no_family_or_size(text, said):
     with pytest.raises(NoSuchCircuitError, match=said):
         count(text)
+
+
+def test_gates_of_ones_own_are_written_out(tmp_path):
+    (tmp_path / "small.qasm").write_text(bomb(5))
+    assert count(str(tmp_path / "small.qasm"), level=0) == (1, 32, 32, 0)
+    (tmp_path / "large.qasm").write_text(bomb(60))
+    with pytest.raises(NoSuchCircuitError, match=r"it has 1,152,921,504,606,846,976 operations"):
+        count(str(tmp_path / "large.qasm"))
+
+
+def test_what_would_take_too_long_to_lead_between_neighbours_is_refused():
+    assert count("ghz:1300").gates_2 == 1299
+    with pytest.raises(NoSuchCircuitError, match=r"1,300 qubits; between neighbours it may have 1,200"):
+        count("ghz:1300", coupling="line")
 
 
 def test_a_basis_that_cannot_make_it():
