@@ -50,6 +50,7 @@ def commands():
     found = []
     for page, text in PAGES.items():
         lines = [line for body in re.findall(r"```bash\n(.*?)```", text, re.DOTALL) for line in body.splitlines()]
+        lines += re.findall(r"^    (meqc-marl .*)$", text, re.MULTILINE)
         lines += [" ".join(inline.split()) for inline in re.findall(r"`(meqc-marl [^`]*)`", text)]
         for line in lines:
             words = shlex.split(line, comments=True)
