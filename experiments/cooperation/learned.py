@@ -50,7 +50,7 @@ def table(results_of_runs: Mapping[str, dict[str, Any]]) -> str:
     """Interquartile means over seeds, in per cent of V times cost, over the joint optimum in the states visited."""
     counts = sorted({int(count) for result in results_of_runs.values() for count in result["held_out_devices"]})
     heads = ["a device sees", "reward", "seeds", "regret", "worst seed", "misses"]
-    heads += [f"regret at {count:,} devices" for count in counts] + ["training, s"]
+    heads += [f"regret at {count:,} devices (seeds)" for count in counts] + ["training, s"]
     lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
     found = by_setting(results_of_runs)
     for name in (name for name in SETTINGS if name in found):
@@ -66,8 +66,9 @@ def table(results_of_runs: Mapping[str, dict[str, Any]]) -> str:
         ]
         cells.append(f"{interquartile_mean(missed).value:.1f} %")
         for count in counts:
-            there = [100 * result["held_out_devices"][str(count)]["regret"] for result in results]
-            cells.append(f"{interquartile_mean(np.array(there)).value:.2f} %")
+            devices = [result["held_out_devices"] for result in results]
+            there = [100 * each[str(count)]["regret"] for each in devices if str(count) in each]
+            cells.append(f"{interquartile_mean(np.array(there)).value:.2f} % ({len(there)})" if there else "")
         cells.append(f"{np.median([result['training_s'] for result in results]):.0f}")
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)

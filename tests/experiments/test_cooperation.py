@@ -1,14 +1,21 @@
 """Cooperation: every setting is allowed, what is stored is what the module asks for, rounds cost what they cost."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+import experiments
 from experiments.benchmarks.job import BENCHMARKS, module_of
 from experiments.cooperation import learned, rounds
 from meqc_marl.config import load_scenario
+from meqc_marl.jobs.run import Run
 from meqc_marl.nature.trace import generate_trace
 from meqc_marl.policies import make_policy
 from meqc_marl.rl.config import offloading_config
+
+RESULTS = Path(experiments.__file__).parent / "results" / "cooperation"
 
 
 def test_every_benchmark_has_its_module():
@@ -27,6 +34,19 @@ def test_every_setting_is_allowed_and_learns_from_as_many_devices(name):
     assert config.train_batch_size_per_learner * rows == 510
 
 
+def test_what_is_stored_was_trained_as_the_module_says():
+    """The published table is that of the stored results, of runs as they are asked for now."""
+    asked = learned.runs()
+    stored = {path.stem: json.loads(path.read_text()) for path in RESULTS.glob("*-[0-9].json")}
+    assert len(stored) >= 10
+    for name, result in stored.items():
+        assert Run.model_validate(result["run"]).identity() == asked[name].identity()
+    page = (Path(learned.__file__).parent / "README.md").read_text().splitlines()
+    of_rounds = json.loads((RESULTS / rounds.RESULT).read_text())
+    for line in (*learned.table(stored).splitlines(), *rounds.table(of_rounds).splitlines()):
+        assert line in page
+
+
 def test_the_table_by_hand():
     def result(regret):
         held_out = {"regret": regret, "deadline_missed": 0.02}
@@ -36,7 +56,7 @@ def test_the_table_by_hand():
     found = {f"mean-{seed}": result(regret) for seed, regret in enumerate([0.9, 0.01, 0.02, 0.03, 0.0])}
     (row,) = learned.table(found).splitlines()[2:]
     assert row.startswith("| all, mean embedding | difference | 5 | 2.00 [")
-    assert row.endswith("| 90.00 % | 2.0 % | 4.00 % | 90 |")
+    assert row.endswith("| 90.00 % | 2.0 % | 4.00 % (5) | 90 |")
 
 
 def test_rounds_are_counted_and_bring_the_total_down():
