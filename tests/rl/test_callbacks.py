@@ -1,5 +1,6 @@
 """The Lyapunov callback against the PettingZoo wrapper and the definitions of the evaluation."""
 
+import pickle
 from dataclasses import fields
 
 import numpy as np
@@ -251,6 +252,19 @@ def test_waits_are_logged_as_the_wrapper_tells_them(kind):
         assert values.max() > 1.0
         assert logged[name] == pytest.approx(values.mean(), rel=1e-5)
     assert logged["wait_max_s"] == pytest.approx(max(values.max() for values in waits.values()), rel=1e-5)
+
+
+def test_a_runner_goes_on_exactly_in_the_middle_of_a_queue():
+    """From the state of another runner, past the end of the episode: observations, rewards and waits."""
+    one, other = Recorder("batched", queued()), Recorder("batched", queued())
+    one.sample(11)
+    assert min(wait.max() for wait in one.runner.env.simulator.waits) > 0.0
+    other.runner.set_state(pickle.loads(pickle.dumps(one.runner.get_state())))
+    expected, got = one.sample(HORIZON), other.sample(HORIZON)
+    for name, values in expected.items():
+        np.testing.assert_array_equal(got[name], values, err_msg=name)
+    for mine, theirs in zip(one.runner.env.simulator.waits, other.runner.env.simulator.waits, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
 
 
 def test_every_logged_metric_has_a_tensorboard_tag():

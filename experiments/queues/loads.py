@@ -1,0 +1,119 @@
+"""Cost and waits against the load, what myopia costs, and what a second tile or a faster server buys.
+
+``python -m experiments.queues.loads --out FOLDER`` works out one system after another and keeps each in the folder, so
+that the same command goes on where it was stopped; then it draws. Every policy is judged on the same traces; prices are
+searched and values learned anew for each system.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from experiments.queues.rules import Means, means, traces
+from meqc_marl.config import Scenario, load_scenario
+from meqc_marl.errors import InputError
+from meqc_marl.files import replacing
+from meqc_marl.policies import make_policy
+from meqc_marl.report.bars import line_style
+
+POLICIES = ("joint-oracle", "selfish", "priced-joint", "tolled-joint", "queue-drift", "priced-selfish")
+SYSTEMS: dict[str, tuple[str, tuple[float, ...]]] = {
+    "server, GHz": ("resources.server_hz", (8e9, 10e9, 12e9, 15e9, 20e9)),
+    "slot, s": ("slot_s", (4.0, 5.0, 6.0, 8.0)),
+    "tiles": ("resources.qpu_tiles", (1, 2, 3)),
+}
+"""Axis: field and values; everything else is the preset ``queued``."""
+_SCALE = {"server, GHz": 1e9}
+
+
+def system(field: str, value: float) -> list[str]:
+    """What makes the system of the preset; nothing where it is the preset's own."""
+    changed = load_scenario("queued", [f"{field}={value!r}"])
+    return [] if changed == load_scenario("queued") else [f"{field}={value!r}"]
+
+
+def point(changes: list[str], policies: tuple[str, ...], folder: Path, rows: int, slots: int) -> dict[str, Means]:
+    """Means of all policies on one system; what the folder holds is not worked out again."""
+    path = folder / ("_".join(changes) or "queued").replace("=", "-").replace(".", "-")
+    path = path.with_suffix(".json")
+    content: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    settings = {"traces": rows, "slots": slots, "changes": changes}
+    if content.get("settings", settings) != settings:
+        raise InputError(f"'{path}' was measured with {content['settings']}; choose another folder.")
+    found: dict[str, list[float]] = content.get("means", {})
+    scenario = load_scenario("queued", changes)
+    for name in policies:
+        if name not in found:
+            found[name] = list(_measured(scenario, name, rows, slots))
+            with replacing(path) as file:
+                file.write((json.dumps({"settings": settings, "means": found}, indent=1) + "\n").encode())
+            print(f"{', '.join(changes) or 'queued'}: {name} {found[name][1]:.2f}", flush=True)
+    return {name: Means(*found[name]) for name in policies}
+
+
+def _measured(scenario: Scenario, name: str, rows: int, slots: int) -> Means:
+    return means(make_policy(name, scenario), scenario, traces(scenario, False, range(1000, 1000 + rows), slots))
+
+
+def price_of_myopia(found: dict[str, Means]) -> float:
+    """How much dearer the exact optimum of every slot is than the same with prices on work."""
+    return found["joint-oracle"].charged / found["priced-joint"].charged - 1.0
+
+
+def draw(results: dict[str, dict[float, dict[str, Means]]], path: Path) -> None:
+    """For each axis: cost with penalties, waits at the server and the QPU together, and the price of myopia."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.2 * len(results), 9.0), layout="constrained")
+    panels = figure.subplots(3, len(results), squeeze=False)
+    for column, (axis, points) in zip(panels.T, results.items(), strict=True):
+        at = [value / _SCALE.get(axis, 1.0) for value in points]
+        for name in next(iter(points.values())):
+            style = line_style(name, POLICIES)
+            of = [found[name] for found in points.values()]
+            column[0].plot(at, [each.charged for each in of], label=name, **style)
+            column[1].plot(at, [each.cpu_wait_s + each.qpu_wait_s for each in of], label=name, **style)
+        myopia = [100 * price_of_myopia(found) for found in points.values()]
+        column[2].plot(at, myopia, color="black", marker="o")
+        titles = ("cost and penalty of misses", "wait at server and QPU, s", "price of myopia, %")
+        for panel, title in zip(column, titles, strict=True):
+            panel.set(xlabel=axis, ylabel=title)
+            panel.grid(alpha=0.3)
+    panels[0, 0].legend(fontsize=8)
+    panels[1, 0].set_yscale("symlog", linthresh=1.0)
+    figure.savefig(path, dpi=110)
+
+
+def main() -> None:
+    """Work out, print and draw."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--axes", nargs="+", choices=list(SYSTEMS), default=list(SYSTEMS))
+    parser.add_argument("--policies", nargs="+", choices=POLICIES, default=list(POLICIES))
+    parser.add_argument("--num-traces", type=int, default=2)
+    parser.add_argument("--num-slots", type=int, default=200)
+    options = parser.parse_args()
+    policies = tuple(dict.fromkeys(("joint-oracle", "priced-joint", *options.policies)))
+    options.out.mkdir(parents=True, exist_ok=True)
+    results: dict[str, dict[float, dict[str, Means]]] = {}
+    for axis in options.axes:
+        field, values = SYSTEMS[axis]
+        results[axis] = {
+            value: point(system(field, value), policies, options.out, options.num_traces, options.num_slots)
+            for value in values
+        }
+    print(f"| {' | '.join(('system', *policies, 'waits, s', 'price of myopia'))} |\n{'|---' * (len(policies) + 3)}|")
+    for axis, points in results.items():
+        for value, found in points.items():
+            cells = [f"{found[name].charged:.2f}" for name in policies]
+            waits = ", ".join(f"{found[name].cpu_wait_s + found[name].qpu_wait_s:.1f}" for name in policies)
+            size = f"{axis} {value / _SCALE.get(axis, 1.0):g}"
+            print(f"| {size} | {' | '.join(cells)} | {waits} | {100 * price_of_myopia(found):+.1f} % |")
+    draw(results, options.out / "loads.png")
+
+
+if __name__ == "__main__":
+    main()
