@@ -13,14 +13,14 @@ from types import FrameType
 from meqc_marl.errors import InputError
 from meqc_marl.jobs.kinds import VARIABLE, Description
 from meqc_marl.jobs.perform import perform
-from meqc_marl.jobs.protocol import Failure, print_line
+from meqc_marl.jobs.protocol import Failure, print_line, sparing
 
 
 def main() -> int:
     """Carry the job out; returns the exit code."""
     signal.signal(signal.SIGTERM, _interrupt)  # `ray job stop`: as Ctrl-C
     try:
-        perform(Description.from_json(os.environ[VARIABLE]), print_line)
+        perform(Description.from_json(os.environ[VARIABLE]), sparing(print_line))
     except InputError as error:
         print_line(Failure(sentence=str(error)))
         return 2

@@ -16,12 +16,15 @@ cluster's job, in the same way.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 KEY = "meqc_marl"
+LOGGED_EVERY_S = 10.0
+"""Seconds between two messages in a cluster's log of how far the same work is."""
 _BEGIN = f'{{"{KEY}":'
 
 
@@ -106,3 +109,33 @@ def decode(line: str) -> AnyMessage | None:
 def print_line(message: AnyMessage) -> None:
     """Tell a message on stdout."""
     print(encode(message), flush=True)
+
+
+def sparing(tell: Tell, every_s: float = LOGGED_EVERY_S) -> Tell:
+    """Pass on all messages but progress that tells nothing new within so many seconds: a log is kept, and read again.
+
+    News are the first message of a kind, another number of trials that run or have ended, another piece of work, and
+    the end of one.
+    """
+    told: dict[str, tuple[float, object]] = {}
+
+    def pass_on(message: AnyMessage) -> None:
+        if (news := _news(message)) is not None:
+            at, before = told.get(message.meqc_marl, (-every_s, None))
+            if news == before and time.monotonic() - at < every_s:
+                return
+            told[message.meqc_marl] = time.monotonic(), news
+        tell(message)
+
+    return pass_on
+
+
+def _news(message: AnyMessage) -> object:
+    """What of a message of progress must not be held back; None if it is none."""
+    if isinstance(message, TrialsProgress):
+        return message.finished, message.running, message.failed, message.total
+    if isinstance(message, StepsProgress):
+        return message.env_steps >= message.total_env_steps
+    if isinstance(message, WorkProgress):
+        return message.label, message.unit, message.done >= message.total
+    return None

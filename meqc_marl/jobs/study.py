@@ -182,7 +182,7 @@ def _interrupted(storage: Storage, study: Study) -> Interrupted:
     finished = sum(has_finished(found[name], run) for name, run in study.items())
     begun = sum(each is not None for each in found.values())
     return Interrupted(
-        f"{finished} of {len(study)} trials have finished, {begun - finished} are halfway, with a checkpoint; "
+        f"{finished} of {len(study)} trials have finished, {begun - finished} halfway, with a checkpoint; "
         "the same command goes on."
     )
 

@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from meqc_marl.jobs import here
+from meqc_marl.jobs import here, protocol
 from meqc_marl.jobs.protocol import Said, StepsProgress, TrialsProgress, WorkProgress, decode, encode
 from meqc_marl.jobs.work_progress import telling
 from meqc_marl.report import progress, training_progress
@@ -62,3 +62,21 @@ def test_a_word_in_between_takes_nothing_away(shown):
     assert log[0] == "oracle: 100 of 500 slots"
     assert log[1] == "oracle: 200 of 500 slots"
     assert log[-1].startswith("training: 10 of 10 env-steps")
+
+
+def test_a_log_of_a_cluster_has_every_change_and_little_else(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(protocol.time, "monotonic", lambda: now[0])
+    told = []
+    tell = protocol.sparing(told.append, every_s=10.0)
+    for second in range(40):
+        now[0] = float(second)
+        tell(TrialsProgress(finished=second // 25, running=1, failed=0, total=2, env_steps=second))
+        tell(StepsProgress(env_steps=second, total_env_steps=39))
+        tell(WorkProgress(label="a" if second < 5 else "b", unit="slots", done=second, total=39))
+        if second == 7:
+            tell(Said(text="heard"))
+    assert [each.env_steps for each in told if isinstance(each, TrialsProgress)] == [0, 10, 20, 25, 35]
+    assert [each.env_steps for each in told if isinstance(each, StepsProgress)] == [0, 10, 20, 30, 39]
+    assert [each.done for each in told if isinstance(each, WorkProgress)] == [0, 5, 15, 25, 35, 39]
+    assert [each for each in told if isinstance(each, Said)] == [Said(text="heard")]
