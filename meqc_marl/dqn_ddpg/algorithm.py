@@ -124,9 +124,10 @@ class DQNDDPGConfig(AlgorithmConfig):
 class DQNDDPG(Algorithm):
     """Samples a round, stores it in a flat replay buffer, makes some updates, and sends the weights out.
 
-    Faults: an EnvRunner whose environment fails builds it anew, and one whose process dies is restarted by Ray; when
-    rounds on end bring no sample, training stops with the original error. When a remote Learner dies, all are built
-    anew from a copy of their state, at most 500 updates old. What is lost is counted under ``faults`` in the results.
+    Faults: an EnvRunner whose environment fails builds it anew, and one whose process dies is restarted by Ray and
+    waited for; when rounds on end bring no sample, training stops with the original error. When a remote Learner dies,
+    all are built anew from a copy of their state, at most 500 updates old. What is lost is counted under ``faults`` in
+    the results.
     """
 
     config: DQNDDPGConfig
@@ -183,7 +184,7 @@ class DQNDDPG(Algorithm):
         self.metrics.log_value((REPLAY_BUFFER, "added"), added, reduce="lifetime_sum", with_throughput=True)
         sampled = int(self.metrics.peek((ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME), default=0))
         self.metrics.log_value((REPLAY_BUFFER, "size"), len(self.replay), window=1)
-        if sampled < self.config.num_steps_before_learning or not len(self.replay):
+        if not samples or sampled < self.config.num_steps_before_learning or not len(self.replay):
             return
         with self.metrics.log_time((TIMERS, REPLAY_BUFFER_SAMPLE_TIMER)):
             batch = self.replay.train_batch()

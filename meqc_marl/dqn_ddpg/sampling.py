@@ -11,6 +11,8 @@ from typing import Any
 
 from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS
 
+from .errors import SamplingError
+
 FAULTS = "faults"
 _logger = logging.getLogger(__name__)
 
@@ -28,6 +30,7 @@ class Sampler:
         self._group, self._config, self._metrics = group, config, metrics
         self._empty_rounds = 0
         self._original_error = ""
+        self._dead_since: float | None = None
 
     def sample(self, env_steps: int | None = None) -> list[Any]:
         """A round of fragments, one from each EnvRunner that is well; of stock EnvRunners, episodes.
@@ -36,7 +39,8 @@ class Sampler:
             env_steps: Of each EnvRunner, in whole slots of its rows; as configured if None.
 
         Raises:
-            RuntimeError: If several rounds on end brought nothing, with the environment's own error.
+            SamplingError: If several rounds on end brought nothing, with the environment's own error; or all EnvRunners
+                have died and do not come back.
         """
         if not self._config.num_env_runners:
             samples: list[Any] = self._group.local_env_runner.sample(num_timesteps=env_steps)
@@ -52,16 +56,38 @@ class Sampler:
             if error is not None:
                 self._original_error = error
                 _logger.warning("an environment failed and was built anew:\n%s", error)
-        # RLlib restarts a failed runner for ever; an environment that always fails would spin here without a word.
-        self._empty_rounds = 0 if samples else self._empty_rounds + 1
-        if self._empty_rounds >= self._config.max_empty_sampling_rounds:
-            raise RuntimeError(
-                f"no EnvRunner returned a sample in {self._empty_rounds} rounds. "
-                + (f"The original error:\n{self._original_error}" if self._original_error else "They do not answer.")
-            )
-        if not samples:
-            time.sleep(1.0)
+        self._check(bool(samples), len(answers))
         return samples
+
+    def _check(self, is_sampled: bool, num_answers: int) -> None:
+        """End training where nothing comes any more.
+
+        RLlib restarts a failed runner for ever; an environment that always fails would spin here without a word. But
+        runners whose processes or machines have died need time to start again, on a machine that may have to be found:
+        they are waited for as long as RLlib's configuration says (``env_runner_restore_timeout_s``).
+        """
+        now = time.monotonic()
+        if is_sampled:
+            self._empty_rounds, self._dead_since = 0, None
+            return
+        if num_answers or self._group.num_healthy_remote_env_runners():
+            self._empty_rounds, self._dead_since = self._empty_rounds + 1, None
+            if self._empty_rounds >= self._config.max_empty_sampling_rounds:
+                raise SamplingError(
+                    f"no EnvRunner returned a sample in {self._empty_rounds} rounds. "
+                    + (
+                        f"The original error:\n{self._original_error}"
+                        if self._original_error
+                        else "They do not answer."
+                    )
+                )
+        elif self._dead_since is None:
+            _logger.warning("all EnvRunners have died; waiting for Ray to start them again")
+            self._dead_since = now
+        elif now - self._dead_since > self._config.env_runner_restore_timeout_s:
+            waited = f"{now - self._dead_since:.0f} s"
+            raise SamplingError(f"all EnvRunners have died and none has come back within {waited}.")
+        time.sleep(1.0)
 
     def _round(self, env_steps: int | None) -> list[Any]:
         """Let all remote EnvRunners sample, and wait for them."""

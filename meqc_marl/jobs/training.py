@@ -13,7 +13,7 @@ import ray
 from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME
 
 from meqc_marl.dqn_ddpg.algorithm import DQNDDPG
-from meqc_marl.dqn_ddpg.errors import ConfigurationError
+from meqc_marl.dqn_ddpg.errors import ConfigurationError, SamplingError
 from meqc_marl.errors import InputError
 from meqc_marl.jobs.checkpoint import newest_whole, remove_incomplete, save_checkpoint
 from meqc_marl.jobs.configuration import configuration
@@ -156,6 +156,12 @@ class _Loop:
             raise InputError(
                 f"training diverged after {steps:,} env-steps ({sentence}); the same command may be given again, with "
                 "other parameters or --seed too, and begins anew."
+            ) from error
+        except SamplingError as error:
+            last = str(error).strip().splitlines()[-1].rstrip(".")
+            raise InputError(
+                f"sampling failed after {steps:,} env-steps ({last}); with --resume the run goes on from its last "
+                "checkpoint."
             ) from error
         return result
 

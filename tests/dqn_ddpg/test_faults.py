@@ -1,13 +1,16 @@
 """What happens to training when an environment, an EnvRunner or a Learner fails."""
 
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import ray
 
 from meqc_marl.config import load_scenario
+from meqc_marl.dqn_ddpg import sampling
 from meqc_marl.dqn_ddpg.algorithm import DQNDDPGConfig
+from meqc_marl.dqn_ddpg.errors import SamplingError
 from meqc_marl.rl.config import offloading_config
 
 
@@ -159,3 +162,31 @@ def test_restoring_an_older_checkpoint_reaches_every_env_runner(build, tmp_path,
     assert len(restored) == num_env_runners + 2  # with the local one and the Learner
     for array in restored:
         np.testing.assert_array_equal(array, older[-1])
+
+
+class Gone:
+    """A group of EnvRunners that have all died; they come back after so many rounds."""
+
+    def __init__(self, rounds):
+        self.rounds = rounds
+
+    def num_healthy_remote_env_runners(self):
+        return 0
+
+    def foreach_env_runner(self, work, **options):
+        self.rounds -= 1
+        return [] if self.rounds >= 0 else [(["fragment"], {}, None)]
+
+
+def test_env_runners_that_have_died_are_waited_for(monkeypatch):
+    """Ray starts their processes anew, perhaps on a machine that has to be found: that takes more than a few rounds."""
+    now = [0.0]
+    monkeypatch.setattr(sampling.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(sampling.time, "sleep", lambda seconds: now.__setitem__(0, now[0] + 31.0))  # a probe as well
+    metrics = SimpleNamespace(aggregate=lambda *given, **more: None, log_value=lambda *given, **more: None)
+    config = config_of(num_env_runners=1).fault_tolerance(env_runner_restore_timeout_s=600.0)
+    sampler = sampling.Sampler(Gone(rounds=12), config, metrics)
+    assert [sampler.sample() for _ in range(13)] == [[]] * 12 + [["fragment"]]
+    sampler = sampling.Sampler(Gone(rounds=100), config, metrics)
+    with pytest.raises(SamplingError, match=r"all EnvRunners have died and none has come back within 6\d\d s\."):
+        list(iter(sampler.sample, ["fragment"]))
