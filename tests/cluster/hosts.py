@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
 import shutil
@@ -168,7 +169,16 @@ def wait_until(holds: Callable[[], bool], patience_s: float, what: str) -> None:
 
 @contextmanager
 def network(hosts: list[Host]) -> Iterator[list[Host]]:
-    """Join hosts to a bridge and start their nodes; nothing of them is left afterwards."""
+    """Join hosts to a bridge and start their nodes; nothing of them is left afterwards.
+
+    Names and addresses are fixed, so one network at a time: another test's is waited for.
+    """
+    with open("/tmp/meqc-hosts.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield from _network(hosts)
+
+
+def _network(hosts: list[Host]) -> Iterator[list[Host]]:
     for host in hosts:
         host.unplug()
     subprocess.run(["ip", "link", "del", BRIDGE], capture_output=True, timeout=60)
