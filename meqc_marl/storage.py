@@ -86,8 +86,15 @@ class Storage:
         return read_file(self.filesystem, path)
 
     def read_named(self, name: str) -> bytes | None:
-        """The content of a file in it; None if there is none."""
-        return self.read(f"{self.root}/{name}")
+        """The content of a file in it; None if there is none.
+
+        Raises:
+            InputError: If the storage cannot be read.
+        """
+        try:
+            return self.read(f"{self.root.rstrip('/')}/{name}")
+        except (OSError, pyarrow.ArrowException) as error:
+            raise _unusable(self.uri, error, "read") from error
 
     def read_object(self, name: str) -> dict[str, Any] | None:
         """The JSON object in a file in it; None if there is none.

@@ -9,6 +9,7 @@ import pyarrow.fs
 import pytest
 
 import meqc_marl.storage as module
+from meqc_marl.cli import main
 from meqc_marl.errors import InputError
 from meqc_marl.jobs.job import stored_job
 from meqc_marl.jobs.stored_study import stored_study
@@ -104,3 +105,17 @@ def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "job.json")
     with pytest.raises(InputError, match="it must be a regular file"):
         Storage.open(tmp_path).read_named("job.json")
+
+
+def test_a_storage_that_cannot_be_read_is_told_as_such(tmp_path, monkeypatch, capsys):
+    """Not as a fault of the standard output, whichever command reads whatever file of it."""
+
+    def fail(self, path):
+        raise OSError("When reading information for key 'run.json' in bucket 'b': AWS Error NETWORK_CONNECTION")
+
+    monkeypatch.setattr(Storage, "read", fail)
+    for command in (["train", "--resume"], ["train", "--resume", "--env-steps", "9"]):
+        assert main([*command, "--storage", str(tmp_path)]) == 2
+        told = capsys.readouterr().err
+        assert f"storage '{tmp_path}' cannot be read: When reading" in told
+        assert is_one_sentence(told.removeprefix("error: ").strip())
