@@ -56,6 +56,7 @@ def _bring(storage: Storage, folder: Path) -> None:
     there = storage.names(root)
     whole = [name for name in there if is_checkpoint(name) and _is_whole(storage, f"{root}/{name}")]
     for name in [*whole, *({WARM_START, _TENSORBOARD} & set(there))]:
+        (folder / name).mkdir()  # Arrow makes folders only below it
         pyarrow.fs.copy_files(
             f"{root}/{name}",
             str(folder / name),

@@ -33,20 +33,25 @@ def test_what_is_new_is_sent_and_what_is_gone_is_removed(server):  # noqa: F811
 
     with folder_of(storage) as (folder, send):
         (folder / "run.json").write_text("{}")
+        (folder / "tensorboard").mkdir()
+        (folder / "tensorboard" / "events").write_bytes(b"1")
         (folder / ".incomplete-1").mkdir()
         (folder / ".incomplete-1" / "half").write_text("")
         for number in (1, 2):
             checkpoint(folder, number)
         send()
         both = {f"checkpoint_00000{number}/{name}" for number in (1, 2) for name in ("policy/w", MANIFEST)}
-        assert keys() == {"run.json"} | both
+        beside = {"run.json", "tensorboard/events"}
+        assert keys() == beside | both
         shutil.rmtree(folder / "checkpoint_000001")
         checkpoint(folder, 3)
         send()
-        assert {key.split("/")[0] for key in keys()} == {"run.json", "checkpoint_000002", "checkpoint_000003"}
+        there = {"run.json", "tensorboard", "checkpoint_000002", "checkpoint_000003"}
+        assert {key.split("/")[0] for key in keys()} == there
     client.delete_object(Bucket=BUCKET, Key=f"run/checkpoint_000003/{MANIFEST}")  # a sender that died before its end
     with folder_of(storage) as (folder, _):
-        assert sorted(path.name for path in folder.iterdir()) == ["checkpoint_000002", "run.json"]
+        assert {path.name for path in folder.iterdir()} == there - {"checkpoint_000003"}
+        assert (folder / "tensorboard" / "events").read_bytes() == b"1"
         assert (folder / "checkpoint_000002" / "policy" / "w").read_bytes() == b"\2" * 10
 
 
