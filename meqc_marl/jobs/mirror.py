@@ -11,7 +11,7 @@ import pyarrow
 import pyarrow.fs
 
 from meqc_marl.jobs.checkpoint import MANIFEST
-from meqc_marl.jobs.run_folder import RUN_FILE, SCENARIO_FILE, WARM_START
+from meqc_marl.jobs.run_folder import DIVERGED_FILE, RUN_FILE, SCENARIO_FILE, WARM_START
 from meqc_marl.policies.folders import is_checkpoint, list_checkpoints
 from meqc_marl.storage import Storage, unreadable, unwritten
 
@@ -50,7 +50,7 @@ def folder_of(storage: Storage) -> Iterator[tuple[Path, Callable[[], None]]]:
 
 def _bring(storage: Storage, folder: Path) -> None:
     root = storage.root.rstrip("/")
-    for name in (RUN_FILE, SCENARIO_FILE):
+    for name in (RUN_FILE, SCENARIO_FILE, DIVERGED_FILE):
         if (content := storage.read(f"{root}/{name}")) is not None:
             (folder / name).write_bytes(content)
     there = storage.names(root)
@@ -80,6 +80,8 @@ def _send(storage: Storage, folder: Path, sent: dict[str, tuple[int, int]]) -> N
                 stream.write(path.read_bytes())
             sent[name] = stat.st_size, stat.st_mtime_ns
     for name in storage.names(storage.root):
+        if name == DIVERGED_FILE and not (folder / name).exists():  # another run has begun
+            storage.filesystem.delete_file(f"{storage.root}/{name}")
         if is_checkpoint(name) and name not in kept:
             manifest = f"{storage.root}/{name}/{MANIFEST}"
             if storage.read(manifest) is not None:

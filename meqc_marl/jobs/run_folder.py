@@ -23,7 +23,8 @@ RUN_FILE = "run.json"
 SCENARIO_FILE = "scenario.yaml"
 WARM_START = "warm-start"
 """Folder of the policy that a run begins with: what it was taken from may be gone when the run begins again."""
-_DIVERGED = "diverged.json"
+DIVERGED_FILE = "diverged.json"
+"""Of a run that has come to nothing, and makes room for another."""
 
 
 def check_new_run(folder: Path) -> None:
@@ -35,7 +36,7 @@ def check_new_run(folder: Path) -> None:
         InputError: If it cannot be written, or holds a run already.
     """
     check_place(str(folder))
-    if (folder / RUN_FILE).exists() and not (folder / _DIVERGED).exists():
+    if (folder / RUN_FILE).exists() and not (folder / DIVERGED_FILE).exists():
         raise InputError(f"output folder '{folder}' holds a run already; resume it with --resume, or name another.")
     check_folder(folder)
 
@@ -47,7 +48,7 @@ def begin_run(folder: Path, run: Run) -> None:
         InputError: If the folder cannot be written, or holds a run already.
     """
     check_new_run(folder)
-    if (folder / _DIVERGED).exists():
+    if (folder / DIVERGED_FILE).exists():
         _forget(folder)
     save_scenario(run.scenario, make_folder(folder) / SCENARIO_FILE)  # for people, and for `compare --scenario`
     if run.warm_start is not None:
@@ -65,7 +66,7 @@ def extend_run(folder: Path, run: Run) -> None:
     """
     stored = load_run(folder)
     check_same_run(str(folder), stored, run)
-    (folder / _DIVERGED).unlink(missing_ok=True)
+    (folder / DIVERGED_FILE).unlink(missing_ok=True)
     if run.env_steps != stored.env_steps:
         _write(folder, run)
 
@@ -92,7 +93,7 @@ def check_same_run(where: str, stored: Run, given: Run) -> None:
 
 def mark_diverged(folder: Path, env_steps: int) -> None:
     """Write down that the run has come to nothing."""
-    with replacing(folder / _DIVERGED) as file:
+    with replacing(folder / DIVERGED_FILE) as file:
         file.write(json.dumps({"env_steps": env_steps}).encode())
 
 
@@ -140,7 +141,7 @@ def _forget(folder: Path) -> None:
     with telling_what_cannot_be_written(f"output folder '{folder}'"):
         for part in (*list_checkpoints(folder), folder / "tensorboard", folder / WARM_START):
             shutil.rmtree(part, ignore_errors=True)
-        for name in (RUN_FILE, SCENARIO_FILE, _DIVERGED):
+        for name in (RUN_FILE, SCENARIO_FILE, DIVERGED_FILE):
             (folder / name).unlink(missing_ok=True)
 
 

@@ -9,11 +9,12 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
+from meqc_marl.errors import InputError
 from meqc_marl.jobs.interrupted import Interrupted
 from meqc_marl.jobs.job import Job, Outcome, Place, show
 from meqc_marl.jobs.protocol import Said, StepsProgress, Tell
 from meqc_marl.jobs.run import Run
-from meqc_marl.jobs.run_folder import RUN_FILE, SCENARIO_FILE
+from meqc_marl.jobs.run_folder import DIVERGED_FILE, RUN_FILE, SCENARIO_FILE
 from meqc_marl.jobs.work_progress import telling
 from meqc_marl.policies.folders import CHECKPOINT_PREFIX, DESCRIPTION, POLICY_FOLDER, WEIGHTS
 
@@ -68,16 +69,21 @@ class TrainJob(Job):
             tell(StepsProgress(**vars(progress)))
 
         with folder_of(place.storage) as (folder, send):
-            begun = (folder / RUN_FILE).exists()
-            checkpoint, finished = train(
-                self.run,
-                folder,
-                report,
-                placement=place.placement,
-                resume=place.resume and begun,
-                lease=place.lease,
-                saved=lambda checkpoint: send(),
-            )
+            begun, diverged = ((folder / name).exists() for name in (RUN_FILE, DIVERGED_FILE))
+            if begun and not place.resume and not diverged:
+                where = place.storage.shown
+                raise InputError(
+                    f"output folder '{where}' holds a run already; resume it with --resume, or name another."
+                )
+            options: dict[str, Any] = {"placement": place.placement, "resume": place.resume and begun}
+            try:
+                checkpoint, finished = train(
+                    self.run, folder, report, lease=place.lease, saved=lambda checkpoint: send(), **options
+                )
+            except InputError:
+                if (folder / DIVERGED_FILE).exists():
+                    send()
+                raise
             if not finished:
                 raise Interrupted(f"the run has a checkpoint, {checkpoint.name}, and goes on with --resume.")
             tell(Said(text=f"checkpoint: {place.storage.uri_of(checkpoint.name)}"))

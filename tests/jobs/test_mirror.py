@@ -12,6 +12,7 @@ import pytest
 
 from meqc_marl.jobs.checkpoint import MANIFEST
 from meqc_marl.jobs.mirror import folder_of
+from meqc_marl.jobs.run_folder import DIVERGED_FILE
 from meqc_marl.policies.learned import load_policy
 from meqc_marl.storage import Storage
 from tests.cluster.test_bucket import BUCKET, server  # noqa: F401 (a fixture)
@@ -35,6 +36,7 @@ def test_what_is_new_is_sent_and_what_is_gone_is_removed(server):  # noqa: F811
         (folder / "run.json").write_text("{}")
         (folder / "tensorboard").mkdir()
         (folder / "tensorboard" / "events").write_bytes(b"1")
+        (folder / DIVERGED_FILE).write_text("{}")
         (folder / ".incomplete-1").mkdir()
         (folder / ".incomplete-1" / "half").write_text("")
         for number in (1, 2):
@@ -42,7 +44,10 @@ def test_what_is_new_is_sent_and_what_is_gone_is_removed(server):  # noqa: F811
         send()
         both = {f"checkpoint_00000{number}/{name}" for number in (1, 2) for name in ("policy/w", MANIFEST)}
         beside = {"run.json", "tensorboard/events"}
-        assert keys() == beside | both
+        assert keys() == beside | both | {DIVERGED_FILE}
+        with folder_of(storage) as (elsewhere, _):
+            assert (elsewhere / DIVERGED_FILE).exists()
+        (folder / DIVERGED_FILE).unlink()  # another run begins
         shutil.rmtree(folder / "checkpoint_000001")
         checkpoint(folder, 3)
         send()
@@ -96,8 +101,8 @@ def test_a_killed_run_goes_on_elsewhere_and_ends_as_if_nothing_had_been(server, 
     refused = command("two", "train", *WORDS, "--storage", place("killed"))
     said, _ = refused.communicate(timeout=200)
     assert refused.returncode == 2
-    assert "holds a run already" in said
-    done(command("two", "train", "--resume", "--storage", place("killed"), "--checkpoint-every-s", "0.5"))
+    assert f"'s3://{BUCKET}/killed' holds a run already" in said
+    done(command("two", "train", "--resume", "--storage", place("killed"), "--num-traces", "2"))
     done(command("two", "train", *WORDS, "--out", "undisturbed"))
     ended = json.loads(client.get_object(Bucket=BUCKET, Key="killed/comparison.json")["Body"].read())
     assert ended == json.loads((tmp_path / "two" / "undisturbed" / "comparison.json").read_text())
