@@ -1,7 +1,7 @@
 """Learned policies beside rules where servers queue: cost with the penalty of misses, once the queues have filled.
 
-``python -m experiments.queued.looking_ahead --learned itself=RUN mean=RUN --out FOLDER``. Means over the last three
-quarters of the reference traces; rules are given by name.
+``python -m experiments.queues.looking_ahead --learned itself=RUN mean=RUN --out FOLDER``. Means over the last three
+quarters of the reference traces, whose nature is drawn with slots of a second; rules are given by name.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from meqc_marl.policies import Policy, make_policy
 from meqc_marl.policies.learned import load_policy
 
 SEEDS = range(1000, 1006)
-RULES = ("joint-oracle", "selfish")
+RULES = ("joint-oracle", "selfish", "priced-joint")
 RESULT = "looking_ahead.json"
 
 
@@ -31,7 +31,7 @@ def measured(policy: Policy, scenario: Scenario, trace: Trace) -> dict[str, floa
     assert record.waits is not None
     missed = float(record.deadline_missed[begin:].mean())
     cost = float(record.cost[begin:].mean())
-    cpu_s, qpu_s = record.waits[begin + 1 :].mean((0, 1))
+    cpu_s, qpu_s = record.waits[:-1][begin:].mean((0, 1))
     return {
         "cost": cost,
         "charged": cost + scenario.cost.miss_penalty * missed,
@@ -74,7 +74,7 @@ def main() -> None:
         if not equals:
             raise InputError(f"learned is '{given}'; it must be NAME=RUN.")
         policies[f"learned ({name})"] = load_policy(run)
-    trace = generate_trace(scenario, SEEDS, num_slots=options.num_slots)
+    trace = generate_trace(load_scenario(scenario, ["slot_s=1"]), SEEDS, num_slots=options.num_slots)
     results: dict[str, Any] = {"num_slots": options.num_slots, "seeds": list(SEEDS), "date": time.strftime("%Y-%m-%d")}
     results["policies"] = {name: measured(policy, scenario, trace) for name, policy in policies.items()}
     options.out.mkdir(parents=True, exist_ok=True)

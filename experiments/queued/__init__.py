@@ -1,1 +1,0 @@
-"""What looking ahead is worth where servers queue."""
