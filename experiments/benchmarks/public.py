@@ -21,14 +21,14 @@ from ray.tune.registry import register_env
 
 from experiments.benchmarks.learner_runs import by_setting
 from experiments.benchmarks.recipe import recipe
-from experiments.benchmarks.tasks.goal import Goal
+from experiments.benchmarks.tasks.goal import Goal, GoalByDescription
 from experiments.benchmarks.tasks.moving import Moving, Sliding
 from meqc_marl.dqn_ddpg.algorithm import DQNDDPGConfig
 from meqc_marl.evaluation.statistics import interquartile_mean
 from meqc_marl.files import replacing
 
 SEEDS, ENV_STEPS = 5, 200_000
-TASKS: dict[str, type[gym.Env]] = {"moving": Moving, "sliding": Sliding, "goal": Goal}
+TASKS: dict[str, type[gym.Env]] = {"moving": Moving, "sliding": Sliding, "goal": Goal, "goal-by-description": GoalByDescription}
 GAMMA = 0.98
 _EVALUATED = 20_000_000
 """First seed of the episodes of evaluation."""

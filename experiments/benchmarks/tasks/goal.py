@@ -5,9 +5,10 @@ point of the goal line, named twice (left and right) since two policies are to b
 ball can be kicked again and has come to rest, a shot until the episode ends. The reward is 50 for a goal; else, when
 the keeper catches the ball, it leaves the field, or after 100 actions, minus the distance of the ball from the goal.
 
-Lengths are in metres, times in ticks of the simulator. Here the attacker kicks to both coordinates of the point, as the
-description has it; the package ``gym-goal`` passes on the first only, so that its published scores (MP-DQN: 0.789
-goals) are of a harder task: here a hard kick through a corner of the goal scores at once.
+Lengths are in metres, times in ticks of the simulator. The package ``gym-goal``, of which all published scores are,
+passes on the first coordinate of a kick's point only, for both: :class:`Goal` does so too. :class:`GoalByDescription`
+kicks to both coordinates, as the description has it, and is an easier task: a hard kick through a corner of the goal
+scores at once.
 """
 
 from __future__ import annotations
@@ -89,7 +90,12 @@ def _player(position: np.ndarray, orientation: float) -> Body:
 
 
 class Goal(gym.Env):
-    """Action: (mode, ((x, y), (y,), (y,))). Observation [15] in [-1, 1]: player, keeper, ball, and time used."""
+    """Action: (mode, ((x, y), (y,), (y,))). Observation [15] in [-1, 1]: player, keeper, ball, and time used.
+
+    The second coordinate of a kick is ignored: it goes towards (x, x), as in the package.
+    """
+
+    kicks_to_both = False
 
     def __init__(self) -> None:
         box, half = gym.spaces.Box, GOAL_WIDTH / 2.0
@@ -120,7 +126,10 @@ class Goal(gym.Env):
         mode = int(action[0])
         low, high = (getattr(self.action_space[1][mode], end) for end in ("low", "high"))
         point = np.clip(np.asarray(action[1][mode], dtype=float), low, high)
-        target = point if mode == KICK_TO else np.array([LENGTH + self.ball.size, point[0]])
+        if mode != KICK_TO:
+            target = np.array([LENGTH + self.ball.size, point[0]])
+        else:
+            target = point if self.kicks_to_both else point[[0, 0]]
         self.actions += 1
         over, goal = self.actions >= MOST_ACTIONS, False
         for _ in range(0 if over else MOST_TICKS):
@@ -204,3 +213,9 @@ class Goal(gym.Env):
                 parts.append(_wrapped(body.orientation) / math.pi)
         parts.append(2.0 * self.actions / MOST_ACTIONS - 1.0)
         return np.clip(np.array(parts, np.float32), -1.0, 1.0)
+
+
+class GoalByDescription(Goal):
+    """Kicks go to both coordinates of their point."""
+
+    kicks_to_both = True

@@ -8,7 +8,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 from experiments.benchmarks.public import TASKS, config, names, table
-from experiments.benchmarks.tasks.goal import GOAL_WIDTH, KICK_TO, LENGTH, SHOOT_LEFT, WIDTH, Goal
+from experiments.benchmarks.tasks.goal import GOAL_WIDTH, KICK_TO, LENGTH, SHOOT_LEFT, WIDTH, Goal, GoalByDescription
 from experiments.benchmarks.tasks.moving import (
     ACCELERATE,
     BRAKE,
@@ -39,7 +39,7 @@ def test_gymnasium_accepts_them_and_the_learner_reads_them(task):
         warnings.simplefilter("error", category=RuntimeWarning)
         check_env(TASKS[task](), skip_render_check=True)
     layout = parse_action_space(TASKS[task]().action_space)
-    assert [slot.stop - slot.start for slot in layout.slots] == {"goal": [2, 1, 1]}.get(task, [1, 1, 0])
+    assert [slot.stop - slot.start for slot in layout.slots] == ([2, 1, 1] if "goal" in task else [1, 1, 0])
     config(task, 0, 1_000).validate()
 
 
@@ -158,6 +158,16 @@ def test_the_ball_rests_where_it_is_kicked_to():
     assert env.ball.position[0] + env.ball.velocity[0] / 0.06 == pytest.approx(12.0)
 
 
+@pytest.mark.parametrize(("task", "same"), [(Goal, True), (GoalByDescription, False)])
+def test_a_kick_goes_to_its_first_coordinate_twice_as_in_the_package(task, same):
+    states = []
+    for point in ((9.0, -7.0), (9.0, 9.0)):
+        env = task()
+        env.reset(seed=3)
+        states.append(env.step(kick(KICK_TO, *point))[0])
+    assert np.array_equal(*states) is same
+
+
 def test_goal_catch_and_field():
     env = Goal()
     env.reset(seed=1)
@@ -182,7 +192,7 @@ def test_goal_catch_and_field():
 def test_a_scripted_attacker_scores_and_a_random_one_hardly():
     rates = {}
     for who in ("scripted", "random"):
-        env, goals = Goal(), []
+        env, goals = GoalByDescription(), []
         env.action_space.seed(0)
         for seed in range(40):
             env.reset(seed=seed)
@@ -207,4 +217,4 @@ def test_a_row_for_each_task():
     }
     lines = table(results).splitlines()
     assert lines[2] == "| `moving` | 100 | 2 | 2.000 (1.500, 2.500) | 1.500 | 50.0% |"
-    assert len(lines) == 5
+    assert len(lines) == 6
