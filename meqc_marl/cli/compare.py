@@ -8,21 +8,22 @@ from pathlib import Path, PurePosixPath
 
 from meqc_marl.cli.options import (
     Checkpoints,
-    InputFile,
     OptionalInt,
     OutputFile,
     Overrides,
     PolicyNames,
     ScenarioSource,
+    Traces,
     check_draws,
+    trace_files,
     within,
 )
 from meqc_marl.config import PRESETS, Scenario, changes, load_scenario
 from meqc_marl.errors import InputError
 from meqc_marl.evaluation.blocks import compare_seeds, compare_trace
 from meqc_marl.files import check_outputs
+from meqc_marl.nature.library import read_traces
 from meqc_marl.nature.trace import MAX_SEED, check_size
-from meqc_marl.nature.trace_file import load_trace
 from meqc_marl.policies import DEFAULT_POLICIES, POLICIES, Policy, default_policies, make_policy
 from meqc_marl.policies.folders import files_of
 from meqc_marl.policies.toll.schedule_file import ANNOUNCED, read_schedules
@@ -54,8 +55,9 @@ class Compare:
     """Seed of the first trace; the others follow on. Keep it away from training seeds."""
     policy_seed: int = 0
     """Seed of the policies' own randomness."""
-    trace: InputFile = None
-    """Read the traces from a file (.npz); then num-traces, num-slots and trace-seed do not count."""
+    trace: Traces = ()
+    """Read the traces from files (.npz), folders or URIs, all rows of them; then num-traces, num-slots and trace-seed
+    do not count."""
     prices: InputFile = None
     """Prices on work for priced-joint, priced-selfish and queue-drift, as `meqc-marl prices --out` writes them; a short
     search by default."""
@@ -72,7 +74,7 @@ class Compare:
         """The same on a scenario that is loaded already; ``scenario`` and ``overrides`` do not count."""
         given = None if self.scenario in PRESETS else self.scenario
         outputs = {"json": self.json, "plot": self.plot}
-        read = {"trace": self.trace, "scenario": given, "prices": self.prices}
+        read = {**trace_files(self.trace), "scenario": given, "prices": self.prices}
         check_outputs(outputs, read | policy_files(self.checkpoints))
         if self.plot is not None:
             check_plot_path(self.plot)
@@ -83,18 +85,20 @@ class Compare:
             ANNOUNCED[name](scenario, announced[name]) if name in announced else make_policy(name, scenario)
             for name in names
         ]
-        if self.trace is None:
+        if not self.trace:
             seeds = self._seeds(scenario)
         else:
-            trace = load_trace(self.trace, scenario)
+            trace = read_traces(self.trace, scenario)
         policies += load_checkpoints(self.checkpoints)
         if not policies:
             raise InputError(f"policies: none is given; known are {', '.join(POLICIES)}.")
         with show_progress() as progress:
-            if self.trace is None:
+            if not self.trace:
                 result = compare_seeds(policies, scenario, seeds, self.num_slots, self.policy_seed, progress)
             else:
-                result = compare_trace(policies, scenario, trace, self.policy_seed, str(self.trace), progress)
+                result = compare_trace(
+                    policies, scenario, trace, self.policy_seed, redacted(" ".join(self.trace)), progress
+                )
         unseen = {policy.name: fields for policy in policies if (fields := policy.unseen_in(scenario))}
         if self.json is not None:
             save_json(comparison_json(result) | {"unseen_changes": unseen}, self.json)

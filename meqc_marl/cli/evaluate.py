@@ -10,11 +10,11 @@ import tyro
 from meqc_marl.cli.compare import Compare
 from meqc_marl.cli.options import (
     AllowCode,
-    InputFile,
     OptionalInt,
     OutputFile,
     Overrides,
     PolicySource,
+    Traces,
     scenario_of_policy,
 )
 from meqc_marl.config import PRESETS, load_scenario
@@ -45,8 +45,9 @@ class Evaluate:
     """Slots T of a trace; the scenario's horizon by default."""
     trace_seed: int = 1_000_000
     """Seed of the first trace; the others follow on."""
-    trace: InputFile = None
-    """Read the traces from a file (.npz) rather than generating them."""
+    trace: Traces = ()
+    """Read the traces from files (.npz), folders or URIs rather than generating them; a run that was trained on traces
+    keeps those it has not seen in its folder, as held-out.npz."""
     allow_code: AllowCode = False
     """Run the modules that the policy's scenario names (docs/own-parts.md); only of people whose code you would run."""
     json: OutputFile = None

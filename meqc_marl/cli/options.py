@@ -12,6 +12,7 @@ from meqc_marl.config import PRESETS, Scenario, load_scenario
 from meqc_marl.config.io import parse_assignment, places, read_yaml
 from meqc_marl.dqn_ddpg.options import settable
 from meqc_marl.errors import InputError, shown
+from meqc_marl.nature.library import LibraryFiles, open_library
 from meqc_marl.nature.trace import MAX_SEED
 from meqc_marl.policies import POLICIES
 from meqc_marl.registry import WITHOUT_CODE
@@ -40,6 +41,31 @@ OutputFile = Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_
 SCENARIO_HELP = f"A preset ({', '.join(PRESETS)}) or a YAML file; `meqc-marl scenario show` lists the fields."
 ScenarioSource = Annotated[str, tyro.conf.arg(metavar="PRESET|FILE", help=SCENARIO_HELP)]
 """A preset's name or a YAML file."""
+
+Traces = Annotated[tuple[str, ...], tyro.conf.arg(metavar="FILE", help_behavior_hint="")]
+"""Trace files, folders of them, or their URIs."""
+HeldOut = Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME", help_behavior_hint="")]
+
+
+def trace_files(trace: Sequence[str]) -> dict[str, str | None]:
+    """Files that ``--trace`` names, which no output may replace, by what sentences call them."""
+    return {"trace" if len(trace) == 1 else f"trace {place}": place for place in trace if "://" not in place}
+
+
+def library_of(trace: Sequence[str], held_out: Sequence[str], num_devices: int) -> LibraryFiles | None:
+    """The library that ``--trace`` and ``--held-out`` make, read once; None without.
+
+    Raises:
+        InputError: If it is none, or has another number of devices.
+    """
+    if not trace:
+        if held_out:
+            raise InputError(f"held-out is {shown(held_out[0])}; it is for traces, of which there are none.")
+        return None
+    files = LibraryFiles.of(trace, held_out)
+    open_library(files, num_devices)
+    return files
+
 
 OptionalInt = Annotated[int | None, tyro.conf.arg(metavar="INT", help_behavior_hint="")]
 """A number whose default the help explains."""

@@ -11,10 +11,13 @@ from meqc_marl.cli.options import (
     MAX_ENV_RUNNERS,
     MAX_ENV_STEPS,
     MAX_TRAINING_SEED,
+    HeldOut,
     InputFile,
     LearnerParameters,
     Overrides,
     ScenarioSource,
+    Traces,
+    library_of,
     parse_assignments,
     read_mapping,
     within,
@@ -42,6 +45,12 @@ class SearchOptions(StudyOptions):
     """Preset or YAML file."""
     overrides: Overrides = ()
     """Change a field of the scenario; may be repeated."""
+    trace: Traces = ()
+    """Draw episodes from these traces (.npz), instead of drawing nature by the scenario: files, folders or URIs that
+    every machine reaches (docs/traces.md)."""
+    held_out: HeldOut = ()
+    """Rows of the traces, by the file's name or name:row, that training does not see and evaluation is on; by default
+    the last fifth of the slots of every row."""
     learner: LearnerParameters = ()
     """Set a parameter of the learner that is not drawn; may be repeated."""
     num_trials: int = 20
@@ -64,8 +73,10 @@ class SearchOptions(StudyOptions):
         within("seed", self.seed, 0, MAX_TRAINING_SEED)
         within("num-env-runners", self.num_env_runners, 0, MAX_ENV_RUNNERS)
         self.placement()
+        scenario = load_scenario(self.scenario, self.overrides)
         base = Run(
-            scenario=load_scenario(self.scenario, self.overrides),
+            scenario=scenario,
+            trace=library_of(self.trace, self.held_out, scenario.num_devices),
             env_steps=self.env_steps,
             seed=self.seed,
             learner=parse_assignments("learner", self.learner),

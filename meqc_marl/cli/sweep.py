@@ -13,10 +13,13 @@ from meqc_marl.cli.options import (
     MAX_ENV_RUNNERS,
     MAX_ENV_STEPS,
     MAX_SEEDS,
+    HeldOut,
     LearnerParameters,
     OptionalInt,
     Overrides,
     ScenarioSource,
+    Traces,
+    library_of,
     parse_assignments,
     within,
 )
@@ -46,6 +49,12 @@ class SweepOptions(StudyOptions):
     """Training seeds of every V and Delta, from 0 on."""
     env_steps: OptionalInt = None
     """Budget of a trial in environment steps; by default that of `train`."""
+    trace: Traces = ()
+    """Draw episodes from these traces (.npz), instead of drawing nature by the scenario: files, folders or URIs that
+    every machine reaches (docs/traces.md)."""
+    held_out: HeldOut = ()
+    """Rows of the traces, by the file's name or name:row, that training does not see and evaluation is on; by default
+    the last fifth of the slots of every row."""
     learner: LearnerParameters = ()
     """Change a parameter of the learner, such as critic=separate; may be repeated."""
     num_env_runners: int = 0
@@ -74,6 +83,7 @@ class SweepOptions(StudyOptions):
             scenario=scenario,
             env_steps=self.env_steps or default_env_steps(scenario),
             learner=learner,
+            trace=library_of(self.trace, self.held_out, scenario.num_devices),
             num_env_runners=self.num_env_runners,
         )
         job = SweepJob(base=base, v=self.v, delta=self.delta, num_seeds=self.num_seeds, policy=self.policy)

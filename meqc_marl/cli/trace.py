@@ -9,14 +9,17 @@ from typing import Annotated
 import numpy as np
 import tyro
 
-from meqc_marl.cli.options import InputFile, OptionalInt, Overrides, ScenarioSource, within
+from meqc_marl.cli.options import InputFile, OptionalInt, Overrides, ScenarioSource, trace_files, within
 from meqc_marl.config import PRESETS, load_scenario
 from meqc_marl.errors import InputError, shown
 from meqc_marl.files import check_outputs
 from meqc_marl.nature.building import build_trace, to_metres
+from meqc_marl.nature.library import read_traces
 from meqc_marl.nature.trace import EQUIPMENT, MAX_SEED, NATURE, Trace
 from meqc_marl.nature.trace_file import load_any_trace, save_trace
+from meqc_marl.report.bars import check_plot_path
 from meqc_marl.report.plain import plain_console
+from meqc_marl.report.trace_plot import save_trace_plot
 
 OptionalFloat = Annotated[float | None, tyro.conf.arg(metavar="FLOAT", help_behavior_hint="")]
 
@@ -142,6 +145,44 @@ class Describe:
             print(f"{name:24} {least:12.6g} {middle:12.6g} {largest:12.6g}")
 
 
+@dataclass(frozen=True)
+class Join:
+    """Put the rows of several trace files into one, with the slots that the shortest has."""
+
+    out: tyro.conf.Positional[Path]
+    """Trace file to write (.npz)."""
+    files: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="FILE")]
+    """Trace files, folders of them, or URIs."""
+
+    def run(self) -> None:
+        """Read, join and write."""
+        check_outputs({"out": self.out}, trace_files(self.files))
+        trace = read_traces(self.files)
+        save_trace(trace, self.out)
+        Check(self.out).run()
+
+
+@dataclass(frozen=True)
+class Plot:
+    """Draw what is in a trace file: where devices are, their gain and tasks over the slots, and their equipment."""
+
+    file: tyro.conf.Positional[Path]
+    """Trace file (.npz)."""
+    plot: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="FILE")]
+    """Picture to write (.png, .pdf or .svg)."""
+    row: int = 0
+    """Row to draw."""
+
+    def run(self) -> None:
+        """Read and draw."""
+        check_plot_path(self.plot)
+        check_outputs({"plot": self.plot}, {"trace": self.file})
+        trace = load_any_trace(self.file)
+        within("row", self.row, 0, trace.num_envs - 1)
+        save_trace_plot(trace.row(self.row), self.plot)
+        plain_console().print(f"picture: {self.plot}", highlight=False, markup=False, soft_wrap=True)
+
+
 def _arrays(trace: Trace) -> dict[str, np.ndarray]:
     distance_m = np.hypot(trace.position_m[..., 0], trace.position_m[..., 1])
     return {
@@ -154,12 +195,14 @@ def _arrays(trace: Trace) -> dict[str, np.ndarray]:
 
 @dataclass(frozen=True)
 class TraceCommand:
-    """Make, check or describe a trace file."""
+    """Make, check, describe, join or draw trace files."""
 
     action: (
         Annotated[Build, tyro.conf.subcommand("build")]
         | Annotated[Check, tyro.conf.subcommand("check")]
         | Annotated[Describe, tyro.conf.subcommand("describe")]
+        | Annotated[Join, tyro.conf.subcommand("join")]
+        | Annotated[Plot, tyro.conf.subcommand("plot")]
     )
 
     def run(self) -> None:

@@ -17,11 +17,14 @@ from meqc_marl.cli.options import (
     MAX_TRACES,
     MAX_TRAINING_SEED,
     SCENARIO_HELP,
+    HeldOut,
     InputFile,
     LearnerParameters,
     OptionalInt,
     Overrides,
+    Traces,
     Variations,
+    library_of,
     parse_assignments,
     read_mapping,
     within,
@@ -57,6 +60,12 @@ class TrainOptions:
     vary: Variations = ()
     """Draw a field anew for each row at every reset, such as lyapunov.v=0.05,20 (uniform, log-uniform over a decade or
     more) or cost.latency=[parallel, sequential] (choices): one policy for all of them; may be repeated."""
+    trace: Traces = ()
+    """Draw episodes from these traces (.npz), instead of drawing nature by the scenario: files, folders or URIs that
+    every machine reaches (docs/traces.md)."""
+    held_out: HeldOut = ()
+    """Rows of the traces, by the file's name or name:row, that training does not see and evaluation is on; by default
+    the last fifth of the slots of every row."""
     seed: OptionalInt = None
     """Seed of networks, exploration, replay and nature; by default 0."""
     env_steps: OptionalInt = None
@@ -126,12 +135,19 @@ class TrainOptions:
         # Ray takes seconds to import; bad input has been told by now.
         from meqc_marl.rl.config import default_env_steps
 
-        run = Run(scenario=scenario, env_steps=self.env_steps or default_env_steps(scenario), learner=learner)
+        trace = library_of(self.trace, self.held_out, scenario.num_devices)
+        steps = self.env_steps or default_env_steps(scenario)
+        run = Run(scenario=scenario, env_steps=steps, learner=learner, trace=trace)
         return run.model_copy(update=self._plain())
 
     def _like(self, stored: Run) -> Run:
         given = self._plain() | ({} if self.env_steps is None else {"env_steps": self.env_steps})
-        given["scenario"] = self._scenario(self.scenario or stored.scenario)
+        given["scenario"] = scenario = self._scenario(self.scenario or stored.scenario)
+        if self.trace:
+            held_out = self.held_out or (stored.trace.held_out if stored.trace is not None else ())
+            given["trace"] = library_of(self.trace, held_out, scenario.num_devices)
+        elif self.held_out and stored.trace is not None:
+            given["trace"] = stored.trace.model_copy(update={"held_out": self.held_out})
         if (learner := self._learner()) is not None:
             given["learner"] = stored.learner | learner  # those not named are as stored, as the scenario's fields are
         return stored.model_copy(update=given)

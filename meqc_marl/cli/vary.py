@@ -15,13 +15,16 @@ from meqc_marl.cli.options import (
     Overrides,
     PolicyNames,
     ScenarioSource,
+    Traces,
     check_draws,
+    trace_files,
 )
 from meqc_marl.config import PRESETS, Scenario, load_scenario
 from meqc_marl.errors import InputError, did_you_mean
 from meqc_marl.evaluation.metrics import METRICS
 from meqc_marl.evaluation.variation import read_axis, vary
 from meqc_marl.files import check_outputs
+from meqc_marl.nature.library import read_traces
 from meqc_marl.policies import Policy, make_policy
 from meqc_marl.report.bars import check_plot_path
 from meqc_marl.report.plain import plain_console
@@ -63,6 +66,9 @@ class Vary:
     """Slots of a trace; the scenario's horizon by default."""
     trace_seed: int = 1_000_000
     """Seed of the first trace; the others follow on."""
+    trace: Traces = ()
+    """The same traces at every point, from files (.npz), folders or URIs, all rows of them; then num-traces, num-slots
+    and trace-seed do not count, and fields that say how nature is drawn cannot be varied."""
     policy_seed: int = 0
     """Seed of the policies' own randomness."""
     metric: Annotated[str, tyro.conf.arg(metavar="NAME", help=f"Shown in table and picture: {', '.join(METRICS)}.")] = (
@@ -85,7 +91,7 @@ class Vary:
             check_plot_path(self.plot)
         given = None if self.scenario in PRESETS else self.scenario
         outputs = {"csv": self.csv, "json": self.json, "plot": self.plot}
-        check_outputs(outputs, {"scenario": given, **policy_files(self.checkpoints)})
+        check_outputs(outputs, {"scenario": given, **trace_files(self.trace), **policy_files(self.checkpoints)})
         scenario = load_scenario(self.scenario, self.overrides)
         axes = [read_axis(text, scenario) for text in (self.axis, *self.and_axis)]
         learned = load_checkpoints(self.checkpoints)
@@ -94,8 +100,9 @@ class Vary:
             return [*(make_policy(name, here) for name in self.policies), *learned]
 
         seeds = range(self.trace_seed, self.trace_seed + self.num_traces)
+        source = read_traces(self.trace, scenario) if self.trace else seeds
         with show_progress() as progress:
-            result = vary(scenario, axes, policies, seeds, self.num_slots, self.policy_seed, progress)
+            result = vary(scenario, axes, policies, source, self.num_slots, self.policy_seed, progress)
         if self.metric not in result.points[0].metrics[result.policies[0]]:
             raise InputError(f"metric '{self.metric}' needs a reference, which meqc-marl compare has; choose another.")
         if self.csv is not None:

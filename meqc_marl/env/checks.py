@@ -8,17 +8,37 @@ import numpy as np
 
 from meqc_marl.config import Scenario
 from meqc_marl.errors import InputError, shown
+from meqc_marl.nature.library import Library
 from meqc_marl.nature.trace import Trace
 from meqc_marl.physics.modes import Mode
 from meqc_marl.physics.queueing import Backlogs
 
 
-def check_parts(scenario: Scenario, trace: Trace | None) -> None:
-    """Refuse what is no scenario and no trace, such as their names."""
+def check_parts(scenario: Scenario, trace: Trace | Library | None) -> None:
+    """Refuse what is no scenario and no trace or library, such as their names, and one for other devices."""
     if not isinstance(scenario, Scenario):
         raise InputError(f"scenario is {shown(scenario)}; it must be a Scenario, as load_scenario gives it.")
-    if trace is not None and not isinstance(trace, Trace):
-        raise InputError(f"trace is {shown(trace)}; it must be a Trace, as load_trace gives it.")
+    if trace is None:
+        return
+    if not isinstance(trace, (Trace, Library)):
+        raise InputError(f"trace is {shown(trace)}; it must be a Trace, as load_trace gives it, or a Library.")
+    if trace.num_devices != scenario.num_devices:
+        raise InputError(
+            f"the trace has {trace.num_devices} devices; it must have {scenario.num_devices} as the scenario."
+        )
+
+
+def checked_rows(num_envs: Any, trace: Trace | Library | None) -> int:
+    """Rows of a simulator, which a trace sets."""
+    if isinstance(num_envs, (bool, np.bool_)) or not isinstance(num_envs, (int, np.integer)):
+        raise InputError(f"num_envs is {shown(num_envs)}; it must be an integer of at least 1.")
+    if isinstance(trace, Trace):
+        if num_envs not in (1, trace.num_envs):
+            raise InputError(f"num_envs is {num_envs}; it must be {trace.num_envs}, the rows of the trace.")
+        return trace.num_envs
+    if num_envs < 1:
+        raise InputError(f"num_envs is {num_envs}; it must be at least 1.")
+    return int(num_envs)
 
 
 def as_array(name: str, values: Any) -> np.ndarray:

@@ -20,8 +20,8 @@ from meqc_marl.env.view import observation_ends
 from meqc_marl.env.waiting import queue_infos
 from meqc_marl.env.window import Window
 from meqc_marl.errors import InputError, shown
+from meqc_marl.nature.library import Library, LibraryFiles, given_nature
 from meqc_marl.nature.trace import Trace
-from meqc_marl.nature.trace_file import load_trace
 from meqc_marl.physics.cost import Mode, Outcome
 
 MAX_AGENTS = 20_000
@@ -149,7 +149,7 @@ class OffloadingParallelEnv(ParallelEnv):
 
     ## Arguments
     - ``scenario``: a :class:`~meqc_marl.config.Scenario`.
-    - ``trace``: nature to replay, of one row.
+    - ``trace``: nature to replay, of one row, or a library.
     - ``render_mode``: ``"ansi"``, a table of the last slot; ``"rgb_array"``, a map of the devices;
       ``"human"``, the map in a window after every ``reset`` and ``step``, at most 30 slots a second; or None.
     """
@@ -161,7 +161,9 @@ class OffloadingParallelEnv(ParallelEnv):
         "is_parallelizable": True,
     }
 
-    def __init__(self, scenario: Scenario, trace: Trace | None = None, render_mode: str | None = None) -> None:
+    def __init__(
+        self, scenario: Scenario, trace: Trace | Library | None = None, render_mode: str | None = None
+    ) -> None:
         if render_mode is not None and (not isinstance(render_mode, str) or render_mode not in RENDER_MODES):
             raise InputError(f"render_mode is {shown(render_mode)}; it must be 'ansi', 'rgb_array', 'human' or None.")
         check_parts(scenario, trace)
@@ -170,7 +172,7 @@ class OffloadingParallelEnv(ParallelEnv):
                 f"num_devices is {scenario.num_devices:,}; an environment with named agents has at most "
                 f"{MAX_AGENTS:,}, and OffloadingSimulator takes more."
             )
-        if trace is not None and trace.num_envs != 1:
+        if isinstance(trace, Trace) and trace.num_envs != 1:
             raise InputError(f"the trace has {trace.num_envs} rows; it must have 1, take one with trace.row(i).")
         self.scenario = scenario
         self.render_mode = render_mode
@@ -282,7 +284,7 @@ class OffloadingParallelEnv(ParallelEnv):
 def parallel_env(
     scenario: Scenario | str | Path = "paper",
     overrides: Sequence[str] = (),
-    trace: Trace | str | Path | None = None,
+    trace: Trace | Library | LibraryFiles | str | Path | Sequence[str | Path] | None = None,
     render_mode: str | None = None,
 ) -> OffloadingParallelEnv:
     """Make the environment.
@@ -290,10 +292,8 @@ def parallel_env(
     Args:
         scenario: A scenario, a preset's name or the path of a YAML file.
         overrides: ``"dotted.field=value"`` each.
-        trace: Nature to replay, or the path of its npz file.
+        trace: Nature to replay, or the path of its npz file; a list of files makes a library to draw episodes from.
         render_mode: ``"ansi"``, ``"rgb_array"``, ``"human"`` or None.
     """
     scenario = load_scenario(scenario, overrides)
-    if isinstance(trace, (str, Path)):
-        trace = load_trace(trace, scenario)
-    return OffloadingParallelEnv(scenario, trace, render_mode)
+    return OffloadingParallelEnv(scenario, given_nature(trace, scenario), render_mode)

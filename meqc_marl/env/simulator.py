@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from meqc_marl.config import Scenario
-from meqc_marl.env.checks import as_array, check_actions, check_parts, checked_backlogs
+from meqc_marl.env.checks import as_array, check_actions, check_parts, checked_backlogs, checked_rows
 from meqc_marl.env.observation import equipment_columns, observe
 from meqc_marl.env.sufficient import sufficient_view
 from meqc_marl.env.view import observation_columns
 from meqc_marl.env.waiting import show_waits, show_work
 from meqc_marl.errors import InputError, shown
+from meqc_marl.nature.library import Library
 from meqc_marl.nature.trace import Trace, check_size, checked_seed, generate_trace
 from meqc_marl.physics.allocation import depends_on_actions
 from meqc_marl.physics.choices import admitted_mode
@@ -62,7 +63,7 @@ class OffloadingSimulator:
     Args:
         scenario: Parameters.
         num_envs: Rows E; a given trace sets it.
-        trace: Nature to replay at every reset, instead of drawing it from seeds.
+        trace: Nature to replay at every reset, or a library of which seeds draw episodes, instead of drawing it all.
 
     Attributes:
         observation: Of the current slot, float32 [E, M, K]; each slot has an array of its own, which may be changed.
@@ -77,29 +78,20 @@ class OffloadingSimulator:
     work: Work
     backlogs: Backlogs
 
-    def __init__(self, scenario: Scenario, num_envs: int = 1, trace: Trace | None = None) -> None:
+    def __init__(self, scenario: Scenario, num_envs: int = 1, trace: Trace | Library | None = None) -> None:
         check_parts(scenario, trace)
-        if isinstance(num_envs, (bool, np.bool_)) or not isinstance(num_envs, (int, np.integer)):
-            raise InputError(f"num_envs is {shown(num_envs)}; it must be an integer of at least 1.")
+        num_envs = checked_rows(num_envs, trace)
+        self.horizon = scenario.horizon
         if trace is not None:
-            if trace.num_devices != scenario.num_devices:
-                raise InputError(
-                    f"the trace has {trace.num_devices} devices; it must have {scenario.num_devices} as the scenario."
-                )
-            if num_envs not in (1, trace.num_envs):
-                raise InputError(f"num_envs is {num_envs}; it must be {trace.num_envs}, the rows of the trace.")
-            num_envs = trace.num_envs
-        if num_envs < 1:
-            raise InputError(f"num_envs is {num_envs}; it must be at least 1.")
-        if trace is None:
-            check_size(scenario.horizon, int(num_envs), scenario.num_devices)
+            self.horizon = trace.num_slots if isinstance(trace, Trace) else min(scenario.horizon, trace.num_slots)
+        if not isinstance(trace, Trace):
+            check_size(self.horizon, num_envs, scenario.num_devices)
         self.scenario = scenario
         self.num_envs, self.num_devices = num_envs, scenario.num_devices
-        self.horizon = scenario.horizon if trace is None else trace.num_slots
         self.slot_index = 0
         self.truncated = False
-        self._replayed = trace
-        self._trace = trace
+        self._library = trace if isinstance(trace, Library) else None
+        self._replayed = self._trace = trace if isinstance(trace, Trace) else None
         self._seeds: list[int] | None = None
         self._episode = 0
         self._block_start = self._block_stop = 0
@@ -244,7 +236,10 @@ class OffloadingSimulator:
     def _begin(self, redraw: bool = True) -> None:
         if self._replayed is None and redraw:
             assert self._seeds is not None
-            self._trace = generate_trace(self.scenario, self._seeds, self._episode)
+            if self._library is not None:
+                self._trace = self._library.draw(self._seeds, self._episode, self.horizon)
+            else:
+                self._trace = generate_trace(self.scenario, self._seeds, self._episode)
         assert self._trace is not None
         self._fixed_columns = equipment_columns(self._trace.equipment, len(observation_columns(self.scenario)))
         self._block_start = self._block_stop = 0

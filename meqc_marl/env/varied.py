@@ -13,6 +13,7 @@ from meqc_marl.config.variation import Variation, varied
 from meqc_marl.env.checks import checked_backlogs
 from meqc_marl.env.simulator import OffloadingSimulator
 from meqc_marl.errors import InputError
+from meqc_marl.nature.library import Library
 from meqc_marl.physics.consequences import Consequences, Effect
 from meqc_marl.physics.cost import Outcome
 from meqc_marl.physics.queueing import Backlogs
@@ -38,8 +39,10 @@ class VariedSimulator:
         scenarios: Of the current episode, one for each row.
     """
 
-    def __init__(self, scenario: Scenario, num_envs: int, variations: Sequence[Variation]) -> None:
-        self.scenario, self.variations = scenario, tuple(variations)
+    def __init__(
+        self, scenario: Scenario, num_envs: int, variations: Sequence[Variation], library: Library | None = None
+    ) -> None:
+        self.scenario, self.variations, self._library = scenario, tuple(variations), library
         self.num_envs, self.num_devices = num_envs, scenario.num_devices
         self.scenarios: list[Scenario] = []
         self._rows: list[OffloadingSimulator] = []
@@ -131,7 +134,7 @@ class VariedSimulator:
     def _begin(self, seeds: list[int], episode: int, slot: int, backlogs: Backlogs | None = None) -> None:
         self._seeds, self._episode = seeds, episode
         self.scenarios = [varied(self.scenario, self.variations, seed, episode) for seed in seeds]
-        self._rows = [OffloadingSimulator(scenario) for scenario in self.scenarios]
+        self._rows = [OffloadingSimulator(scenario, 1, self._library) for scenario in self.scenarios]
         backlogs = Backlogs.empty(len(seeds)) if backlogs is None else backlogs
         for row, seed, *left in zip(self._rows, seeds, *backlogs, strict=True):
             row.set_state({"seeds": [seed], "episode": episode, "slot": slot, "backlogs": [[each] for each in left]})

@@ -7,6 +7,7 @@ import numpy as np
 from meqc_marl.config import Scenario
 from meqc_marl.evaluation.metrics import OracleReference, measure
 from meqc_marl.evaluation.rollout import rollout
+from meqc_marl.nature.library import LibraryFiles, open_library
 from meqc_marl.nature.trace import Trace, generate_trace
 from meqc_marl.policies import Policy, make_policy
 
@@ -16,14 +17,20 @@ NUM_TRACES = 4
 """Traces on which a policy is judged while it is trained, and in a sweep."""
 
 
-def held_out_traces(scenario: Scenario, num_traces: int = NUM_TRACES, num_slots: int | None = None) -> Trace:
-    """The first held-out traces of a scenario.
+def held_out_traces(
+    scenario: Scenario, num_traces: int = NUM_TRACES, num_slots: int | None = None, files: LibraryFiles | None = None
+) -> Trace:
+    """The first held-out traces of a scenario, or of a library.
 
     Args:
         scenario: The system.
         num_traces: Rows E.
         num_slots: Slots T; the scenario's horizon if None.
+        files: Library whose held-out rows they are, as many and as long as there are.
     """
+    if files is not None:
+        slots = scenario.horizon if num_slots is None else num_slots
+        return open_library(files, scenario.num_devices).held_out_trace(num_traces, slots)
     return generate_trace(scenario, range(HELD_OUT_SEED, HELD_OUT_SEED + num_traces), num_slots=num_slots)
 
 

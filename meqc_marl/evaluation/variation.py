@@ -23,7 +23,8 @@ from meqc_marl.evaluation.comparison import Progress
 from meqc_marl.evaluation.metrics import measure
 from meqc_marl.evaluation.rollout import rollout
 from meqc_marl.evaluation.statistics import Estimate, mean, paired_difference
-from meqc_marl.nature.trace import generate_trace
+from meqc_marl.nature.library import fixed_by_traces
+from meqc_marl.nature.trace import Trace, generate_trace
 from meqc_marl.policies import Policy
 
 MakePolicies = Callable[[Scenario], Sequence[Policy]]
@@ -85,7 +86,8 @@ class Variation:
         axes: One or two.
         points: In the order of the values, the last axis fastest.
         num_slots: T.
-        seeds: Of the traces, the same at every point.
+        seeds: Of the traces, the same at every point; of given ones their numbers.
+        given: Whether the traces were given and not drawn.
     """
 
     scenario: Scenario
@@ -93,6 +95,7 @@ class Variation:
     points: tuple[Point, ...]
     num_slots: int
     seeds: tuple[int, ...]
+    given: bool = False
 
     @property
     def policies(self) -> tuple[str, ...]:
@@ -140,7 +143,7 @@ def vary(
     scenario: Scenario,
     axes: Sequence[Axis],
     make_policies: MakePolicies,
-    seeds: Sequence[int],
+    seeds: Sequence[int] | Trace,
     num_slots: int | None = None,
     policy_seed: int = 0,
     progress: Progress | None = None,
@@ -151,7 +154,7 @@ def vary(
         scenario: What is varied.
         axes: One or two.
         make_policies: Makes the policies of a point; the others are measured against the first.
-        seeds: Of the traces.
+        seeds: Of the traces; or the traces, of which all slots are taken.
         num_slots: T; the scenario's horizon if None.
         policy_seed: Of the policies' own randomness.
         progress: To show how far it is.
@@ -169,14 +172,19 @@ def vary(
         raise InputError("policies: none is given; give at least one, such as oracle.")
     if len(set(names)) < len(names):
         raise InputError(f"policies: each may be given once, and {', '.join(names)} holds one twice.")
+    given = seeds if isinstance(seeds, Trace) else None
+    if given is not None and (fixed := [axis.field for axis in axes if fixed_by_traces(axis.field)]):
+        raise InputError(f"axis {fixed[0]} has no effect where traces are given; vary another field.")
     slots = [here.horizon if num_slots is None else num_slots for _, here in scenarios]
+    slots = slots if given is None else [given.num_slots] * len(slots)
     step = progress("points", sum(slots) * len(names), "slots") if progress else None
     points = []
     for (values, here), policies, length in zip(scenarios, made, slots, strict=True):
-        trace = generate_trace(here, seeds, num_slots=length)
+        trace = generate_trace(here, seeds, num_slots=length) if not isinstance(seeds, Trace) else seeds
         records = ((policy.name, rollout(policy, here, trace, policy_seed, step)) for policy in policies)
         points.append(Point(values, {name: measure(record, here) for name, record in records}))
-    return Variation(scenario, tuple(axes), tuple(points), max(slots), tuple(seeds))
+    rows = tuple(range(seeds.num_envs)) if isinstance(seeds, Trace) else tuple(seeds)
+    return Variation(scenario, tuple(axes), tuple(points), max(slots), rows, given is not None)
 
 
 def _scenarios(scenario: Scenario, axes: Sequence[Axis]) -> Iterator[tuple[tuple[Any, ...], Scenario]]:

@@ -27,6 +27,7 @@ def configuration(run: Run, placement: Placement | None = None) -> Any:
         env_runner=run.env_runner,
         learner=run.learner,
         vary=run.vary,
+        trace=run.trace,
     )
     # However long an episode, a run has ten iterations: it evaluates, tells and saves between them.
     longest = max(1, -(-run.env_steps // EVALUATIONS))

@@ -43,7 +43,7 @@ class EvaluatedPolicy(tune.Trainable):
     @override(tune.Trainable)
     def step(self) -> dict[str, Any]:
         scenario = self._run.scenario
-        measured = beside_oracle(self._policy, scenario, held_out_traces(scenario))
+        measured = beside_oracle(self._policy, scenario, held_out_traces(scenario, files=self._run.trace))
         metrics = {name: float(value.mean()) for name, value in measured.items()}
         shown = {f"{EVALUATION}/{name}": value for name, value in metrics.items()}
         return {TIMESTEPS_TOTAL: self._run.env_steps, BUDGET_SPENT: 1, EVALUATION: metrics, SHOWN: shown}

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from meqc_marl.config import Scenario
+from meqc_marl.nature.library import LibraryFiles
 
 RAYS_OWN = ("CPU", "GPU", "memory", "object_store_memory")
 """Resources that every machine has; they say nothing about where something runs."""
@@ -28,6 +29,7 @@ class Run(BaseModel):
             interrupted ends as if it had not been.
         env_runner: ``batched``, or RLlib's ``MultiAgentEnvRunner`` over the PettingZoo environment (``stock``).
         vary: Fields of the scenario drawn anew for each row at every reset, ``field=low,high`` or ``field=[a, b, c]``.
+        trace: Library of traces of which episodes are drawn; None to draw nature as the scenario says.
         warm_start: Run, checkpoint or policy folder whose weights it starts with, a path or URI; None for random ones.
         labels: What tells it from the other runs of a job, for tables and TensorBoard's hparams.
     """
@@ -41,13 +43,15 @@ class Run(BaseModel):
     num_env_runners: int = Field(default=0, ge=0)
     env_runner: Literal["batched", "stock"] = "batched"
     vary: tuple[str, ...] = ()
+    trace: LibraryFiles | None = None
     warm_start: str | None = None
     labels: dict[str, float | int | str] = {}
 
     def identity(self) -> dict[str, Any]:
         """What a checkpoint must have in common with the run that goes on from it; the budget may change."""
         names = {"scenario", "seed", "env_runner", "learner", "vary", "warm_start"}
-        return self.model_dump(mode="json", include=names)
+        known = self.model_dump(mode="json", include=names)
+        return known | ({} if self.trace is None else {"trace": self.trace.identity()})
 
     def compact(self) -> dict[str, Any]:
         """Plain data without what is at its default, for where many runs are written down."""

@@ -77,7 +77,7 @@ def check_same_run(where: str, stored: Run, given: Run) -> None:
     Raises:
         InputError: That names the first difference.
     """
-    there, here = stored.model_dump(mode="json"), given.model_dump(mode="json")
+    there, here = ({**run.model_dump(mode="json"), **_traces(run)} for run in (stored, given))
     for name in Run.model_fields:
         if name == "scenario" and stored.scenario != given.scenario:
             field, old, new = _first_change(there["scenario"], here["scenario"], "")
@@ -89,6 +89,11 @@ def check_same_run(where: str, stored: Run, given: Run) -> None:
         raise InputError(
             f"resume: the run in '{where}' has {stored.env_steps:,} env-steps; leave out --env-steps, or give more."
         )
+
+
+def _traces(run: Run) -> dict[str, object]:
+    """Where files lie may change."""
+    return {"trace": None if run.trace is None else run.trace.identity()}
 
 
 def mark_diverged(folder: Path, env_steps: int) -> None:

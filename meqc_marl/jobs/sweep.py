@@ -114,7 +114,9 @@ class SweepJob(Job):
             ]
             if measured:
                 scenario = self.base.scenario
-                points = grid_points(scenario, held_out_traces(scenario), measured, telling(tell))
+                points = grid_points(
+                    scenario, held_out_traces(scenario, files=self.base.trace), measured, telling(tell)
+                )
                 show(tell, grid_table(points))
                 policy = {} if self.policy is None else {"policy": self.policy}
                 save_json(policy | {"points": grid_json(points)}, folder / "sweep-points.json")

@@ -19,6 +19,8 @@ from meqc_marl.jobs.work_progress import telling
 from meqc_marl.policies.folders import CHECKPOINT_PREFIX, DESCRIPTION, POLICY_FOLDER, WEIGHTS
 
 _POLICY = rf"{CHECKPOINT_PREFIX}\d+/{POLICY_FOLDER}/({DESCRIPTION}|{WEIGHTS})"
+HELD_OUT = "held-out.npz"
+"""The rows of the run's library that it was compared on: what ``evaluate --trace`` takes."""
 COMPARISON = ("comparison.png", "comparison.json")
 
 
@@ -94,8 +96,8 @@ class TrainJob(Job):
 
     def _compare(self, folder: Path, checkpoint: Path, tell: Tell) -> None:
         from meqc_marl.evaluation.comparison import compare
-        from meqc_marl.evaluation.held_out import HELD_OUT_SEED
-        from meqc_marl.nature.trace import generate_trace
+        from meqc_marl.evaluation.held_out import HELD_OUT_SEED, held_out_traces
+        from meqc_marl.nature.trace_file import save_trace
         from meqc_marl.policies import Policy, default_policies, make_policy
         from meqc_marl.policies.learned import load_policy
         from meqc_marl.report.bars import save_comparison_plot
@@ -104,8 +106,13 @@ class TrainJob(Job):
         scenario = self.run.scenario
         policies: list[Policy] = [make_policy(name, scenario) for name in default_policies(scenario)]
         policies.append(load_policy(checkpoint))
-        seeds = [HELD_OUT_SEED + row for row in range(self.num_traces)]
-        result = compare(policies, scenario, generate_trace(scenario, seeds), seeds, 0, None, telling(tell))
+        files = self.run.trace
+        trace = held_out_traces(scenario, self.num_traces, files=files)
+        seeds = [] if files is not None else [HELD_OUT_SEED + row for row in range(self.num_traces)]
+        if files is not None:
+            save_trace(trace, folder / HELD_OUT)
+        named = None if files is None else HELD_OUT
+        result = compare(policies, scenario, trace, seeds, 0, named, telling(tell))
         save_json(comparison_json(result), folder / "comparison.json")
         save_comparison_plot(result, folder / "comparison.png")
         show(tell, *comparison_tables(result), *comparison_notes(result))

@@ -129,7 +129,7 @@ class _Loop:
                 checkpoint = None
                 steps = env_steps(result)
                 values = scalars(result)
-                write(values, steps, mode_map(policy_of(algorithm)) if EVALUATION in result else None)
+                write(values, steps, mode_map(policy_of(algorithm), self.run.trace) if EVALUATION in result else None)
                 tell(values, steps)
                 report(Progress(steps, budget, values))
                 if time.monotonic() - saved_at > placement.checkpoint_every_s:

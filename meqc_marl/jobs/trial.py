@@ -19,7 +19,7 @@ from meqc_marl.jobs.configuration import configuration
 from meqc_marl.jobs.run import Placement, Run
 from meqc_marl.jobs.trial_checkpoint import Curve, farthest_sound, last_number, remove_others, seal
 from meqc_marl.policies.folders import POLICY_FOLDER
-from meqc_marl.rl.evaluation import EVALUATION, evaluate_against_oracle, mode_map, policy_of
+from meqc_marl.rl.evaluation import EVALUATION, evaluate_against_oracle, files_of, mode_map, policy_of
 from meqc_marl.rl.tensorboard import MODE_MAP, env_steps, keep_what_is_shown
 
 BUDGET_SPENT = "budget_spent"
@@ -136,6 +136,8 @@ class OffloadingTrial(TunedRun):
         """A TensorBoard file of its own in the trial's folder: where the trained policy and the oracle compute."""
         with tempfile.TemporaryDirectory() as folder:
             with SummaryWriter(folder, filename_suffix=".modes") as writer:
-                writer.add_image(MODE_MAP, mode_map(policy_of(self)), self._curve[-1][0], dataformats="HWC")
+                writer.add_image(
+                    MODE_MAP, mode_map(policy_of(self), files_of(self)), self._curve[-1][0], dataformats="HWC"
+                )
             storage = self._storage
             pyarrow.fs.copy_files(folder, storage.trial_fs_path, destination_filesystem=storage.storage_filesystem)

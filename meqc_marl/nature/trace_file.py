@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import math
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.lib import format as npy
@@ -18,7 +19,7 @@ from meqc_marl.nature.channel import LARGEST_GAIN, LEAST_GAIN
 from meqc_marl.nature.slot import Equipment
 from meqc_marl.nature.trace import BYTES, EQUIPMENT, MAX_DEVICE_SLOTS, NATURE, Trace, check_size
 
-_MAX_BYTES = 2 * BYTES * MAX_DEVICE_SLOTS
+MAX_BYTES = 2 * BYTES * MAX_DEVICE_SLOTS
 """Of a file, and of what it unpacks to: the largest trace, in numbers of twice the width."""
 _MAX_MEMBERS = 100
 
@@ -75,16 +76,22 @@ def load_trace(path: str | Path, scenario: Scenario) -> Trace:
     Raises:
         InputError: Unreadable, too large, or a field is missing, or has a wrong shape or a value outside its bounds.
     """
-    return _load(path, scenario.num_devices)
+    return load_any_trace(path, scenario.num_devices)
 
 
-def load_any_trace(path: str | Path) -> Trace:
-    """The same with any number of devices."""
-    return _load(path, None)
+def load_any_trace(path: str | Path, num_devices: int | None = None) -> Trace:
+    """The same with any number of devices, or a given one."""
+    with open_regular(path, f"trace '{path}'", MAX_BYTES) as opened:
+        return _load(opened, path, num_devices)
 
 
-def _load(path: str | Path, num_devices: int | None) -> Trace:
-    arrays = _read_arrays(path)
+def parse_trace(content: bytes, path: str | Path, num_devices: int | None = None) -> Trace:
+    """The same of a file's content; ``path`` names it in sentences."""
+    return _load(io.BytesIO(content), path, num_devices)
+
+
+def _load(opened: BinaryIO, path: str | Path, num_devices: int | None) -> Trace:
+    arrays = _read_arrays(opened, path)
     given = arrays["gain"].shape
     one_row = len(given) == 2
     shape = (given[0], 1, given[1]) if one_row else given
@@ -112,26 +119,23 @@ def _load(path: str | Path, num_devices: int | None) -> Trace:
     return Trace(**nature, position_m=position_m, equipment=Equipment(**equipment), gates=gates)
 
 
-def _read_arrays(path: str | Path) -> dict[str, np.ndarray]:
+def _read_arrays(opened: BinaryIO, path: str | Path) -> dict[str, np.ndarray]:
     """Arrays of an npz file that has all the needed fields; others in it are not looked at."""
     needed = [*NATURE, *(f"equipment.{name}" for name in EQUIPMENT)]
-    with open_regular(path, f"trace '{path}'", _MAX_BYTES) as opened:
-        try:
-            with zipfile.ZipFile(opened) as archive:
-                members = _members(path, archive.infolist())
-                missing = [name for name in needed if name not in members]
-                if missing:
-                    raise InputError(f"trace '{path}' lacks {', '.join(missing)}; it must hold {', '.join(needed)}.")
-                wanted = [*needed, *(name for name in ("position_m", "gates") if name in members)]
-                return {name: _read_array(f"trace '{path}': {name}", archive, members[name]) for name in wanted}
-        except InputError:
-            raise
-        except OSError as error:
-            raise InputError(f"trace '{path}' cannot be read: {error.strerror or error}.") from None
-        except Exception:  # zipfile and the decompressors raise a dozen kinds on a damaged archive, each its own
-            raise InputError(
-                f"trace '{path}' is damaged or of another kind; it must be an npz file of arrays."
-            ) from None
+    try:
+        with zipfile.ZipFile(opened) as archive:
+            members = _members(path, archive.infolist())
+            missing = [name for name in needed if name not in members]
+            if missing:
+                raise InputError(f"trace '{path}' lacks {', '.join(missing)}; it must hold {', '.join(needed)}.")
+            wanted = [*needed, *(name for name in ("position_m", "gates") if name in members)]
+            return {name: _read_array(f"trace '{path}': {name}", archive, members[name]) for name in wanted}
+    except InputError:
+        raise
+    except OSError as error:
+        raise InputError(f"trace '{path}' cannot be read: {error.strerror or error}.") from None
+    except Exception:  # zipfile and the decompressors raise a dozen kinds on a damaged archive, each its own
+        raise InputError(f"trace '{path}' is damaged or of another kind; it must be an npz file of arrays.") from None
 
 
 def _members(path: str | Path, entries: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
@@ -139,8 +143,8 @@ def _members(path: str | Path, entries: list[zipfile.ZipInfo]) -> dict[str, zipf
     if len(entries) > _MAX_MEMBERS:
         raise InputError(f"trace '{path}' has {len(entries):,} members; at most {_MAX_MEMBERS} are allowed.")
     unpacked = sum(entry.file_size for entry in entries)
-    if unpacked > _MAX_BYTES:
-        raise InputError(f"trace '{path}' unpacks to {unpacked:,} bytes; at most {_MAX_BYTES:,} are allowed.")
+    if unpacked > MAX_BYTES:
+        raise InputError(f"trace '{path}' unpacks to {unpacked:,} bytes; at most {MAX_BYTES:,} are allowed.")
     members: dict[str, zipfile.ZipInfo] = {}
     for entry in entries:
         name = entry.filename.removesuffix(".npy")

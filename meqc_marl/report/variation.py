@@ -78,6 +78,7 @@ def variation_notes(result: Variation) -> list[str]:
     seeds = result.seeds
     several = len(seeds) > 1
     traces = f"traces of seeds {seeds[0]} to {seeds[-1]}" if several else f"trace of seed {seeds[0]}"
+    traces = traces if not result.given else f"{len(seeds)} traces that were given"
     notes = [f"Behind every row are the {traces}; between rows nature differs by what the varied field says alone."]
     if len(seeds) >= MIN_UNITS:
         notes.append("In brackets 95 % intervals over the traces; those of differences are paired by trace.")
@@ -132,7 +133,7 @@ def variation_json(result: Variation) -> dict[str, Any]:
         "package": {"name": "meqc-marl", "version": __version__},
         "scenario": result.scenario.model_dump(mode="json"),
         "axes": [{"field": axis.field, "values": list(axis.values)} for axis in result.axes],
-        "trace": {"seeds": list(result.seeds), "num_slots": result.num_slots},
+        "trace": {"seeds": [] if result.given else list(result.seeds), "num_slots": result.num_slots},
         "metrics": {name: metric._asdict() for name, metric in METRICS.items()},
         "differences_to": result.policies[0],
         "points": points,

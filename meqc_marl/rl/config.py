@@ -12,8 +12,9 @@ from meqc_marl.dqn_ddpg.env_runner import BatchedEnvRunner
 from meqc_marl.dqn_ddpg.errors import ConfigurationError
 from meqc_marl.dqn_ddpg.options import LearnerOptions, keeps_slots, settable
 from meqc_marl.env.view import observation_columns
-from meqc_marl.errors import InputError, did_you_mean
+from meqc_marl.errors import InputError, did_you_mean, shown
 from meqc_marl.lyapunov import discount_of
+from meqc_marl.nature.library import LibraryFiles, fixed_by_traces
 from meqc_marl.physics.cost import Mode
 from meqc_marl.rl.callbacks import DifferenceCallback, LyapunovCallback
 from meqc_marl.rl.offloading_env import ConfiguredBatchedEnv, ConfiguredParallelEnv
@@ -123,6 +124,7 @@ def offloading_config(
     env_runner: Literal["batched", "stock"] = "batched",
     learner: Mapping[str, Any] | None = None,
     vary: Sequence[str] = (),
+    trace: LibraryFiles | None = None,
 ) -> DQNDDPGConfig:
     """Build the configuration that ``meqc-marl train`` uses.
 
@@ -145,6 +147,8 @@ def offloading_config(
         learner: Parameters of :class:`~meqc_marl.dqn_ddpg.options.LearnerOptions` other than the defaults, by name.
         vary: Fields drawn anew for each row at every reset: ``field=low,high`` or ``field=[a, b, c]``.
 
+        trace: Library of traces of which episodes are drawn; nature is drawn as the scenario says if None.
+
     Raises:
         InputError: If ``learner`` or ``vary`` has an unknown name or a value that is not allowed.
     """
@@ -153,12 +157,15 @@ def offloading_config(
     rows = max(1, round(240 / scenario.num_devices))
     fragment = 4
     parse_variations(scenario, vary)  # bad ones are told here
+    given: dict[str, Any] = {} if trace is None else {"trace": trace.model_dump(mode="json")}
+    if trace is not None and (fixed := [each for each in vary if fixed_by_traces(each.partition("=")[0].strip())]):
+        raise InputError(f"vary {shown(fixed[0])} has no effect where traces are given; leave it out.")
     if vary and env_runner == "stock":
         raise InputError("vary needs env-runner batched: RLlib's own has one scenario for all rows.")
     config = DQNDDPGConfig()
     config.environment(
         ConfiguredBatchedEnv if env_runner == "batched" else ConfiguredParallelEnv,
-        env_config={"scenario": scenario.model_dump(mode="json")} | ({"vary": list(vary)} if vary else {}),
+        env_config={"scenario": scenario.model_dump(mode="json")} | ({"vary": list(vary)} if vary else {}) | given,
     )
     config.env_runners(
         num_env_runners=num_env_runners,

@@ -16,6 +16,7 @@ from meqc_marl.evaluation.comparison import charged
 from meqc_marl.evaluation.held_out import beside_oracle, held_out_traces, oracle_reference
 from meqc_marl.evaluation.metrics import WAITS, OracleReference, measure
 from meqc_marl.evaluation.rollout import Rollout, rollout
+from meqc_marl.nature.library import LibraryFiles
 from meqc_marl.policies import make_policy
 from meqc_marl.policies.learned import LearnedPolicy
 from meqc_marl.report.mode_map import MAX_SLOTS, draw_mode_map
@@ -41,6 +42,12 @@ def policy_of(algorithm: Algorithm) -> LearnedPolicy:
     )
 
 
+def files_of(algorithm: Algorithm) -> LibraryFiles | None:
+    """The library that an algorithm's episodes are drawn from; None for none."""
+    given = algorithm.config.env_config.get("trace")
+    return None if given is None else LibraryFiles.model_validate(given)
+
+
 def evaluate_against_oracle(algorithm: Algorithm) -> dict[str, float]:
     """Cost, constraint and gap to the oracle of the current greedy policy on common held-out traces.
 
@@ -50,19 +57,20 @@ def evaluate_against_oracle(algorithm: Algorithm) -> dict[str, float]:
     policy = policy_of(algorithm)
     scenario = policy.scenario
     assert scenario is not None
-    trace = held_out_traces(scenario)
-    metrics = beside_oracle(policy, scenario, trace, _reference(scenario.model_dump_json()))
+    files = files_of(algorithm)
+    trace = held_out_traces(scenario, files=files)
+    metrics = beside_oracle(policy, scenario, trace, _reference(scenario.model_dump_json(), files))
     told = metrics if scenario.resources.queued else {name: metrics[name] for name in metrics if name not in WAITS}
-    return {name: float(value.mean()) for name, value in told.items()} | _sharing(scenario.model_dump_json())
+    return {name: float(value.mean()) for name, value in told.items()} | _sharing(scenario.model_dump_json(), files)
 
 
 @lru_cache(maxsize=4)
-def _sharing(scenario_json: str) -> dict[str, float]:
+def _sharing(scenario_json: str, files: LibraryFiles | None) -> dict[str, float]:
     """Prices of anarchy and ignorance on a held-out trace, where devices share; the same throughout a run."""
     scenario = Scenario.model_validate_json(scenario_json)
     if not scenario.resources.pooled:
         return {}
-    trace = held_out_traces(scenario, 1, min(scenario.horizon, max(1, MAX_DEVICE_SLOTS // scenario.num_devices)))
+    trace = held_out_traces(scenario, 1, min(scenario.horizon, max(1, MAX_DEVICE_SLOTS // scenario.num_devices)), files)
     rules = {name: make_policy(name, scenario) for name in ("joint-oracle", "selfish", "oblivious")}
     cost = {
         name: float(charged(scenario, measure(rollout(rule, scenario, trace), scenario)).mean())
@@ -75,24 +83,24 @@ def _sharing(scenario_json: str) -> dict[str, float]:
 
 
 @lru_cache(maxsize=4)
-def _reference(scenario_json: str) -> OracleReference:
+def _reference(scenario_json: str, files: LibraryFiles | None) -> OracleReference:
     """Nature is the same at every evaluation of a run, and so is the oracle's result."""
     scenario = Scenario.model_validate_json(scenario_json)
-    return oracle_reference(scenario, held_out_traces(scenario))
+    return oracle_reference(scenario, held_out_traces(scenario, files=files))
 
 
-def mode_map_rollouts(policy: LearnedPolicy) -> dict[str, Rollout]:
+def mode_map_rollouts(policy: LearnedPolicy, files: LibraryFiles | None = None) -> dict[str, Rollout]:
     """What the policy and the exact oracle do in the first slots of a held-out trace."""
     scenario = policy.scenario
     assert scenario is not None
-    trace = held_out_traces(scenario, 1, min(MAX_SLOTS, scenario.horizon))
+    trace = held_out_traces(scenario, 1, min(MAX_SLOTS, scenario.horizon), files)
     pair = {"learned": policy, "exact oracle": make_policy("oracle", scenario)}
     return {name: rollout(each, scenario, trace) for name, each in pair.items()}
 
 
-def mode_map(policy: LearnedPolicy) -> np.ndarray:
+def mode_map(policy: LearnedPolicy, files: LibraryFiles | None = None) -> np.ndarray:
     """Where the policy and the exact oracle compute, uint8 [H, W, 3]."""
-    return draw_mode_map(mode_map_rollouts(policy))
+    return draw_mode_map(mode_map_rollouts(policy, files))
 
 
 def num_iterations(config: AlgorithmConfig, env_steps: int) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
+from pydantic import ValidationError
 
 from meqc_marl.config import Scenario, load_scenario
 from meqc_marl.config.scenario import Lyapunov
@@ -16,6 +17,7 @@ from meqc_marl.env.parallel import OffloadingParallelEnv, action_space, observat
 from meqc_marl.env.simulator import OffloadingSimulator
 from meqc_marl.env.varied import VariedSimulator
 from meqc_marl.errors import InputError, shown
+from meqc_marl.nature.library import Library, LibraryFiles, open_library
 from meqc_marl.nature.trace import Trace
 
 LARGEST_COST = 1e30
@@ -43,13 +45,18 @@ class OffloadingBatchedEnv:
         self,
         scenario: Scenario | str,
         num_envs: int = 1,
-        trace: Trace | None = None,
+        trace: Trace | Library | None = None,
         vary: Sequence[str] = (),
     ) -> None:
         self.scenario = load_scenario(scenario) if isinstance(scenario, str) else scenario
         self.simulator: OffloadingSimulator | VariedSimulator
         if vary:
-            self.simulator = VariedSimulator(self.scenario, num_envs, parse_variations(self.scenario, vary))
+            self.simulator = VariedSimulator(
+                self.scenario,
+                num_envs,
+                parse_variations(self.scenario, vary),
+                trace if isinstance(trace, Library) else None,
+            )
         else:
             self.simulator = OffloadingSimulator(self.scenario, num_envs, trace)
         self.num_envs, self.num_agents = self.simulator.num_envs, self.simulator.num_devices
@@ -105,25 +112,38 @@ class ConfiguredBatchedEnv(OffloadingBatchedEnv):
     """
 
     def __init__(self, context: Any) -> None:
-        scenario = _configured(context, ("scenario", "vary"))
-        super().__init__(scenario, context.num_envs, vary=context.get("vary", ()))
+        scenario, library = _configured(context, ("scenario", "vary", "trace"))
+        super().__init__(scenario, context.num_envs, library, context.get("vary", ()))
 
 
 class ConfiguredParallelEnv(ParallelEnvAdapter):
     """The same for RLlib's own EnvRunner, over the PettingZoo environment."""
 
     def __init__(self, context: Any) -> None:
-        super().__init__(OffloadingParallelEnv(_configured(context, ("scenario",))))
+        super().__init__(OffloadingParallelEnv(*_configured(context, ("scenario", "trace"))))
 
 
-def _configured(context: Mapping[str, Any], known: tuple[str, ...]) -> Scenario:
-    """The scenario of an ``env_config``, which holds nothing that would be left undone."""
+def _configured(context: Mapping[str, Any], known: tuple[str, ...]) -> tuple[Scenario, Library | None]:
+    """Scenario and library of an ``env_config``, which holds nothing that would be left undone."""
     for key in context:
         if key not in known:
-            raise InputError(
-                f"env_config holds {shown(key)}; it may hold {' and '.join(known)}, and a trace is replayed "
-                "by parallel_env and OffloadingBatchedEnv."
-            )
+            raise InputError(f"env_config holds {shown(key)}; it may hold {' and '.join(known)}.")
     if "scenario" not in context:
         raise InputError("env_config lacks scenario; it must hold the fields of a scenario.")
-    return Scenario.model_validate(context["scenario"])
+    scenario = Scenario.model_validate(context["scenario"])
+    return scenario, library_of(context, scenario.num_devices)
+
+
+def library_of(env_config: Mapping[str, Any], num_devices: int) -> Library | None:
+    """The library that an ``env_config`` names, read once in a process; None for none.
+
+    Raises:
+        InputError: If what it names is none, or is not what it was.
+    """
+    if (given := env_config.get("trace")) is None:
+        return None
+    try:
+        files = LibraryFiles.model_validate(given)
+    except ValidationError:
+        raise InputError(f"trace of env_config is {shown(given)}; it must be what LibraryFiles holds.") from None
+    return open_library(files, num_devices)

@@ -1,0 +1,121 @@
+"""A run whose episodes are drawn from traces: what it is judged on, resumed exactly, and with no other traces."""
+
+import json
+
+import numpy as np
+import pytest
+
+from meqc_marl.cli import main
+from meqc_marl.config import load_scenario
+from meqc_marl.errors import InputError
+from meqc_marl.jobs.run import Placement, Run
+from meqc_marl.jobs.training import train
+from meqc_marl.nature.library import LibraryFiles, open_library
+from meqc_marl.nature.trace import generate_trace
+from meqc_marl.nature.trace_file import load_any_trace, save_trace
+from meqc_marl.policies.learned import load_policy
+
+pytestmark = pytest.mark.timeout(240)
+SCENARIO = load_scenario("small", ["horizon=10", "num_devices=2"])
+WORDS = ["--scenario", "small", "--set", "num_devices=2", "--set", "horizon=10", "--learner", "hidden=[8]"]
+
+
+@pytest.fixture
+def library(tmp_path):
+    folder = tmp_path / "library"
+    folder.mkdir()
+    for number, name in enumerate(("monday", "tuesday", "sunday")):
+        save_trace(generate_trace(SCENARIO, [number], num_slots=25), folder / f"{name}.npz")
+    return folder
+
+
+def weights(folder):
+    policy = load_policy(folder)
+    return [value.numpy() for part in (policy.actor, policy.critic) for value in part.state_dict().values()]
+
+
+@pytest.mark.long
+def test_a_run_goes_on_exactly_and_with_the_same_traces_only(library, tmp_path, ray_session, capsys):
+    files = LibraryFiles.of([library], ["sunday"])
+    run = Run(scenario=SCENARIO, env_steps=2_400, learner={"hidden": [8]}, trace=files)
+    train(run, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        train(
+            run,
+            tmp_path / "run",
+            lambda _: (_ for _ in ()).throw(KeyboardInterrupt),
+            placement=Placement(checkpoint_every_s=0.0),
+        )
+    train(run, tmp_path / "run", resume=True)
+    for mine, theirs in zip(weights(tmp_path / "run"), weights(tmp_path / "whole"), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    # Elsewhere, but the same.
+    moved = tmp_path / "moved"
+    library.rename(moved)
+    open_library.cache_clear()  # as in a new process
+    out = ["--resume", "--out", str(tmp_path / "run")]
+    assert main(["train", *out]) == 2
+    assert "library/monday.npz' cannot be read" in capsys.readouterr().err
+    assert main(["train", *out, "--trace", str(moved), "--env-steps", "2600", "--num-traces", "1"]) == 0
+    capsys.readouterr()
+    # Others.
+    save_trace(generate_trace(SCENARIO, [77], num_slots=25), moved / "tuesday.npz")
+    open_library.cache_clear()
+    assert main(["train", *out, "--trace", str(moved)]) == 2
+    told = capsys.readouterr().err
+    assert "has trace.tuesday" in told
+    assert "leave out --trace" in told
+    assert main(["train", *out, "--held-out", "monday"]) == 2
+    assert "has trace.held_out ['sunday'] and not ['monday']" in capsys.readouterr().err
+    with pytest.raises(InputError, match=r"tuesday\.npz' is another than the run was begun with"):
+        train(Run(**(dict(run) | {"trace": moved_files(files, moved)})), tmp_path / "other")
+
+
+def moved_files(files, folder):
+    at = [file.model_copy(update={"where": str(folder / f"{file.name}.npz")}) for file in files.files]
+    return files.model_copy(update={"files": tuple(at)})
+
+
+def test_the_command_compares_on_what_training_has_not_seen(library, tmp_path, ray_session, capsys):
+    out = tmp_path / "run"
+    held = ["--trace", str(library), "--held-out", "sunday"]
+    assert main(["train", *WORDS, *held, "--env-steps", "300", "--out", str(out)]) == 0
+    shown = json.loads((out / "comparison.json").read_text())
+    assert shown["trace"]["file"] == "held-out.npz"
+    assert shown["trace"]["num_traces"] == 1
+    trace = load_any_trace(out / "held-out.npz")
+    np.testing.assert_array_equal(trace.gain, load_any_trace(library / "sunday.npz").gain[:10])
+    again = tmp_path / "again.json"
+    assert main(["evaluate", str(out), "--trace", str(out / "held-out.npz"), "--json", str(again)]) == 0
+    evaluated = json.loads(again.read_text())["policies"]["learned"]["cost"]["per_trace"]
+    assert evaluated == shown["policies"]["learned"]["cost"]["per_trace"]
+    # In the run, and in its episodes.
+    assert json.loads((out / "run.json").read_text())["trace"]["held_out"] == ["sunday"]
+
+
+@pytest.mark.parametrize("env_runner", ["batched", "stock"])
+def test_both_kinds_of_runners_sample_from_it(library, tmp_path, env_runner, ray_session):
+    files = LibraryFiles.of([library / "monday.npz"])
+    run = Run(scenario=SCENARIO, env_steps=40, learner={"hidden": [8]}, trace=files, env_runner=env_runner)
+    train(run, tmp_path / "run")
+    assert load_policy(tmp_path / "run").scenario == SCENARIO
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--vary", "tasks.data_bits=[[1e9, 2e9], [2e9, 3e9]]"], "has no effect where traces are given"),
+        (["--held-out", "friday"], "'friday' is no row of the library"),
+        (["--set", "num_devices=7"], "with 7 devices as in the scenario"),
+    ],
+)
+def test_options_that_cannot_be(library, tmp_path, words, told, capsys):
+    given = ["train", *WORDS, "--trace", str(library), *words, "--out", str(tmp_path / "run")]
+    assert main(given) == 2
+    assert told in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_held_out_rows_need_traces(tmp_path, capsys):
+    assert main(["train", "--held-out", "x", "--out", str(tmp_path / "run")]) == 2
+    assert "held-out is 'x'; it is for traces, of which there are none" in capsys.readouterr().err
