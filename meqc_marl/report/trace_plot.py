@@ -58,8 +58,7 @@ def save_trace_plot(trace: Trace, path: str | Path) -> None:
     axes.flat[1].legend(loc="best", fontsize="small")
     for name, label, unit in _OWNED:
         axis = next(panels)
-        owned = np.sort(getattr(trace.equipment, name)[0]) / unit
-        axis.step(owned, np.arange(1, len(owned) + 1) / len(owned), where="post", color="black")
+        axis.ecdf(getattr(trace.equipment, name)[0] / unit, color="black")
         axis.set(title=label, ylabel="share of devices", ylim=(0, 1.02))
     figure.suptitle(f"{trace.num_devices} devices, {trace.num_slots} slots")
     with replacing(path) as file:

@@ -13,7 +13,7 @@ from tests.sentences import is_one_sentence
 
 
 @pytest.mark.parametrize("kind", [ConfiguredBatchedEnv, ConfiguredParallelEnv])
-@pytest.mark.parametrize("key", ["trace", "traces", "Scenario", "num_devices"])
+@pytest.mark.parametrize("key", ["traces", "Scenario", "num_devices"])
 def test_nothing_of_a_configuration_is_left_undone(kind, key):
     config = {"scenario": load_scenario("small").model_dump(mode="json")}
     context = EnvContext(config | {key: "mine.npz"}, worker_index=0)
@@ -54,3 +54,14 @@ def test_training_on_them_is_refused_and_leaves_room_for_another_run(tmp_path, r
     for _ in range(2):
         with pytest.raises(InputError, match="to learn from"):
             train(run, tmp_path / "run")
+
+
+@pytest.mark.parametrize("kind", [ConfiguredBatchedEnv, ConfiguredParallelEnv])
+@pytest.mark.parametrize("trace", ["mine.npz", 5, [], {"files": 3}, {"files": [], "more": 1}])
+def test_a_trace_of_a_configuration_that_is_no_library(kind, trace):
+    config = {"scenario": load_scenario("small").model_dump(mode="json"), "trace": trace}
+    context = EnvContext(config, worker_index=0)
+    context.num_envs = 1
+    with pytest.raises(InputError, match="trace of env_config is") as caught:
+        kind(context)
+    assert is_one_sentence(str(caught.value))
