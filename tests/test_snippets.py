@@ -31,6 +31,7 @@ RUN_BY = {
     "docs/frameworks.md": "tests/env/test_frameworks_page.py",
     "docs/own-environment.md": "tests/dqn_ddpg/test_own_environment.py",
     "docs/own-parts.md": "tests/test_registry.py",
+    "docs/traces.md": "tests/nature/test_library.py",
 }
 """Pages with Python, and the tests that run it."""
 SMALL = ["--num-traces", "2", "--num-slots", "10"]

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from meqc_marl.cli.options import (
     Checkpoints,
+    InputFile,
     OptionalInt,
     OutputFile,
     Overrides,

@@ -1,11 +1,16 @@
 """Libraries of traces: what is drawn, what is held out, and every mistake in one sentence."""
 
+import json
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import meqc_marl
+from meqc_marl.cli import main
 from meqc_marl.config import load_scenario
 from meqc_marl.config.variation import parse_variations
 from meqc_marl.env.simulator import OffloadingSimulator
@@ -16,6 +21,7 @@ from meqc_marl.nature.library import LibraryFiles, fixed_by_traces, open_library
 from meqc_marl.nature.trace import NATURE, generate_trace
 from meqc_marl.nature.trace_file import load_any_trace, save_trace
 from meqc_marl.rl.offloading_env import OffloadingBatchedEnv
+from tests.cluster.test_bucket import BUCKET, server, uri  # noqa: F401 (a fixture)
 from tests.sentences import is_one_sentence
 
 SCENARIO = load_scenario("small", ["horizon=8"])
@@ -183,3 +189,64 @@ def test_fields_that_traces_fix():
     fixed = {"num_devices", "tasks.residues", "devices.lambda_t", "mobility.kind", "channel.fading"}
     assert all(map(fixed_by_traces, fixed))
     assert not any(map(fixed_by_traces, ("channel.bandwidth_hz", "lyapunov.v", "quantum.error_rate", "horizon")))
+
+
+def test_the_snippet_of_the_page_runs(tmp_path, monkeypatch):
+    page = (Path(__file__).parents[2] / "docs" / "traces.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    made = {}
+    exec(code, made)
+    assert set(made["observations"]) == {f"mobile_{device}" for device in range(3)}
+    assert made["env"].simulator.horizon == 80  # of 100 slots the last fifth is held out
+
+
+def test_a_library_in_a_bucket(folder, request):
+    """A folder of it, and a file; its secrets stay in the environment."""
+    address, client = request.getfixturevalue("server")
+    for path in folder.iterdir():
+        client.upload_file(str(path), BUCKET, f"traces/{path.name}")
+    where = uri(address, BUCKET).replace("/sweep?", "/traces?")
+    files = LibraryFiles.of([where], ["noon"])
+    assert files.identity() == LibraryFiles.of([folder], ["noon"]).identity()
+    here, there = open_library(LibraryFiles.of([folder], ["noon"]), 3), open_library(files, 3)
+    np.testing.assert_array_equal(here.draw([1, 2], 3, 8).gain, there.draw([1, 2], 3, 8).gain)
+    one = LibraryFiles.of([where.replace("/traces?", "/traces/night.npz?")])
+    assert [file.name for file in one.files] == ["night"]
+    told = refused(lambda: LibraryFiles.of([where.replace("/traces?", "/missing/x.npz?")]))
+    assert "missing/x.npz' cannot be read" in told
+    assert "endpoint_override" not in told
+
+
+def test_the_commands_for_files(folder, tmp_path, capsys):
+    joined, picture = tmp_path / "all.npz", tmp_path / "night.png"
+    assert main(["trace", "join", str(joined), str(folder)]) == 0
+    np.testing.assert_array_equal(load_any_trace(joined).gain, read_traces([folder]).gain)
+    assert main(["trace", "plot", str(folder / "noon.npz"), str(picture), "--row", "1"]) == 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    capsys.readouterr()
+    before = joined.read_bytes()
+    for words, told in (
+        (["join", str(joined), str(joined)], "the same file as trace"),
+        (["join", str(tmp_path / "x.npz"), str(folder / "gone.npz")], "No such file"),
+        (["plot", str(joined), str(joined)], "must end in .png, .pdf or .svg"),
+        (["plot", str(joined), str(picture), "--row", "4"], "row: 4 is not allowed; it must be at most 3"),
+        (["plot", str(picture), str(picture)], "the same file as trace"),
+    ):
+        assert main(["trace", *words]) == 2
+        assert told in capsys.readouterr().err
+    assert joined.read_bytes() == before
+
+
+def test_what_if_and_comparison_on_several_files(folder, tmp_path, capsys):
+    files, out = [str(folder / "morning.npz"), str(folder / "noon.npz")], str(tmp_path / "out.json")
+    words = ["--scenario", "small", "--trace", *files]
+    assert main(["compare", *words, "--policies", "oracle", "--json", out]) == 0
+    assert "12 slots, 3 trace(s)" in capsys.readouterr().out
+    compared = json.loads(Path(out).read_text())["policies"]["oracle"]["cost"]["per_trace"]
+    assert main(["vary", "lyapunov.v=1,2", *words, "--json", out]) == 0
+    assert "3 traces that were given" in " ".join(capsys.readouterr().out.split())
+    point = json.loads(Path(out).read_text())["points"][0]
+    np.testing.assert_allclose(point["policies"]["oracle"]["cost"]["per_trace"], compared, rtol=1e-12)
+    assert main(["vary", "tasks.residues=30,60", *words]) == 2
+    assert "axis tasks.residues has no effect where traces are given" in capsys.readouterr().err
