@@ -86,7 +86,7 @@ class LibraryFiles(BaseModel):
         Raises:
             InputError: If there is none, one cannot be read, or two have one name.
         """
-        wheres = [where for place in places for where in _files_at(str(place))]
+        wheres = [_absolute(where) for place in places for where in _files_at(str(place))]
         names = [_name(where) for where in wheres]
         if not wheres or len(wheres) > MOST_FILES:
             raise InputError(f"trace: {len(wheres):,} files are given; there must be from 1 to {MOST_FILES:,} (.npz).")
@@ -198,9 +198,11 @@ def read_traces(places: Sequence[str | Path], scenario: Scenario | None = None) 
     """
     traces: list[Trace] = []
     num_devices = None if scenario is None else scenario.num_devices
-    for file in LibraryFiles.of(places).files:
-        traces.append(parse_trace(file.content(), redacted(file.where), num_devices))
+    for where in (where for place in places for where in _files_at(str(place))):
+        traces.append(parse_trace(_read(where), redacted(where), num_devices))
         num_devices = traces[0].num_devices
+    if not traces:
+        raise InputError("trace: no file is given; give one or more (.npz).")
     slots = min(trace.num_slots for trace in traces)
     check_size(slots, sum(trace.num_envs for trace in traces), traces[0].num_devices)
     return traces[0] if len(traces) == 1 else Trace.stack([trace.window(0, slots) for trace in traces])
@@ -220,7 +222,7 @@ def _name(where: str) -> str:
 
 
 def _files_at(place: str) -> list[str]:
-    """Absolute paths or URIs of a file, or of the files of a folder."""
+    """Paths or URIs of a file, or of the files of a folder."""
     if "://" in place:
         from meqc_marl.storage import Storage, patiently  # pyarrow: only who has a bucket pays for it
 
@@ -231,8 +233,16 @@ def _files_at(place: str) -> list[str]:
         return [storage.uri_of(name) for name in sorted(names) if name.endswith(".npz")] or [place]
     folder = Path(place.replace("\0", ""))
     if folder.is_dir():
-        return [str(path.resolve()) for path in sorted(folder.glob("*.npz"))]
-    return [place if "\0" in place else str(folder.absolute())]
+        found = [str(path) for path in sorted(folder.glob("*.npz"))]
+        if not found:
+            raise InputError(f"trace '{place}' is a folder without trace files (.npz).")
+        return found
+    return [place]
+
+
+def _absolute(where: str) -> str:
+    """For processes with working folders of their own."""
+    return where if "://" in where or "\0" in where else str(Path(where).absolute())
 
 
 def _read(where: str) -> bytes:

@@ -116,12 +116,13 @@ def test_trace_files(name, change, parts, tmp_path, capsys):
         assert part in sentence
 
 
-@pytest.mark.parametrize("content", [b"", b"junk", b"PK\x03\x04 broken", "truncated", "a folder"])
+@pytest.mark.parametrize("content", [b"", b"junk", b"PK\x03\x04 broken", "truncated", "an empty folder"])
 def test_unreadable_trace_files(content, tmp_path, capsys):
     path = bad_trace(tmp_path, "gain", lambda a: a)
     if content == "truncated":
         path.write_bytes(path.read_bytes()[:-200])
-    elif content == "a folder":
+    elif content == "an empty folder":
+        path.unlink()
         path = tmp_path
     else:
         path.write_bytes(content)

@@ -229,6 +229,8 @@ def test_the_commands_for_files(folder, tmp_path, capsys):
     for words, told in (
         (["join", str(joined), str(joined)], "the same file as trace"),
         (["join", str(tmp_path / "x.npz"), str(folder / "gone.npz")], "No such file"),
+        (["join", str(tmp_path / "x.npz")], "no file is given"),
+        (["join", str(tmp_path / "x.npz"), str(folder.parent / "none")], "No such file"),
         (["plot", str(joined), str(joined)], "must end in .png, .pdf or .svg"),
         (["plot", str(joined), str(picture), "--row", "4"], "row: 4 is not allowed; it must be at most 3"),
         (["plot", str(picture), str(picture)], "the same file as trace"),
