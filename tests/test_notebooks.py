@@ -12,7 +12,9 @@ pytest.importorskip("ipykernel")
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "notebooks"
-NAMES = ["what-would-a-qpu-buy-us"]
+NAMES = ["train-and-compare", "what-would-a-qpu-buy-us"]
+STORED = ["what-would-a-qpu-buy-us"]
+"""Those kept with what they print and draw; the other trains, which takes minutes."""
 
 
 def outputs(cell, kind):
@@ -42,7 +44,7 @@ def test_there_are_those_that_the_index_names():
         assert f"(notebooks/{name}.ipynb)" in index
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", STORED)
 def test_what_is_stored_is_a_whole_run_without_errors_with_pictures(name):
     book = nbformat.read(FOLDER / f"{name}.ipynb", 4)
     nbformat.validate(book)
@@ -63,3 +65,11 @@ def test_what_would_a_qpu_buy_us_runs(tmp_path, monkeypatch):
     for rate in {row[1] for row in rows}:
         costs = [float(row[2]) for row in rows if row[1] == rate]
         assert costs == sorted(costs, reverse=True)
+
+
+@pytest.mark.long
+def test_train_and_compare_runs(tmp_path, monkeypatch):
+    book = run("train-and-compare", tmp_path, monkeypatch, {"env_steps": 600, "num_traces": 2})
+    text = "".join(one.text for cell in book.cells for one in cell.get("outputs", []) if one.output_type == "stream")
+    assert "regret of the learned policy" in text
+    assert (tmp_path / "results" / "notebook" / "comparison.png").is_file()
