@@ -80,7 +80,7 @@ def draw(results: dict[str, dict[float, dict[str, Means]]], path: Path) -> None:
         column[2].plot(at, myopia, color="black", marker="o")
         titles = ("cost and penalty of misses", "wait at server and QPU, s", "price of myopia, %")
         for panel, title in zip(column, titles, strict=True):
-            panel.set(xlabel=axis, ylabel=title)
+            panel.set(xlabel=axis, ylabel=title, xticks=at)
             panel.grid(alpha=0.3)
     panels[0, 0].legend(fontsize=8)
     panels[1, 0].set_yscale("symlog", linthresh=1.0)

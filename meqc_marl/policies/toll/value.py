@@ -4,9 +4,10 @@ With w = W / F_tot and u = U in seconds, v = c1 w + c2 u + c3 w^2 + c4 w u + c5 
 with penalties of all devices that follows a slot that begins so. It is fitted to v(s) = cost + discount v(s') over the
 slots of training traces (Bradtke and Barto, Machine Learning 22, 33, 1996), with no coefficient below 0: a value whose
 slope falls invites to fill a full queue. Two things keep the fit quiet, and neither changes what is fitted: each row
-has a level of its own, for its equipment, and what the slot's tasks would cost alone, which no queue changes, is
-fitted along. Of several rounds each acts by what was learned before it; the first acts without a toll, fills the queues
-more than any later one, and is left out of the later fits.
+has a level of its own, for its equipment, and what the slot's tasks would cost if nothing waited, which no queue
+changes, is fitted along. Of several rounds each acts by what was learned before it, some rows with less and some with
+more of the toll, so that queues of all lengths are seen; the first acts without a toll, fills the queues more than any
+later one, and is left out of the later fits.
 
 The toll on a second of the server's time is the discounted slope of v at the waits of the slot, never below 0.
 """
@@ -22,6 +23,7 @@ from scipy.optimize import lsq_linear
 
 from meqc_marl.config import Scenario
 from meqc_marl.nature.trace import Trace, generate_trace
+from meqc_marl.physics.load import Load
 from meqc_marl.physics.modes import Mode
 from meqc_marl.physics.places import Work, price
 from meqc_marl.policies.joint.calibration import part_of
@@ -34,6 +36,10 @@ DISCOUNT = 0.7
 ROUNDS, ROWS, SLOTS = 4, 8, 400
 """Of training, the first round without a toll; traces and slots of each."""
 _SEED = TRAINING_SEED + 1000
+_SPREAD = 2.0
+"""Rows are charged from one part in so many to so many times the toll: queues of all lengths are seen."""
+_LOADS = (0.0, 0.25, 0.5)
+"""Shares of the devices at the server and at the QPU at which tasks are priced to tell what they cost anyway."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +80,7 @@ class _Round(NamedTuple):
     cost: np.ndarray
     """Total of all devices with penalties, in units."""
     alone: np.ndarray
-    """What the slot's tasks cost alone [..., 2]: each at its best place, and all local."""
+    """What the slot's tasks cost if nothing waits [..., K], see :func:`_alone`."""
 
 
 def learn_value(
@@ -108,10 +114,12 @@ def learned_value(scenario_json: str) -> LearnedValue:
 
 
 def _act(scenario: Scenario, trace: Trace, schedule: Schedule | None) -> _Round:
-    """A round under the joint optimum with the toll of a schedule."""
+    """A round under the joint optimum with the toll of a schedule, in some rows less and in some more of it."""
+
+    spread = np.geomspace(1.0 / _SPREAD, _SPREAD, trace.num_envs)[:, None]
 
     def decide(work: Work, backlog: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        toll = None if schedule is None else toll_of(scenario, work, schedule)
+        toll = None if schedule is None else spread * toll_of(scenario, work, schedule)
         best = joint_optimum(scenario, work, backlog, toll=toll)
         return best.mode, best.fraction
 
@@ -125,9 +133,13 @@ def _act(scenario: Scenario, trace: Trace, schedule: Schedule | None) -> _Round:
 
 
 def _alone(scenario: Scenario, work: Work) -> np.ndarray:
-    """Mean cost with penalties of a slot's tasks if nobody shares and nothing waits, at the best place and local."""
-    value = place_values(scenario, price(scenario, work, with_choices=False), np.zeros(work.data_bits.shape)).value
-    return np.stack([value.min(0).mean(-1), value[Mode.LOCAL].mean(-1)], -1)
+    """Mean objective of a slot's tasks if nothing waits: all local, and each at its best place under some loads."""
+    empty, found = np.zeros(work.data_bits.shape), []
+    for share in _LOADS:
+        load = Load.of_counts(*[share * scenario.num_devices] * 2)
+        value = place_values(scenario, price(scenario, work, load, with_choices=False), empty).value
+        found.append(value.min(0).mean(-1))
+    return np.stack([value[Mode.LOCAL].mean(-1), *found], -1)
 
 
 def fit(data: list[_Round], discount: float) -> np.ndarray:
