@@ -261,7 +261,8 @@ def test_reference_values_of_an_independent_implementation() -> None:
             make = {"joint": priced_joint, "selfish": priced_selfish}[who[0]]
             policy = make(scenario, Prices(*who[1:]))
         got = last_three_quarters(rollout(policy, scenario, trace))
-        np.testing.assert_allclose(got, expected, atol=[0.006, 0.006, 0.051, 0.0006, 0.051, 0.051], err_msg=str(who))
+        rounding = [0.006, 0.006, 0.051, 0.0006, 0.051, 0.051]
+        np.testing.assert_array_less(np.abs(np.subtract(got, expected)), rounding, err_msg=str(who))
 
 
 @pytest.mark.long
