@@ -72,4 +72,5 @@ def test_train_and_compare_runs(tmp_path, monkeypatch):
     book = run("train-and-compare", tmp_path, monkeypatch, {"env_steps": 600, "num_traces": 2})
     text = "".join(one.text for cell in book.cells for one in cell.get("outputs", []) if one.output_type == "stream")
     assert "regret of the learned policy" in text
+    assert "error:" not in text
     assert (tmp_path / "results" / "notebook" / "comparison.png").is_file()

@@ -13,7 +13,7 @@ from meqc_marl.jobs import tracking
 from meqc_marl.jobs.run import Placement
 from meqc_marl.jobs.tracking import PROJECT, TRACKERS, Tracker, check_trackers, tracked
 
-TINY = ["--scenario", "small", "--env-steps", "400", "--num-traces", "1", "--learner", "hidden=[16]"]
+TINY = ["--scenario", "small", "--env-steps", "400", "--learner", "hidden=[16]"]
 
 
 @pytest.fixture(autouse=True)
@@ -115,7 +115,7 @@ def test_commands_tell_both(tmp_path):
     pytest.importorskip("mlflow")
     pytest.importorskip("wandb")
     tracks = ["--track", "mlflow", "--track", "wandb"]
-    assert main(["train", *TINY, "--out", "one", *tracks]) == 0
+    assert main(["train", *TINY, "--num-traces", "1", "--out", "one", *tracks]) == 0
     sweep = ["sweep", *TINY, "--v", "1", "10", "--delta", "0.5", "--num-seeds", "1", "--out", "two", *tracks]
     assert main(sweep) == 0
     client, runs = runs_of_mlflow(tmp_path)
