@@ -58,6 +58,15 @@ def load_scenario(
         raise InputError(f"overrides is {shown(overrides)}; it must be a list of texts such as 'lyapunov.v=10'.")
     for override in overrides:
         _apply_override(fields, override)
+    return scenario_of(fields, context)
+
+
+def scenario_of(fields: Any, context: dict[str, bool] | None = None) -> Scenario:
+    """A scenario from what should be a mapping of its fields; ``context`` as for :func:`load_scenario`.
+
+    Raises:
+        InputError: A field or a value is not allowed.
+    """
     try:
         return Scenario.model_validate(fields, context=context)
     except ValidationError as error:

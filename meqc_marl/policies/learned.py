@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from meqc_marl.config import Scenario
+from meqc_marl.config.io import scenario_of
 from meqc_marl.dqn_ddpg.network_spec import NetworkSpec
 from meqc_marl.dqn_ddpg.networks import Actor, Critic, Decision, chosen_parameters
 from meqc_marl.env.sufficient import SUFFICIENT_COLUMNS
@@ -147,7 +148,7 @@ def _read_description(root: str, folder: Path) -> tuple[dict[str, Any], NetworkS
             columns = tuple(str(column) for column in description["observation_columns"])
             spec = _read_spec(description["network"])
             there = description["scenario"]
-            scenario = Scenario.model_validate(there, context=WITHOUT_CODE) if there else None
+            scenario = scenario_of(there, WITHOUT_CODE) if there else None
     except (ValueError, KeyError, TypeError, OSError, AttributeError, OverflowError, RecursionError) as error:
         raise _damaged(root, DESCRIPTION, error) from error
     if version == 1:

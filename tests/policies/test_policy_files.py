@@ -144,6 +144,8 @@ def network(**changes):
         (lambda d: d.update(network=[1]), "policy.json cannot be read"),
         (lambda d: d.update(scenario={"num_devices": -3}), "num_devices"),
         (lambda d: d.update(scenario=7), "policy.json cannot be read"),
+        (lambda d: d.update(scenario={"quantm": {"qpu": "model"}}), "quantm is not a field (did you mean 'quantum'?)"),
+        (lambda d: d["scenario"]["lyapunov"].update(v={"a": [1]}), "lyapunov.v is {'a': [1]}"),
         (lambda d: d.update(observation_columns=["x" * 10_000]), "observes the 1 columns xxx"),
         (lambda d: d.update(observation_columns=None), "policy.json cannot be read"),
         (lambda d: d.update(format=3), "has format 3; this version reads format 2"),
