@@ -76,10 +76,11 @@ class Submission:
         status, message_of_ray = self.client.status(job)
         if status == "SUCCEEDED":
             return report, None
-        if failure is None and f"exit code {NO_PYTHON}" in message_of_ray:
-            failure = f"the cluster has no '{self.python}'; name its Python that has this package (--python)"
+        if f"exit code {NO_PYTHON}" in message_of_ray:
+            last = f"the cluster has no '{self.python}'; name its Python that has this package (--python)"
         reason = (failure or last or message_of_ray or "it said nothing").rstrip(".")
-        again = "" if "same command" in reason else "; the same command goes on with it"
+        # A job that could say why also says what to do, and what it refused would be refused again.
+        again = "" if failure else "; the same command goes on with it"
         return report, InputError(f"job {job} has {status.lower()}: {reason}{again}.")
 
     def fetch(self, report: Report, out: Path) -> list[Path]:

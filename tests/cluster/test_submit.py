@@ -156,10 +156,10 @@ STRANGE = Report(files=("../evil",))
         (Cluster("SUCCEEDED", ["a library's line", REPORT]), "", True),
         (
             Cluster("FAILED", [REPORT, Said(text="failed: x"), Failure(sentence="1 of 36 trials failed.")]),
-            "error: job sweep has failed: 1 of 36 trials failed; the same command goes on with it.",
+            "error: job sweep has failed: 1 of 36 trials failed.\n",
             True,
         ),
-        (Cluster("FAILED", [Failure(sentence="storage is gone.")]), "has failed: storage is gone; the same", False),
+        (Cluster("FAILED", [Failure(sentence="storage is gone.")]), "has failed: storage is gone.\n", False),
         (Cluster("FAILED", ["waiting: it has not begun"], "no driver"), "has failed: no driver; the same", False),
         (Cluster("FAILED", ["Traceback", "Error: x"], "exit code 1"), "has failed: Error: x; the same", False),
         (
