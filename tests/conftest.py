@@ -11,8 +11,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from meqc_marl.config import Scenario, load_scenario
+
+# How long an example takes says how busy the machine is; what hangs is ended by pytest's timeout.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 #: Modules that several tests and their subprocesses share.
 _SHARED = str(Path(__file__).parent / "shared")

@@ -101,6 +101,7 @@ def kill_the_trials(process, client):
             child.kill()
 
 
+@pytest.mark.long
 @pytest.mark.timeout(280)
 def test_a_sweep_in_a_bucket_goes_on_from_its_checkpoints(ray_session, server, tmp_path):
     address, client = server

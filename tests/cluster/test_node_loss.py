@@ -12,6 +12,7 @@ from meqc_marl.jobs.study import run_study
 from tests.cluster import lose_a_node
 
 
+@pytest.mark.long
 @pytest.mark.timeout(240)
 def test_a_study_outlives_a_node_and_ends_the_same(ray_session, tmp_path):
     undisturbed = json.loads(json.dumps(lose_a_node.told(run_study(lose_a_node.study(), tmp_path / "a"))))

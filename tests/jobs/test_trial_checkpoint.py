@@ -105,7 +105,9 @@ def test_all_others_are_removed(tmp_path, trial):
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("lost", ["the checkpoint's name", "the checkpoint", "Tune's state"])
+@pytest.mark.parametrize(
+    "lost", [pytest.param("the checkpoint's name", marks=pytest.mark.long), "the checkpoint", "Tune's state"]
+)
 def test_a_trial_ends_the_same_whatever_tune_knows_of_it(ray_session, tmp_path, lost):
     whole = run_study(make(v=(1.0,)), tmp_path / "a")
     (tmp_path / "b").mkdir()
