@@ -83,7 +83,8 @@ def draw(results: dict[str, dict[float, dict[str, Means]]], path: Path) -> None:
             panel.set(xlabel=axis, ylabel=title, xticks=at)
             panel.grid(alpha=0.3)
     panels[0, 0].legend(fontsize=8)
-    panels[1, 0].set_yscale("symlog", linthresh=1.0)
+    for panel in panels[1]:
+        panel.set_ylim(bottom=0.0)
     figure.savefig(path, dpi=110)
 
 
