@@ -56,7 +56,8 @@ def load_scenario(
         or not all(isinstance(override, str) for override in overrides)
     ):
         raise InputError(f"overrides is {shown(overrides)}; it must be a list of texts such as 'lyapunov.v=10'.")
-    for override in overrides:
+    # A QPU sets what is not given, wherever its name stands among the overrides.
+    for override in sorted(overrides, key=lambda one: one.partition("=")[0].strip() != "quantum.qpu"):
         _apply_override(fields, override)
     return scenario_of(fields, context)
 

@@ -41,11 +41,13 @@ UNHURRIED = {"deadline": None, "suppress_health_check": list(HealthCheck)}
 
 
 def sound_unless_free(overrides: list[str], policies: tuple[str, ...]) -> None:
+    refusals = []
     if "tasks.source=circuits" in overrides and set(overrides) & OF_OTHER_CIRCUITS:
-        with pytest.raises(InputError, match="as texts to count anew"):
-            load_scenario("paper", [one for one in overrides if one not in FREE])
-    elif set(overrides) & POOLED and set(overrides) & OF_LEASES:
-        with pytest.raises(InputError, match="with pooled or queued resources it must be"):
+        refusals.append("as texts to count anew")
+    if set(overrides) & POOLED and set(overrides) & OF_LEASES:
+        refusals.append("with pooled or queued resources it must be")
+    if refusals:
+        with pytest.raises(InputError, match="|".join(refusals)):
             load_scenario("paper", [one for one in overrides if one not in FREE])
     elif set(overrides) >= FREE:
         with pytest.raises(InputError, match="one must be above 0"):

@@ -53,6 +53,16 @@ def test_a_qpu_sets_its_fields_and_what_is_given_holds(name, tmp_path):
     assert Scenario(quantum=Quantum(qpu=name)) == scenario
 
 
+@pytest.mark.parametrize("name", ["model", "google-willow"])
+def test_what_is_given_beside_a_qpu_holds_in_any_order(name):
+    given = ["quantum.error_rate=1e-3", "tasks.circuit_map=line"]
+    scenarios = [
+        load_scenario("small", words) for words in ([f"quantum.qpu={name}", *given], [*given, f"quantum.qpu={name}"])
+    ]
+    assert scenarios[0] == scenarios[1]
+    assert (scenarios[0].quantum.error_rate, scenarios[0].tasks.circuit_map) == (1e-3, "line")
+
+
 def test_changes_between_any_two_qpus_and_numbers_of_ones_own():
     some = [load_scenario("paper", [f"quantum.qpu={name}"]) for name in ("model", *QPUS)]
     some += [load_scenario(one, ["quantum.error_rate=2e-6", "devices.leased_qubits=[1000, 5000]"]) for one in some[1:3]]

@@ -98,7 +98,7 @@ def _edit(path, **changes):
             r"observes the 1 columns a; this system",
         ),
         (lambda f: _edit(f / "policy.json", network={}), r"is damaged: policy.json cannot be read"),
-        (lambda f: _edit(f / "policy.json", scenario={"num_devices": -3}), r"is damaged: policy.json .* num_devices"),
+        (lambda f: _edit(f / "policy.json", scenario={"num_devices": -3}), r"is damaged: policy.json .*num_devices"),
         (lambda f: _edit_network(f, activation="tanh"), r"is damaged: policy.json .*\(activation is 'tanh'"),
         (lambda f: _edit_network(f, critic="other"), r"is damaged: policy.json cannot be read \(critic is 'other'"),
         (lambda f: _edit_network(f, hidden=[]), r"is damaged: policy.json cannot be read \(hidden is \[\]"),
