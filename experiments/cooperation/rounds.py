@@ -9,7 +9,6 @@ the first round is its decision, all at once.
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,14 +16,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from experiments.measured import keep, learned_policies, made_on
 from meqc_marl.config import Scenario, load_scenario
-from meqc_marl.errors import InputError
 from meqc_marl.evaluation.rollout import rollout
-from meqc_marl.files import replacing
 from meqc_marl.nature.trace import Trace, generate_trace
 from meqc_marl.policies import Policy, Situation, make_policy
 from meqc_marl.policies.best_response import BestResponse
-from meqc_marl.policies.learned import LearnedPolicy, load_policy
+from meqc_marl.policies.learned import LearnedPolicy
 
 SEEDS = range(1000, 1006)
 ROUNDS = (1, 2, 3)
@@ -120,21 +118,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help=f"folder of {RESULT}")
     options = parser.parse_args()
     scenario = load_scenario("pooled")
-    learned: dict[str, Policy] = {}
-    for given in options.learned:
-        name, equals, run = given.partition("=")
-        if not equals:
-            raise InputError(f"learned is '{given}'; it must be NAME=RUN.")
-        learned[name] = load_policy(run)
+    learned = learned_policies(options.learned)
     trace = generate_trace(scenario, SEEDS, num_slots=options.num_slots)
     reference = make_policy("joint-oracle", scenario)
-    results: dict[str, Any] = {"num_slots": options.num_slots, "seeds": list(SEEDS), "date": time.strftime("%Y-%m-%d")}
+    results = made_on(options.num_slots, SEEDS)
     results["rules"] = {
         name: measured(rule, scenario, trace, reference) for name, rule in rules(scenario, learned).items()
     }
-    options.out.mkdir(parents=True, exist_ok=True)
-    with replacing(options.out / RESULT) as file:
-        file.write((json.dumps(results, indent=1) + "\n").encode())
+    keep(results, options.out / RESULT)
     print(table(results))
 
 
