@@ -15,7 +15,7 @@ from meqc_marl.policies.folders import files_of
 
 @dataclass(frozen=True)
 class Export:
-    """Write a trained policy as ONNX, checked against PyTorch: observation [N, 13] to mode [N] and fraction [N]."""
+    """Write a trained policy as ONNX, checked against PyTorch: observations in, modes and fractions out."""
 
     checkpoint: tyro.conf.Positional[PolicySource]
     """Folder of the run or of one of its checkpoints, or its URI in a bucket."""
