@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Iterator, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import ValidationError
 
 from meqc_marl.config.circuits import unbuilt
 from meqc_marl.config.qpus import QPU_FIELDS, REBUILD
-from meqc_marl.config.scenario import Part, Scenario
+from meqc_marl.config.scenario import Scenario
+from meqc_marl.config.sentences import locate, sentence_of
 from meqc_marl.config.yaml_text import MAX_BYTES, dump_yaml, parse_yaml
 from meqc_marl.errors import InputError, did_you_mean, shown
 from meqc_marl.files import read_text, replacing
@@ -71,7 +70,7 @@ def scenario_of(fields: Any, context: dict[str, bool] | None = None) -> Scenario
     try:
         return Scenario.model_validate(fields, context=context)
     except ValidationError as error:
-        raise InputError(_sentence(error.errors()[0])) from None
+        raise InputError(sentence_of(error.errors()[0])) from None
 
 
 def places(scenario: Scenario) -> dict[str, str]:
@@ -82,7 +81,7 @@ def places(scenario: Scenario) -> dict[str, str]:
 
 
 def _is_part(field: str) -> bool:
-    _, part = _locate(field.split(".")[:-1])
+    _, part = locate(field.split(".")[:-1])
     extra: Any = None if part is None else part.model_fields[field.split(".")[-1]].json_schema_extra
     return isinstance(extra, dict) and "part" in extra
 
@@ -92,10 +91,9 @@ def changes(before: Scenario, after: Scenario) -> list[str]:
     old, new = before.model_dump(mode="json"), after.model_dump(mode="json")
     found = dict(override.split("=", 1) for override in _changes(old, new, ""))
     # A QPU's name and a new basis change other fields, which are then told as well, after them.
-    forced = ["tasks.circuits"] if set(REBUILD) & set(found) else []
-    if "quantum.qpu" in found:
-        found = {"quantum.qpu": found.pop("quantum.qpu")} | found
-        forced = [*QPU_FIELDS, *forced]
+    forced = [*QPU_FIELDS] if "quantum.qpu" in found else []
+    if set(REBUILD) & set(found):
+        forced.append("tasks.circuits")
     for name in forced:
         part, _, field = name.partition(".")
         found.pop(name, None)
@@ -191,43 +189,3 @@ def _also_change(fields: dict[str, Any], name: str) -> None:
     tasks = fields.get("tasks")
     if name in REBUILD and isinstance(tasks, dict) and tasks.get("source") == "circuits" and "circuits" in tasks:
         tasks["circuits"] = unbuilt(tasks["circuits"])
-
-
-def _sentence(error: ErrorDetails) -> str:
-    """One sentence for one pydantic error: the dotted field, its value and what is allowed."""
-    location, kind, message, value = error["loc"], error["type"], error["msg"], error["input"]
-    if kind == "extra_forbidden":
-        above, part = _locate(location[:-1])
-        known = [] if part is None else part.model_fields
-        field = f"{above}.{location[-1]}".strip(".")
-        return f"{shown(field)[1:-1]} is not a field{did_you_mean(str(location[-1]), known)}"
-    if kind == "invalid_key":
-        return f"{shown(value)} is not a field; the names of fields are text."
-    field, _ = _locate(location)
-    if kind == "value_error":
-        message = message.removeprefix("Value error, ")
-        # A validator of a whole part names the field and its value itself.
-        return f"{field} is {shown(value)}; {message}." if field and not isinstance(value, dict) else f"{message}."
-    message = re.sub(r", (got|unable to parse) .*| after validation, not .*| or instance of .*", "", message)
-    message = message.replace("a valid dictionary", "a mapping of its parts")
-    return f"{field or 'scenario'} is {shown(value)}; {re.sub('^(Input|Tuple) should', 'it must', message)}."
-
-
-def _locate(location: Sequence[int | str]) -> tuple[str, type[BaseModel] | None]:
-    """Dotted name of a field, without pydantic's names of the alternatives of a union; and its class, if a part."""
-    part: type[BaseModel] | None = Scenario
-    inner: type[BaseModel] | None = None
-    name = ""
-    for key in location:
-        if isinstance(key, int):
-            name += f"[{key}]"
-            part = inner
-        elif part is not None and key in part.model_fields:
-            name += f".{key}" if name else key
-            annotation = part.model_fields[key].annotation
-            part, inner = _part(annotation), next(filter(None, map(_part, get_args(annotation))), None)
-    return name, part
-
-
-def _part(annotation: Any) -> type[BaseModel] | None:
-    return annotation if isinstance(annotation, type) and issubclass(annotation, Part) else None

@@ -21,7 +21,7 @@ from pydantic import (
     field_validator,
 )
 from pydantic.fields import FieldInfo
-from pydantic_core import CoreSchema
+from pydantic_core import CoreSchema, PydanticCustomError
 
 from meqc_marl.registry import KINDS
 
@@ -119,7 +119,7 @@ class Part(BaseModel):
         if cls._bounds(info) is not None:
             for leaf in _leaves(value):
                 if isinstance(leaf, (bool, str, bytes, date)) or type(leaf).__name__ in ("bool_", "bool"):
-                    raise ValueError("it must be a number")
+                    raise PydanticCustomError("no_number", "it must be a number")
         return value
 
     @field_validator("*", mode="after")

@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
-from meqc_marl.errors import InputError
+from meqc_marl.errors import InputError, shown
 
 
 class Interval(BaseModel):
@@ -83,6 +84,23 @@ DEFAULT_SPACE: Space = {
 }
 
 
+_ENTRY = "an entry is {low: 0.1, high: 1, log: true} or a list"
+
+
+def _told(name: str, error: ErrorDetails) -> tuple[str, str]:
+    """Where a mistake in an interval is, and what it is, in words of its own."""
+    location, kind = error["loc"], error["type"]
+    if not location:  # of the whole: the validator has made the sentence, or it is no mapping
+        told = error["msg"].removeprefix("Value error, ")
+        return name, told if kind == "value_error" else f"{shown(error['input'])} is neither an interval nor a list"
+    where = f"{name}.{location[0]}"
+    if kind == "missing":
+        return where, "is missing"
+    if kind == "extra_forbidden":
+        return where, "is not known"
+    return where, f"it is {shown(error['input'])} and must be {'true or false' if location[0] == 'log' else 'a number'}"
+
+
 def parse_space(option: str, given: Mapping[str, Any]) -> Space:
     """A space from what a YAML file holds.
 
@@ -99,13 +117,10 @@ def parse_space(option: str, given: Mapping[str, Any]) -> Space:
             else:
                 space[name] = Interval.model_validate(entry)
         except ValueError as error:
-            reason = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": str(error)}
-            where = ".".join([name, *(str(part) for part in reason["loc"] if part in ("low", "high", "log"))])
-            told = str(reason["msg"]).removeprefix("Value error, ")
-            raise InputError(
-                f"{option}: {where}: {told[0].lower()}{told[1:]}; an entry is {{low: 0.1, high: 1, log: true}} "
-                "or a list."
-            ) from None
+            where, told = name, str(error)
+            if isinstance(error, ValidationError):
+                where, told = _told(name, error.errors()[0])
+            raise InputError(f"{option}: {where}: {told}; {_ENTRY}.") from None
     if not space:
         raise InputError(f"{option} is empty; it must name at least one parameter of the learner.")
     return space

@@ -112,7 +112,7 @@ def test_what_was_counted_for_another_basis_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("tasks.circuits=[]", "at least 1"),
+        ("tasks.circuits=[]", "a list of 1 to 1000 circuits"),
         ("tasks.circuits=3", "tasks.circuits is 3"),
         ("tasks.circuits=[3]", r"tasks.circuits\[0\] is 3"),
         ("tasks.circuits=[qtf:8]", "did you mean 'qft'"),
@@ -122,10 +122,10 @@ def test_what_was_counted_for_another_basis_is_refused(tmp_path):
         ("tasks.circuits=[{qubits: 0, depth: 3}]", r"tasks.circuits\[0\].qubits is 0"),
         ("tasks.circuits=[{qubits: 3, depth: 3, gates_1: -1}]", r"tasks.circuits\[0\].gates_1 is -1"),
         ("tasks.circuits=[{qubits: 3, depth: 3, cycles_per_bit: 1e9}]", "cycles_per_bit is"),
-        ("tasks.circuits=[{qubits: 3, depth: true}]", "must be a number"),
+        ("tasks.circuits=[{qubits: 3, depth: true}]", "depth is True; it must be a whole number from 1"),
         ("tasks.circuits=[{qubits: 3, depth: 3, gate: 2}]", r"tasks.circuits\[0\].gate is not a field"),
         ("tasks.circuit_basis=[cy, foo]", "'foo' is no gate"),
-        ("tasks.circuit_basis=[]", "at least 1"),
+        ("tasks.circuit_basis=[]", "a list of 1 to 50 names of gates"),
         ("tasks.circuit_map=ball", "heavy-hex"),
         ("tasks.circuit_level=4", "from 0 to 3"),
         ("quantum.qpu=foo", "'google-willow'"),

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import meqc_marl.config.io as config_io
 from meqc_marl.config import PRESETS, Scenario, changes, load_scenario, save_scenario
+from meqc_marl.config.quantity import plain
 from meqc_marl.errors import InputError
 from tests.sentences import is_one_sentence
 
@@ -94,7 +98,7 @@ def test_an_empty_file_is_the_defaults(tmp_path: Path) -> None:
     ("override", "parts"),
     [
         ("num_devices=0", ["num_devices is 0", "from 1 to 1e6"]),
-        ("num_devices=2.5", ["num_devices is 2.5", "integer"]),
+        ("num_devices=2.5", ["num_devices is 2.5", "a whole number from 1 to 1e6"]),
         ("channel.bandwidth_hz=-1", ["channel.bandwidth_hz is -1", "from 1000 to 1e12 Hz"]),
         ("channel.bandwidth_hz=.nan", ["channel.bandwidth_hz is nan", "finite"]),
         ("cost.latency=serial", ["cost.latency is 'serial'", "'parallel', 'sequential' or 'literal'"]),
@@ -103,10 +107,28 @@ def test_an_empty_file_is_the_defaults(tmp_path: Path) -> None:
         ("devices.tx_power=[0.2, 0.1]", ["devices.tx_power is [0.2, 0.1]", "its lower end must not exceed"]),
         ("devices.tx_power=[0, 0.1]", ["devices.tx_power is [0.0, 0.1] W", "from 1e-06 to 100 W"]),
         ("devices.lambda_t=1.5", ["devices.lambda_t is 1.5", "from 0 to 1"]),
-        ("tasks.residues=[8, 9, 10]", ["tasks.residues is [8, 9, 10]", "it must have at most 2 items"]),
+        ("tasks.residues=[8, 9, 10]", ["tasks.residues is [8, 9, 10]", "a range [low, high] of whole numbers from 7"]),
+        ("tasks.residues=[8]", ["tasks.residues is [8]", "a range [low, high] of whole numbers from 7"]),
+        ("tasks.residues=[8, 9.5]", ["tasks.residues[1] is 9.5", "a whole number from 7"]),
+        ("tasks.data_bits=1e39", ["tasks.data_bits is 1e+39", "a range [low, high] of numbers from 1 to 1e15 bit"]),
+        (
+            "devices.tx_power=5",
+            ["devices.tx_power is 5", "a range [low, high] of numbers from 1e-6 to 100 W, or"],
+        ),
+        ("devices.cpu_hz=1e9", ["devices.cpu_hz is 1000000000.0", "a list of 1 to 1000 numbers from 1e6 to 1e12 Hz"]),
+        ("devices.lambda_e={}", ["devices.lambda_e is {}", "a number, or a list of one for each device, from 0 to 1"]),
+        (
+            "tasks.circuits=5",
+            ["tasks.circuits is 5", "a list of 1 to 1000 circuits: their numbers, or FILE.qasm, family:size"],
+        ),
+        ("tasks.circuits=[5]", ["tasks.circuits[0] is 5; tasks.circuits must be a list of 1 to 1000 circuits"]),
+        ("tasks.circuits=[{}]", ["tasks.circuits[0]: a circuit lacks qubits and depth"]),
+        ("tasks.circuits=[{qubits: 2, depth: x}]", ["tasks.circuits[0].depth is 'x'", "a whole number from 1 to"]),
+        ("tasks.circuit_basis=cx", ["tasks.circuit_basis is 'cx'", "a list of 1 to 50 names of gates"]),
+        ("mobility.kind=[static]", ["mobility.kind is ['static']", "one of gauss-markov, static, or module:function"]),
         ("devices.lambda_t=[0.5, 0.5]", ["devices.lambda_t has 2 values", "15 devices"]),
         ("tasks.residues=[5, 10]", ["tasks.residues is [5, 10]", "from 7 to 5000"]),
-        ("tasks.residues=[8, x]", ["tasks.residues is [8, 'x']", "a number"]),
+        ("tasks.residues=[8, x]", ["tasks.residues is [8, 'x']", "whole numbers from 7 to 5000"]),
         ("channel=5", ["channel is 5", "a mapping of its parts"]),
         ("channel.bandwidth_hz.low=5", ["channel.bandwidth_hz is", "number"]),
         ("cost.latency", ["override 'cost.latency'", "field=value"]),
@@ -118,6 +140,61 @@ def test_a_bad_value_is_one_sentence_with_field_value_and_what_is_allowed(overri
     text = message("paper", override)
     for part in parts:
         assert part in text
+
+
+OF_THE_LIBRARY = re.compile(
+    r"[Ii]nput|tuple|dict|instance|valid|integer|string|String|Field|parse|boolean|\\bbool|items|None[^;]|model_|literal_"
+)
+"""What no user writes: names of types, and sentences of the library that checks them."""
+WRONG = ["5", "-1e39", "1e400", "2.5", "x", "true", "null", "{}", "{a: 1}", "{1: 2}", "[]", "[1]", "[1, 2]"]
+WRONG += ["[1, 2, 3]", "[x]", "[null, null]", "[[1]]", "[{}]", "''", "2001-12-15", ".nan", "[.inf, .inf]", "[1.5, 2.5]"]
+WRONG += ["[true, false]", f"'{'a' * 300}'", '"\\x07"']
+
+
+def properties() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every field and every part, by dotted name, as the JSON Schema of a scenario has it."""
+    schema = Scenario.model_json_schema()
+    for name, top in schema["properties"].items():
+        yield name, top
+        if "$ref" in top:
+            for below, inner in schema["$defs"][top["$ref"].rpartition("/")[2]]["properties"].items():
+                yield f"{name}.{below}", inner
+
+
+def in_the_schema(what: dict[str, Any]) -> list[str]:
+    """Words that a sentence about a field has to have."""
+    kinds = what.get("anyOf", [what])
+    if "enum" in what:
+        return [repr(word) for word in what["enum"]]
+    found = ["a mapping of its parts"] if "$ref" in what else []
+    for kind in kinds:
+        if kind.get("type") == "array" and "anyOf" not in what:
+            found.append("a range [low, high]" if "prefixItems" in kind else "a list of")
+        found += ["list"] * (kind.get("type") == "array") + ["null"] * (kind.get("type") == "null")
+        inner = kind.get("prefixItems", [kind.get("items", kind)])[0]
+        found += ["whole number"] * (inner.get("type") == "integer") + ["number"] * (inner.get("type") == "number")
+        if "minimum" in inner and what.get("unit") != "tx_power_unit":
+            found.append(f"from {plain(inner['minimum'])} to {plain(inner['maximum'])}")
+    return [word for word in found if word != "list" or "a range [low, high]" not in found]
+
+
+@pytest.mark.parametrize(("name", "what"), list(properties()), ids=[name for name, _ in properties()])
+def test_sentences_say_what_a_user_may_write(name: str, what: dict[str, Any]) -> None:
+    told = 0
+    for value in WRONG:
+        try:
+            load_scenario("paper", [f"{name}={value}"])
+        except InputError as error:
+            sentence = str(error)
+            assert is_one_sentence(sentence), sentence
+            assert not OF_THE_LIBRARY.search(sentence.replace(name, "").partition("; ")[2]), sentence
+            if sentence.startswith(f"{name} is ") and "it must be" in sentence:
+                told += 1
+        if value == "{}" and "$ref" not in what:  # of no field's type
+            sentence = message("paper", f"{name}={value}")
+            for words in in_the_schema(what):
+                assert words in sentence, sentence
+    assert told >= 3
 
 
 def test_an_override_cannot_go_below_a_value(tmp_path: Path) -> None:
