@@ -55,10 +55,11 @@ class Scenario(Part):
         *(1.0, "s", "VI-A", "duration of a slot: of movement, and of what a queued server or QPU does in it"),
         (1e-3, 3600.0, "a radio frame to an hour"),
     )
-    observation: Literal["sufficient", "paper"] = choice(
+    observation: Literal["sufficient", "paper", "loads"] = choice(
         "sufficient",
         "",
-        "what a device sees: the costs of its choices, or the paper's columns of task and equipment",
+        "what a device sees: the costs of its choices, the paper's columns of task and equipment, or these and the "
+        "load: its part of band, server and QPU, slot and Delta",
     )
     devices: Devices = Devices()
     mobility: Mobility = Mobility()

@@ -10,6 +10,7 @@ import math
 import numpy as np
 
 from meqc_marl.config.scenario import Scenario
+from meqc_marl.env.loads import LOAD_COLUMNS, load_of
 from meqc_marl.env.waiting import with_queues
 from meqc_marl.nature.slot import Equipment, Slot
 from meqc_marl.physics.allocation import allocate
@@ -48,6 +49,14 @@ OBSERVATION_COLUMNS: tuple[str, ...] = (
     "backlog",
 )
 _COLUMN = {name: index for index, name in enumerate(OBSERVATION_COLUMNS)}
+WITH_LOADS: tuple[str, ...] = (*OBSERVATION_COLUMNS[:-1], *LOAD_COLUMNS, OBSERVATION_COLUMNS[-1])
+"""The same and the load."""
+_OF_THE_LOAD = slice(len(OBSERVATION_COLUMNS) - 1, len(WITH_LOADS) - 1)
+
+
+def paper_columns(scenario: Scenario) -> tuple[str, ...]:
+    """Names of the columns, the backlog last: with the load in the view ``loads``, with queues where there are any."""
+    return with_queues(scenario, WITH_LOADS if scenario.observation == "loads" else OBSERVATION_COLUMNS)
 
 
 def equipment_columns(equipment: Equipment, num_columns: int = len(OBSERVATION_COLUMNS)) -> np.ndarray:
@@ -81,9 +90,9 @@ def observe(
         fixed: The result of ``equipment_columns``, if known already.
 
     Returns:
-        Float32 [..., M, K], columns ``OBSERVATION_COLUMNS``; those of queues, before the last, are left at 0.
+        Float32 [..., M, K], columns ``paper_columns``; those of queues, before the last, are left at 0.
     """
-    num_columns = len(with_queues(scenario, OBSERVATION_COLUMNS))
+    num_columns = len(paper_columns(scenario))
     if out is None:
         out = np.empty((*slot.data_bits.shape, num_columns), np.float32)
     if work is None:
@@ -101,6 +110,8 @@ def observe(
     _fill_logs(out, changing)
     out[..., _COLUMN["success"]] = 2.0 * work.success - 1.0
     out[..., _COLUMN["qpu_admitted"]] = work.qpu_admitted
+    if scenario.observation == "loads":
+        out[..., _OF_THE_LOAD] = load_of(scenario)
     return out
 
 

@@ -252,7 +252,7 @@ class OffloadingSimulator:
         shown = min(index, self.horizon - 1)
         if not self._block_start <= shown < self._block_stop:
             self._work_ahead(shown)
-        if not self._queued or self.scenario.observation == "paper":
+        if not self._queued or self.scenario.observation != "sufficient":
             self.observation = self._observations[shown - self._block_start]
         self.places = self._places.slot(shown - self._block_start)
         self.work = self._work.slot(shown - self._block_start)
@@ -267,7 +267,7 @@ class OffloadingSimulator:
         self.work = behind(self.scenario, self.work, self.backlogs)
         wait_s = (each[:, None] for each in self.waits)
         self.places = replace(self.places, wait_s=wait_by_mode(self.places.deadline_s.shape, *wait_s))
-        if self.scenario.observation == "paper":
+        if self.scenario.observation != "sufficient":
             self.observation = self.observation.copy()  # a slot that is shown again has other waits
         else:
             self.observation = sufficient_view(self.scenario, self.places)
@@ -280,7 +280,7 @@ class OffloadingSimulator:
         block = self.trace.slots(self._block_start, self._block_stop)
         self._work = Work.of(self.scenario, block)
         self._places = price(self.scenario, self._work, with_choices=not self._queued)
-        if self.scenario.observation == "paper":
+        if self.scenario.observation != "sufficient":
             self._observations = observe(self.scenario, block, None, self._work, self._fixed_columns)
         elif not self._queued:
             self._observations = sufficient_view(self.scenario, self._places)

@@ -11,6 +11,7 @@ import numpy as np
 from meqc_marl.config.scenario import Scenario
 from meqc_marl.config.variation import Variation, varied
 from meqc_marl.env.checks import checked_backlogs
+from meqc_marl.env.loads import load_of
 from meqc_marl.env.simulator import OffloadingSimulator
 from meqc_marl.errors import InputError
 from meqc_marl.nature.library import Library
@@ -70,6 +71,11 @@ class VariedSimulator:
         """How long a task would wait now at the server and at the QPU, in s [E]."""
         cpu_s, qpu_s = zip(*(row.waits for row in self._rows), strict=True)
         return np.concatenate(cpu_s), np.concatenate(qpu_s)
+
+    @property
+    def loads(self) -> np.ndarray:
+        """What each row's load is, as the view ``loads`` shows it, [E, 5]."""
+        return np.stack([load_of(scenario) for scenario in self.scenarios])
 
     def consequences(self) -> Consequences:
         """What the last slot would have come to, had one device or another stayed local; of each row by itself."""

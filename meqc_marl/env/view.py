@@ -6,41 +6,47 @@ import numpy as np
 
 from meqc_marl.config import changes
 from meqc_marl.config.scenario import Scenario
-from meqc_marl.env.observation import LIMIT, OBSERVATION_COLUMNS
+from meqc_marl.env.observation import LIMIT, OBSERVATION_COLUMNS, WITH_LOADS, paper_columns
 from meqc_marl.env.sufficient import PENALTY_COLUMNS, SIGNED_LIMIT, SUFFICIENT_COLUMNS, sufficient_columns
-from meqc_marl.env.waiting import WAIT_COLUMNS, WORK_COLUMNS, with_queues
+from meqc_marl.env.waiting import WAIT_COLUMNS, WORK_COLUMNS
 from meqc_marl.errors import InputError
 
 BACKLOG_LIMIT = 100.0
 """Upper bound of the backlog column, log1p(z / V): no run reaches it."""
 _QUEUED_PAPER = (*OBSERVATION_COLUMNS[:-1], *WAIT_COLUMNS, OBSERVATION_COLUMNS[-1])
-_QUEUED = (*PENALTY_COLUMNS[:-1], *WORK_COLUMNS, *WAIT_COLUMNS, PENALTY_COLUMNS[-1])
-VIEWS = (SUFFICIENT_COLUMNS, PENALTY_COLUMNS, OBSERVATION_COLUMNS, _QUEUED, _QUEUED_PAPER)
-"""All sets of columns: sufficient, the same where a miss costs a penalty, the paper's, and both with queues."""
+_QUEUED_LOADS = (*WITH_LOADS[:-1], *WAIT_COLUMNS, WITH_LOADS[-1])
+_QUEUED_SUFFICIENT = (*PENALTY_COLUMNS[:-1], *WORK_COLUMNS, *WAIT_COLUMNS, PENALTY_COLUMNS[-1])
+_QUEUED = (_QUEUED_SUFFICIENT, _QUEUED_PAPER, _QUEUED_LOADS)
+_PAPER, _LOADS = (OBSERVATION_COLUMNS, _QUEUED_PAPER), (WITH_LOADS, _QUEUED_LOADS)
+VIEWS = (SUFFICIENT_COLUMNS, PENALTY_COLUMNS, OBSERVATION_COLUMNS, WITH_LOADS, *_QUEUED)
+"""All sets of columns: sufficient, the same where a miss costs a penalty, the paper's, these with the load, and all of
+them with queues."""
 
 _NEVER_MATTERS = ("name", "num_devices", "horizon", "observation", "lyapunov.v", "lyapunov.reward", "lyapunov.discount")
+_LOAD_FIELDS = ("slot_s", "lyapunov.delta", "resources.band_hz", "resources.server_hz", "resources.qpu_tiles")
+# Behind the columns themselves: d, q, t_max, o, S, R, f, f0, oC, p, lambda_t, and admission.
+_SEEN_IN_COLUMNS = (
+    *("devices", "mobility", "tasks", "channel.carrier_hz", "channel.path_loss_exponent", "channel.min_distance_m"),
+    *("channel.shadowing_db", "channel.rician_k", "channel.noise_dbm_hz", "channel.noise_figure_db"),
+    *("channel.bandwidth_hz", "quantum.error_threshold", "quantum.error_rate", "quantum.concatenation"),
+    *("quantum.min_success", "quantum.qubits_counted", "quantum.success"),
+)
 _SEEN = {
     # Behind the costs of the places, whatever they come from.
     "sufficient": (
         *("devices", "mobility", "channel", "tasks", "local", "server", "quantum"),
         *("cost.latency_ref_s", "cost.energy_ref_j", "cost.min_fraction"),
     ),
-    # Behind the columns themselves: d, q, t_max, o, S, R, f, f0, oC, p, lambda_t, and admission.
-    "paper": (
-        *("devices", "mobility", "tasks", "channel.carrier_hz", "channel.path_loss_exponent", "channel.min_distance_m"),
-        *("channel.shadowing_db", "channel.rician_k", "channel.noise_dbm_hz", "channel.noise_figure_db"),
-        *("channel.bandwidth_hz", "quantum.error_threshold", "quantum.error_rate", "quantum.concatenation"),
-        *("quantum.min_success", "quantum.qubits_counted", "quantum.success"),
-    ),
+    "paper": _SEEN_IN_COLUMNS,
+    "loads": (*_SEEN_IN_COLUMNS, *_LOAD_FIELDS),
 }
-_NOT_AFTER_ALL = {"sufficient": (), "paper": ("devices.lambda_e", "tasks.circuit_reps")}
+_UNSEEN_IN_COLUMNS = ("devices.lambda_e", "tasks.circuit_reps")
+_NOT_AFTER_ALL = {"sufficient": (), "paper": _UNSEEN_IN_COLUMNS, "loads": _UNSEEN_IN_COLUMNS}
 
 
 def observation_columns(scenario: Scenario) -> tuple[str, ...]:
     """Names of a device's columns, the backlog last."""
-    if scenario.observation == "paper":
-        return with_queues(scenario, OBSERVATION_COLUMNS)
-    return sufficient_columns(scenario)
+    return sufficient_columns(scenario) if scenario.observation == "sufficient" else paper_columns(scenario)
 
 
 def shown_to(columns: tuple[str, ...] | None, name: str, scenario: Scenario) -> Scenario:
@@ -51,10 +57,10 @@ def shown_to(columns: tuple[str, ...] | None, name: str, scenario: Scenario) -> 
     """
     if columns is None:
         return scenario
-    paper = columns in (OBSERVATION_COLUMNS, _QUEUED_PAPER)
-    shown = scenario.model_copy(update={"observation": "paper" if paper else "sufficient"})
+    view = "paper" if columns in _PAPER else "loads" if columns in _LOADS else "sufficient"
+    shown = scenario.model_copy(update={"observation": view})
     if observation_columns(shown) != columns:
-        if scenario.resources.queued != (columns in (_QUEUED, _QUEUED_PAPER)):
+        if scenario.resources.queued != (columns in _QUEUED):
             where = "nothing is queued" if scenario.resources.queued else "resources.server or resources.qpu is queued"
             raise InputError(
                 f"policy '{name}' was trained where {where} and observes what belongs to it; the scenario's are "
@@ -70,7 +76,7 @@ def shown_to(columns: tuple[str, ...] | None, name: str, scenario: Scenario) -> 
 
 def observation_ends(scenario: Scenario) -> tuple[np.ndarray, np.ndarray]:
     """Least and largest value of every column, float32 [K] each."""
-    limit = LIMIT if scenario.observation == "paper" else SIGNED_LIMIT
+    limit = SIGNED_LIMIT if scenario.observation == "sufficient" else LIMIT
     high = np.full(len(observation_columns(scenario)), limit, np.float32)
     low = -high
     low[-1], high[-1] = 0.0, BACKLOG_LIMIT

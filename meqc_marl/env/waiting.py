@@ -30,7 +30,7 @@ def with_queues(scenario: Scenario, columns: tuple[str, ...]) -> tuple[str, ...]
     """Names of a view's columns, those of the queues before the last if there are any."""
     if not scenario.resources.queued:
         return columns
-    more = WAIT_COLUMNS if scenario.observation == "paper" else WORK_COLUMNS + WAIT_COLUMNS
+    more = WORK_COLUMNS + WAIT_COLUMNS if scenario.observation == "sufficient" else WAIT_COLUMNS
     return (*columns[:-1], *more, columns[-1])
 
 

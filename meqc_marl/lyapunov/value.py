@@ -10,6 +10,9 @@ a toll: minus the slope of the value.
 What the devices gain in a slot scatters from row to row by their equipment, and that has nothing to do with waits. So
 every episode of every row has a constant of its own in the fit, and the mean backlog of the virtual queues has a
 coefficient; the credit looks at the waits alone. With a discount of 1 the value is that of the average reward.
+
+What a wait costs depends on the load. Where that varies from row to row, every coefficient is a linear function of what
+the rows are told of it (:mod:`meqc_marl.env.loads`), and all rows are fitted together.
 """
 
 from __future__ import annotations
@@ -44,20 +47,27 @@ def features(cpu_s: np.ndarray, qpu_s: np.ndarray) -> np.ndarray:
     return np.stack([cpu, qpu, cpu**2, cpu * qpu, qpu**2], -1)
 
 
+def _at_loads(seen: np.ndarray, load: np.ndarray) -> np.ndarray:
+    """Features [N, 5] and each of them times each number of the load [N, K], [N, 5 (1 + K)]."""
+    return np.concatenate([seen, *(seen * each[:, None] for each in load.T)], -1)
+
+
 class BacklogValue:
     """A value v of the waits at the server and at the QPU, for a device and in units of cost, and the credit of it.
 
     Args:
         discount: Of the next slot.
+        num_loads: Numbers K that are told of each row's load; 0 where all rows are of one system.
 
     Attributes:
-        weights: Of :func:`features` [5]; zeros before the first fit.
+        weights: Of :func:`features` [5], and of each of them times each number of the load, [5 (1 + K)]; zeros before
+            the first fit.
     """
 
-    def __init__(self, discount: float) -> None:
-        self.discount = discount
-        self.weights = np.zeros(5)
-        self._slots = np.zeros((_WINDOW, len(_COLUMNS)))
+    def __init__(self, discount: float, num_loads: int = 0) -> None:
+        self.discount, self._num_loads = discount, num_loads
+        self.weights = np.zeros(5 * (1 + num_loads))
+        self._slots = np.zeros((_WINDOW, len(_COLUMNS) + num_loads))
         self._added = self._fitted = 0
         self._num_episodes = 0
         self._rows: dict[int, np.ndarray] = {}
@@ -67,26 +77,41 @@ class BacklogValue:
         """A group of rows starts an episode, with empty queues."""
         self._rows.pop(group, None)
 
-    def value(self, cpu_s: np.ndarray, qpu_s: np.ndarray) -> np.ndarray:
-        """v less that of empty queues, for a device [...]; at most 0 in a system where waiting costs."""
-        return np.asarray(features(cpu_s, qpu_s) @ self.weights)
+    def weights_at(self, load: np.ndarray | None = None) -> np.ndarray:
+        """Of :func:`features`, at a load [..., K]: [..., 5]."""
+        of_each = self.weights.reshape(1 + self._num_loads, 5)
+        return np.asarray(of_each[0] if load is None else of_each[0] + load @ of_each[1:])
 
-    def credit(self, waits: tuple[np.ndarray, np.ndarray], without: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    def value(self, cpu_s: np.ndarray, qpu_s: np.ndarray, load: np.ndarray | None = None) -> np.ndarray:
+        """v less that of empty queues, for a device [...]; at most 0 in a system where waiting costs."""
+        seen = features(cpu_s, qpu_s)
+        return np.asarray(seen @ self.weights if load is None else (seen * self.weights_at(load)).sum(-1))
+
+    def credit(
+        self,
+        waits: tuple[np.ndarray, np.ndarray],
+        without: tuple[np.ndarray, np.ndarray],
+        load: np.ndarray | None = None,
+    ) -> np.ndarray:
         """What the work that each device sent costs all of them later, in units of cost [E, M]; never above 0.
 
         Args:
             waits: That the slot left, in s [E].
             without: The same without what one device sent [E, M].
+            load: Of the rows [E, K], where it varies.
         """
-        left, less = self.value(*waits)[..., None], self.value(*without)
+        left = self.value(*waits, load)[..., None]
+        less = self.value(*without, None if load is None else load[:, None])
         devices = less.shape[-1]
         # More work never helps: a fit that says so says it of states that it has not seen.
         return np.asarray(self.discount * devices * np.minimum(left - less, 0.0))
 
-    def tolls(self, cpu_s: np.ndarray, qpu_s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def tolls(
+        self, cpu_s: np.ndarray, qpu_s: np.ndarray, load: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """What a second more of either wait costs a device later, in units of cost [...]: the slope of the value."""
         cpu, qpu = cpu_s / _TEN_SECONDS, qpu_s / _TEN_SECONDS
-        a, b, aa, ab, bb = -self.discount / _TEN_SECONDS * self.weights
+        a, b, aa, ab, bb = np.moveaxis(-self.discount / _TEN_SECONDS * self.weights_at(load), -1, 0)
         return np.asarray(a + 2 * aa * cpu + ab * qpu), np.asarray(b + ab * cpu + 2 * bb * qpu)
 
     def observe(
@@ -95,6 +120,7 @@ class BacklogValue:
         queue: np.ndarray,
         waits: tuple[np.ndarray, np.ndarray],
         group: int = 0,
+        load: np.ndarray | None = None,
     ) -> None:
         """Learn from a slot of a group of rows.
 
@@ -103,13 +129,15 @@ class BacklogValue:
             queue: Mean backlog of the virtual queues after the slot, in units of V [E].
             waits: That the slot left, in s [E].
             group: Which rows: they start their episodes together.
+            load: Of the rows [E, K], where it varies.
         """
         if group not in self._rows:
             episodes = self._num_episodes + np.arange(len(gain), dtype=np.float64)
             self._num_episodes += len(gain)
             self._rows[group] = np.stack([episodes, *np.zeros((3, len(gain)))])
         before, after = self._rows[group], np.stack([*waits, queue])
-        self._slots[(self._added + np.arange(len(gain))) % _WINDOW] = np.vstack([before, gain, after]).T
+        of_load = np.zeros((0, len(gain))) if load is None else load.T
+        self._slots[(self._added + np.arange(len(gain))) % _WINDOW] = np.vstack([before, gain, after, of_load]).T
         self._added += len(gain)
         self._rows[group] = np.vstack([before[:1], after])
         if self._added - self._fitted >= _REFIT:
@@ -122,9 +150,10 @@ class BacklogValue:
         f holds what the waits and the queue are. The mean is that of the episode: what remains of a constant for each,
         once these are eliminated.
         """
-        episode, cpu_s, qpu_s, queue, gain, next_cpu_s, next_qpu_s, next_queue = slots.T
-        now = np.column_stack([features(cpu_s, qpu_s), queue / _TEN_SECONDS])
-        then = np.column_stack([features(next_cpu_s, next_qpu_s), next_queue / _TEN_SECONDS])
+        episode, cpu_s, qpu_s, queue, gain, next_cpu_s, next_qpu_s, next_queue = slots.T[: len(_COLUMNS)]
+        load = slots[:, len(_COLUMNS) :]
+        now = np.column_stack([_at_loads(features(cpu_s, qpu_s), load), queue / _TEN_SECONDS])
+        then = np.column_stack([_at_loads(features(next_cpu_s, next_qpu_s), load), next_queue / _TEN_SECONDS])
         _, which, number = np.unique(episode, return_inverse=True, return_counts=True)
         total = np.zeros((len(number), now.shape[1]))
         np.add.at(total, which, now)
@@ -144,7 +173,7 @@ class BacklogValue:
     def set_state(self, state: dict[str, Any]) -> None:
         """Inverse of :meth:`get_state`."""
         self.weights = np.array(state["weights"], np.float64)
-        self._slots = np.zeros((_WINDOW, len(_COLUMNS)))
+        self._slots = np.zeros((_WINDOW, len(_COLUMNS) + self._num_loads))
         self._slots[: len(state["slots"])] = state["slots"]
         self._added, self._fitted, self._num_episodes = map(int, state["counts"])
         self._rows = {group: np.array(values, np.float64) for group, values in state["rows"].items()}

@@ -12,6 +12,8 @@ from ray.rllib.utils.annotations import override
 
 from meqc_marl.config.scenario import Lyapunov
 from meqc_marl.dqn_ddpg.batched_env import BatchedStep
+from meqc_marl.env.loads import LOAD_COLUMNS
+from meqc_marl.env.varied import VariedSimulator
 from meqc_marl.lyapunov import (
     BACKLOG_COLUMN,
     BacklogValue,
@@ -76,7 +78,7 @@ class LyapunovCallback(RLlibCallback):
         discount = discount_of(self._scenario)
         # An environment that is built anew after a fault is of the same system: what was learned stays.
         if self._value is None and discount and self._scenario.lyapunov.reward == "difference":
-            self._value = BacklogValue(discount)
+            self._value = BacklogValue(discount, 0 if self._varied is None else len(LOAD_COLUMNS))
 
     @override(RLlibCallback)
     def on_episode_start(self, *, env_index: int = 0, **kwargs: Any) -> None:
@@ -154,8 +156,19 @@ class LyapunovCallback(RLlibCallback):
             return 0.0
         config = self._settings()[0]
         gain = beyond_local(config, before, told.outcome.local_cost, step.reward).mean(-1)
-        self._value.observe(gain, (step.backlog / config.v).mean(-1), told.waits, index)
-        return np.asarray(config.v * self._value.credit(told.waits, told.waits_without()))
+        self._value.observe(gain, (step.backlog / config.v).mean(-1), told.waits, index, self._loads)
+        return np.asarray(config.v * self._value.credit(told.waits, told.waits_without(), self._loads))
+
+    @property
+    def _varied(self) -> VariedSimulator | None:
+        """The simulator, if its rows are of different scenarios."""
+        simulator = None if self._batched is None else self._batched.simulator
+        return simulator if isinstance(simulator, VariedSimulator) else None
+
+    @property
+    def _loads(self) -> np.ndarray | None:
+        """What the rows are told of their loads [E, K]; None where they are of one scenario."""
+        return None if self._varied is None else self._varied.loads
 
     def _settings(self) -> tuple[Lyapunov, Any]:
         """Lyapunov section and penalty of a miss, by row where fields vary."""
@@ -225,8 +238,10 @@ class LyapunovCallback(RLlibCallback):
         if self._scenario.resources.queued:
             metrics_logger.log_value((LYAPUNOV, "wait_max_s"), self._wait_max, reduce="max", window=20)
         if self._value is not None:
-            for name, toll in zip(("toll_cpu", "toll_qpu"), self._value.tolls(*np.zeros((2, 1))), strict=True):
-                metrics_logger.log_value((LYAPUNOV, name), float(toll[0]) * self._scenario.num_devices, window=1)
+            empty = np.zeros(1)
+            tolls = self._value.tolls(empty, empty, self._loads)
+            for name, toll in zip(("toll_cpu", "toll_qpu"), tolls, strict=True):
+                metrics_logger.log_value((LYAPUNOV, name), float(toll.mean()) * self._scenario.num_devices, window=1)
         self._totals, self._num_steps, self._backlog_max, self._wait_max = {}, 0, 0.0, 0.0
 
     def get_state(self) -> dict[str, Any]:
