@@ -23,7 +23,7 @@ from meqc_marl.physics.places import price
 from tests.sentences import is_one_sentence
 
 SLOTS, DEVICES = 30, 4
-VIEWS = ("paper", "sufficient")
+VIEWS = ("paper", "sufficient", "loads")
 
 
 def system(*changes: str) -> Scenario:
@@ -165,6 +165,19 @@ def test_every_device_sees_the_waits_and_with_costs_only_also_its_work(view: str
         simulator.step(mode[t], fraction[t])
     assert not simulator.observation[..., -1].any()
     assert simulator.observation[..., columns.index("cpu_wait")].any()  # what the last slot left is seen
+
+
+@pytest.mark.parametrize("preset", ["paper", "pooled", "queued"])
+def test_the_load_is_seen_beside_what_the_paper_shows(preset: str) -> None:
+    pools = ["resources.server_hz=2e9", "resources.band_hz=4e8", "resources.qpu_tiles=2"]
+    changes = [f"num_devices={DEVICES}", "slot_s=2.5", "lyapunov.delta=0.75", *pools]
+    simulators = [OffloadingSimulator(load_scenario(preset, [*changes, f"observation={view}"])) for view in VIEWS[::2]]
+    without, seen = (simulator.reset(seed=3) for simulator in simulators)
+    columns = observation_columns(simulators[1].scenario)
+    added = [columns.index(name) for name in ("band_part", "server_part", "qpu_part", "slot", "delta")]
+    np.testing.assert_array_equal(np.delete(seen, added, -1), without)
+    np.testing.assert_allclose(seen[..., added], np.broadcast_to([0.0, -1.0, np.log2(5), -1.0, 0.5], (1, 4, 5)))
+    assert observation_space(simulators[1].scenario).contains(seen[0, 0])
 
 
 def test_a_slot_is_priced_behind_the_queue_for_everybody() -> None:

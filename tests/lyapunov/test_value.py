@@ -47,6 +47,27 @@ def test_the_fit_finds_a_value_that_is_known_exactly(g: float, chance: float, mo
         np.testing.assert_allclose(toll, -g * (more - less) / 2e-6, rtol=1e-5)
 
 
+def test_one_fit_holds_the_values_of_systems_of_different_loads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waits w' = 0.8 w + a that cost c w have the value -c w / (1 - 0.8 g); c is 0.2 + 0.1 load in one row and another,
+    and each is charged by its own."""
+    monkeypatch.setattr(value, "_WINDOW", 40_000)
+    monkeypatch.setattr(value, "_REFIT", 40_000)
+    rng, rows, g = np.random.default_rng(0), 40, 0.7
+    critic, load = BacklogValue(g, num_loads=2), np.stack([np.linspace(-1.0, 2.0, 40), rng.normal(size=40)], -1)
+    price = 0.2 + 0.1 * load[:, 0]
+    cpu_s, level = np.zeros(rows), rng.normal(0.0, 5.0, rows)
+    for _ in range(1000):
+        gain = level - price * cpu_s + rng.normal(0.0, 0.1, rows)
+        cpu_s = 0.8 * cpu_s + rng.exponential(3.0, rows)
+        critic.observe(gain, np.zeros(rows), (cpu_s, np.zeros(rows)), load=load)
+    ten, none = np.full(rows, 10.0), np.zeros(rows)
+    exact = -10.0 * price / (1 - 0.8 * g)
+    np.testing.assert_allclose(critic.value(ten, none, load), exact, rtol=0.1, atol=0.1)
+    np.testing.assert_allclose(critic.tolls(ten, none, load)[0], -g * exact / 10.0, rtol=0.1, atol=0.02)
+    paid = critic.credit((ten, none), (np.zeros((rows, 3)), np.zeros((rows, 3))), load)
+    np.testing.assert_allclose(paid, np.tile(3 * g * exact[:, None], 3), rtol=0.1, atol=0.2)
+
+
 def test_more_work_is_never_paid_for() -> None:
     """A fit that says that waiting helps charges nothing; one that says that it costs charges all whom it delays."""
     critic = BacklogValue(discount=0.5)
@@ -151,6 +172,32 @@ def test_a_row_is_charged_by_its_own_server_where_fields_vary() -> None:
     assert (cpu_s <= env.simulator.waits[0][:, None]).all()
     assert isinstance(left, Backlogs)
     assert cpu_s.max() > 0
+
+
+@pytest.mark.usefixtures("soon")
+def test_where_the_load_varies_the_callback_charges_by_it_and_goes_on_exactly() -> None:
+    """Rewards of two callbacks, one of which is built anew in mid-episode; the weights of the load are used."""
+    env = OffloadingBatchedEnv(load_scenario("queued", CROWDED), 2, vary=["resources.server_hz=1e9,8e9", "slot_s=2,6"])
+    rewards = []
+    for again in (None, 23):
+        callback = DifferenceCallback()
+        callback.on_environment_created(env=env)
+        env.reset([5, 6])
+        callback.on_episode_start(env_index=0)
+        for slot, (mode, fraction) in enumerate(zip(*actions(), strict=True)):
+            if slot == SLOTS:
+                break
+            if slot == again:
+                state, callback = callback.get_state(), DifferenceCallback()
+                callback.on_environment_created(env=env)
+                callback.set_state(state)
+            step = env.step({"mode": np.repeat(mode, 2, 0), "fraction": np.repeat(fraction, 2, 0)[..., None]})
+            callback.on_episode_step(episode=step, env=env, env_index=0)
+            rewards.append(step.reward.copy())
+        learned = callback.get_state()["value"]["weights"]
+        assert learned.shape == (30,)
+        assert np.abs(learned[5:]).max() > 1e-3
+    np.testing.assert_array_equal(rewards[:SLOTS], rewards[SLOTS:])
 
 
 def test_the_discount_is_that_of_queues_alone() -> None:
