@@ -7,7 +7,7 @@ devices, of 34 slots where they are seen together.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,33 +16,54 @@ from meqc_marl.config import load_scenario
 from meqc_marl.evaluation.statistics import interquartile_mean
 from meqc_marl.jobs.run import Run
 
-SEEDS, ENV_STEPS, DEVICES = 5, 9_600, (50, 200, 1_000)
+SEEDS, ENV_STEPS, DEVICES = 5, 9_600, (5, 50, 200, 1_000)
 """A run takes one and a half to two minutes on one core."""
+
+
+class Setting(NamedTuple):
+    """What is learned."""
+
+    sees: str
+    """What a device sees, in words."""
+    reward: str
+    learner: dict[str, Any]
+    fields: tuple[str, ...] = ()
+    """Of the scenario, beside the reward."""
+    most_seeds: int = SEEDS
+
+
 _ALONE = {"train_batch_size_per_learner": 510}
-SETTINGS: dict[str, tuple[str, dict[str, Any], str]] = {
-    "itself": ("itself", _ALONE, "difference"),
-    "mean": ("all, mean embedding", {"context": "mean"}, "difference"),
-    "attention": ("all, attention", {"context": "attention"}, "difference"),
-    "itself-own": ("itself", _ALONE, "own"),
-    "itself-team": ("itself", _ALONE, "team"),
-    "mean-own": ("all, mean embedding", {"context": "mean"}, "own"),
-    "mean-team": ("all, mean embedding", {"context": "mean"}, "team"),
+_TOLD = ("resources.broadcast=counts",)
+_FEW = 2
+"""Seeds of what is not the headline."""
+SETTINGS: dict[str, Setting] = {
+    "itself": Setting("itself", "difference", _ALONE),
+    "broadcast": Setting("itself, counts of the last slot", "difference", _ALONE, _TOLD),
+    "mean": Setting("all, mean embedding", "difference", {"context": "mean"}),
+    "attention": Setting("all, attention", "difference", {"context": "attention"}, most_seeds=_FEW),
+    "itself-own": Setting("itself", "own", _ALONE, most_seeds=_FEW),
+    "broadcast-own": Setting("itself, counts of the last slot", "own", _ALONE, _TOLD, _FEW),
+    "mean-own": Setting("all, mean embedding", "own", {"context": "mean"}, most_seeds=_FEW),
+    "itself-team": Setting("itself", "team", _ALONE, most_seeds=_FEW),
+    "broadcast-team": Setting("itself, counts of the last slot", "team", _ALONE, _TOLD, _FEW),
+    "mean-team": Setting("all, mean embedding", "team", {"context": "mean"}, most_seeds=_FEW),
 }
-"""By name: what a device sees, parameters of the learner, and what it is paid."""
+"""By name."""
 
 
 def runs(seeds: int = SEEDS, env_steps: int = ENV_STEPS) -> dict[str, Run]:
     """By the names of their results; seeds outermost, so that an interrupted grid has all settings."""
     return {
         f"{name}-{seed}": Run(
-            scenario=load_scenario("pooled", ["horizon=100", f"lyapunov.reward={reward}"]),
+            scenario=load_scenario("pooled", ["horizon=100", f"lyapunov.reward={setting.reward}", *setting.fields]),
             seed=seed,
             env_steps=env_steps,
-            learner=learner,
+            learner=setting.learner,
             labels={"setting": name, "seed": seed},
         )
         for seed in range(seeds)
-        for name, (_, learner, reward) in SETTINGS.items()
+        for name, setting in SETTINGS.items()
+        if seed < setting.most_seeds
     }
 
 
@@ -54,12 +75,12 @@ def table(results_of_runs: Mapping[str, dict[str, Any]]) -> str:
     lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
     found = by_setting(results_of_runs)
     for name in (name for name in SETTINGS if name in found):
-        results, (sees, _, reward) = found[name], SETTINGS[name]
+        results, setting = found[name], SETTINGS[name]
         regret = np.array([100 * result["held_out"]["regret"] for result in results])
         missed = np.array([100 * result["held_out"]["deadline_missed"] for result in results])
         cells = [
-            sees,
-            reward,
+            setting.sees,
+            setting.reward,
             str(len(results)),
             f"{interquartile_mean(regret).told('.2f')} %",
             f"{regret.max():.2f} %",

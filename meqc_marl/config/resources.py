@@ -59,6 +59,12 @@ class Resources(Part):
         "what an action's fraction is where anything is shared: a place between the least and the largest share that "
         "meets the deadline with what was granted, or the share itself",
     )
+    broadcast: Literal["nothing", "counts"] = choice(
+        "nothing",
+        "",
+        "what the access point tells all devices before a slot: how many used the server CPU and the QPU in the last "
+        "one, in columns of the observation",
+    )
 
     @model_validator(mode="after")
     def _nothing_to_allocate(self) -> Resources:
@@ -71,6 +77,15 @@ class Resources(Part):
             raise ValueError(
                 f"resources.allocation is {self.allocation!r}; with a queued server or QPU it must be 'equal': a queue "
                 "is worked off in equal parts"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _nothing_to_broadcast(self) -> Resources:
+        if self.broadcast != "nothing" and not self.pooled:
+            raise ValueError(
+                f"resources.broadcast is {self.broadcast!r}; with nothing pooled or queued it must be 'nothing': no "
+                "device is concerned by how many others there are"
             )
         return self
 

@@ -21,6 +21,7 @@ _FIXED = {
     "num_devices": "all rows have as many",
     "horizon": "all rows start and end together",
     "observation": "all rows show the same columns",
+    "resources.broadcast": "all rows show the same columns",
     "cost.deadline": "it decides which columns there are",
     "lyapunov.queue": "all rows have the same form",
     "lyapunov.sign": "all rows have the same form",

@@ -10,8 +10,8 @@ import math
 import numpy as np
 
 from meqc_marl.config.scenario import Scenario
+from meqc_marl.env.broadcast import with_told
 from meqc_marl.env.loads import LOAD_COLUMNS, load_of
-from meqc_marl.env.waiting import with_queues
 from meqc_marl.nature.slot import Equipment, Slot
 from meqc_marl.physics.allocation import allocate
 from meqc_marl.physics.channel import achievable_rate
@@ -56,7 +56,7 @@ _OF_THE_LOAD = slice(len(OBSERVATION_COLUMNS) - 1, len(WITH_LOADS) - 1)
 
 def paper_columns(scenario: Scenario) -> tuple[str, ...]:
     """Names of the columns, the backlog last: with the load in the view ``loads``, with queues where there are any."""
-    return with_queues(scenario, WITH_LOADS if scenario.observation == "loads" else OBSERVATION_COLUMNS)
+    return with_told(scenario, WITH_LOADS if scenario.observation == "loads" else OBSERVATION_COLUMNS)
 
 
 def equipment_columns(equipment: Equipment, num_columns: int = len(OBSERVATION_COLUMNS)) -> np.ndarray:
@@ -90,7 +90,7 @@ def observe(
         fixed: The result of ``equipment_columns``, if known already.
 
     Returns:
-        Float32 [..., M, K], columns ``paper_columns``; those of queues, before the last, are left at 0.
+        Float32 [..., M, K], columns ``paper_columns``; those of use and queues, before the last, are left at 0.
     """
     num_columns = len(paper_columns(scenario))
     if out is None:

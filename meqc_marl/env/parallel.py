@@ -119,11 +119,12 @@ class OffloadingParallelEnv(ParallelEnv):
     | 11  | qpu_admitted   | whether the QPU admits the task        | 0 or 1                | 0   | 1   |
     | 12  | backlog        | virtual queue, filled by the Lyapunov wrapper; 0 without | log1p(z / V) | 0 | 100 |
 
-    What is shared is shown as a device would get it alone. Where the server or the QPU is queued, before the backlog:
-    ``cpu_wait`` and ``qpu_wait``, ln(1 + s) of how long a task would wait there, s seconds, within [0, 10]; in
-    ``sufficient`` before them ``cpu_work`` and ``qpu_work``, the same of how long all of the server or of the QPU would
-    work on the whole task: what it would add to the waits. ``state()`` has the observations of all devices one after
-    another, in ``state_space``, for critics that see all.
+    What is shared is shown as a device would get it alone. Before the backlog come, with ``resources.broadcast =
+    counts``, ``band_use``, ``cpu_use`` and ``qpu_use``: ln(1 + x) of how many devices used each pool in the last
+    slot, x in units of a leased band, a core, a tile of it; where the server or the QPU is queued, in ``sufficient``
+    ``cpu_work`` and ``qpu_work``, in both ``cpu_wait`` and ``qpu_wait``: ln(1 + s) of the seconds that the whole server
+    or QPU would work on the whole task, and that it would wait there; all of them within [0, 10]. ``state()`` has the
+    observations of all devices one after another, in ``state_space``, for critics that see all.
 
     ## Rewards
     Minus the cost of the device in the slot, -(lambda_t t + lambda_e e). A missed deadline is told in the infos.
@@ -183,10 +184,8 @@ class OffloadingParallelEnv(ParallelEnv):
         self.agents: list[str] = []
         self.observation_spaces = {agent: observation_space(scenario) for agent in self.possible_agents}
         self.action_spaces = {agent: action_space() for agent in self.possible_agents}
-        whole = observation_space(scenario)
-        self.state_space = spaces.Box(
-            np.tile(whole.low, scenario.num_devices), np.tile(whole.high, scenario.num_devices), dtype=np.float32
-        )
+        ends_of_all = (np.tile(end, scenario.num_devices) for end in observation_ends(scenario))
+        self.state_space = spaces.Box(*ends_of_all, dtype=np.float32)
         self._outcome: Outcome | None = None
         self._never = dict.fromkeys(self.possible_agents, False)
 

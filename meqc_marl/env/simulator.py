@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from meqc_marl.config import Scenario
+from meqc_marl.env.broadcast import Broadcast
 from meqc_marl.env.checks import as_array, check_actions, check_parts, checked_backlogs, checked_rows
 from meqc_marl.env.observation import equipment_columns, observe
 from meqc_marl.env.sufficient import sufficient_view
@@ -70,6 +71,7 @@ class OffloadingSimulator:
         places: What each place would cost in the current slot if nobody else sent anything away.
         work: Tasks of the current slot, for who prices it under other loads.
         backlogs: Work that earlier slots left, W and U [E]; zeros where nothing is queued.
+        broadcast: What devices are told of the last slot.
         truncated: Whether the episode has ended.
     """
 
@@ -97,6 +99,7 @@ class OffloadingSimulator:
         self._block_start = self._block_stop = 0
         self._queued = scenario.resources.queued
         self.backlogs = Backlogs.empty(num_envs)
+        self.broadcast = Broadcast(scenario, observation_columns(scenario), num_envs)
         self._carried_out: CarriedOut | None = None
 
     @property
@@ -146,6 +149,7 @@ class OffloadingSimulator:
         )
         if self._queued:
             self.backlogs = next_backlogs(self.scenario, self.work, before, outcome.mode, outcome.fraction)
+        self.broadcast.hear(outcome.mode)
         self._seek(self.slot_index + 1)
         return outcome
 
@@ -197,11 +201,9 @@ class OffloadingSimulator:
         return self._carried_out
 
     def get_state(self) -> dict[str, Any]:
-        """All that is needed to go on exactly: seeds, episode and slot, from which nature is drawn again; and backlogs.
-
-        Where nothing is queued there are no backlogs in it.
-        """
-        state = {"seeds": self._seeds, "episode": self._episode, "slot": self.slot_index}
+        """All that is needed to go on exactly: seeds, episode and slot, from which nature is drawn again; and, as far
+        as they are queued and told, backlogs and counts."""
+        state = {"seeds": self._seeds, "episode": self._episode, "slot": self.slot_index} | self.broadcast.get_state()
         return state | ({"backlogs": [values.tolist() for values in self.backlogs]} if self._queued else {})
 
     def set_state(self, state: dict[str, Any]) -> None:
@@ -214,10 +216,12 @@ class OffloadingSimulator:
         if not 0 <= checked_seed(state["slot"], "slot of the state") <= self.horizon:
             raise InputError(f"slot of the state is {state['slot']}; it must be from 0 to {self.horizon}.")
         backlogs = checked_backlogs(state.get("backlogs"), self.num_envs) if self._queued else self.backlogs
+        counts = self.broadcast.read(state)
         same = seeds == self._seeds and state["episode"] == self._episode and self._trace is not None
         self._seeds, self._episode = self._row_seeds(seeds), int(state["episode"])
         self._begin(redraw=not same)
         self.backlogs = backlogs
+        self.broadcast.begin(counts)
         self._seek(int(state["slot"]))
 
     def _row_seeds(self, seed: int | Sequence[int] | None) -> list[int]:
@@ -244,6 +248,7 @@ class OffloadingSimulator:
         self._fixed_columns = equipment_columns(self._trace.equipment, len(observation_columns(self.scenario)))
         self._block_start = self._block_stop = 0
         self.backlogs = Backlogs.empty(self.num_envs)
+        self.broadcast.begin()
         self._seek(0)
 
     def _seek(self, index: int) -> None:
@@ -258,6 +263,7 @@ class OffloadingSimulator:
         self.work = self._work.slot(shown - self._block_start)
         if self._queued:
             self._join_the_queues()
+        self.observation = self.broadcast.shown_in(self.observation)
         if self.truncated:
             self.observation = self.observation.copy()
             self.observation[..., -1] = 0.0

@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from meqc_marl.config.scenario import Scenario
-from meqc_marl.env.waiting import with_queues
+from meqc_marl.env.broadcast import with_told
 from meqc_marl.physics.cost import PlaceCosts
 from meqc_marl.physics.modes import REMOTE, Mode
 
@@ -49,11 +49,11 @@ PENALTY_COLUMNS: tuple[str, ...] = (
 
 def sufficient_columns(scenario: Scenario) -> tuple[str, ...]:
     """Names of the columns, the backlog last."""
-    return with_queues(scenario, SUFFICIENT_COLUMNS if scenario.cost.deadline == "kept" else PENALTY_COLUMNS)
+    return with_told(scenario, SUFFICIENT_COLUMNS if scenario.cost.deadline == "kept" else PENALTY_COLUMNS)
 
 
 def sufficient_view(scenario: Scenario, places: PlaceCosts) -> np.ndarray:
-    """Observations of one slot or several, with empty columns of queues and backlog, float32 [..., M, K].
+    """Observations of one slot or several, with empty columns of use, queues and backlog, float32 [..., M, K].
 
     Args:
         scenario: Its cost section is used.

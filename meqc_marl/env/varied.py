@@ -10,9 +10,11 @@ import numpy as np
 
 from meqc_marl.config.scenario import Scenario
 from meqc_marl.config.variation import Variation, varied
+from meqc_marl.env.broadcast import Broadcast, Counts, nobody
 from meqc_marl.env.checks import checked_backlogs
 from meqc_marl.env.loads import load_of
 from meqc_marl.env.simulator import OffloadingSimulator
+from meqc_marl.env.view import observation_columns
 from meqc_marl.errors import InputError
 from meqc_marl.nature.library import Library
 from meqc_marl.physics.consequences import Consequences, Effect
@@ -122,11 +124,13 @@ class VariedSimulator:
         return Outcome(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
     def get_state(self) -> dict[str, Any]:
-        """Seeds, episode and slot, from which the scenarios and nature are drawn again; and backlogs, if any."""
+        """Seeds, episode and slot, from which the scenarios and nature are drawn again; backlogs and counts, if any."""
         slot = self._rows[0].slot_index if self._rows else 0
         state = {"seeds": self._seeds or None, "episode": self._episode, "slot": slot}
         if self._queued and self._rows:
             state["backlogs"] = [values.tolist() for values in self.backlogs]
+        if counts := [row.broadcast.get_state()["counts"] for row in self._rows if row.broadcast.is_on]:
+            state["counts"] = np.concatenate(counts, -1).tolist()
         return state
 
     def set_state(self, state: dict[str, Any]) -> None:
@@ -135,12 +139,22 @@ class VariedSimulator:
             raise InputError("the state is of a simulator without an episode; call reset() instead.")
         seeds = [int(seed) for seed in state["seeds"]]
         backlogs = checked_backlogs(state.get("backlogs"), len(seeds)) if self._queued else None
-        self._begin(seeds, int(state["episode"]), int(state["slot"]), backlogs)
+        counts = Broadcast(self.scenario, observation_columns(self.scenario), len(seeds)).read(state)
+        self._begin(seeds, int(state["episode"]), int(state["slot"]), backlogs, counts)
 
-    def _begin(self, seeds: list[int], episode: int, slot: int, backlogs: Backlogs | None = None) -> None:
+    def _begin(
+        self, seeds: list[int], episode: int, slot: int, backlogs: Backlogs | None = None, counts: Counts | None = None
+    ) -> None:
         self._seeds, self._episode = seeds, episode
         self.scenarios = [varied(self.scenario, self.variations, seed, episode) for seed in seeds]
         self._rows = [OffloadingSimulator(scenario, 1, self._library) for scenario in self.scenarios]
         backlogs = Backlogs.empty(len(seeds)) if backlogs is None else backlogs
-        for row, seed, *left in zip(self._rows, seeds, *backlogs, strict=True):
-            row.set_state({"seeds": [seed], "episode": episode, "slot": slot, "backlogs": [[each] for each in left]})
+        counts = nobody(len(seeds)) if counts is None else counts
+        for index, (row, seed) in enumerate(zip(self._rows, seeds, strict=True)):
+            state = {"seeds": [seed], "episode": episode, "slot": slot}
+            row.set_state(state | {"backlogs": _of_row(backlogs, index), "counts": _of_row(counts, index)})
+
+
+def _of_row(values: tuple[np.ndarray, ...], index: int) -> list[list[float]]:
+    """Of two arrays [E] that of one row, as in its state."""
+    return [each[index : index + 1].tolist() for each in values]

@@ -6,6 +6,8 @@ import numpy as np
 
 from meqc_marl.config import changes
 from meqc_marl.config.scenario import Scenario
+from meqc_marl.env.broadcast import USE_COLUMNS
+from meqc_marl.env.loads import LOAD_COLUMNS
 from meqc_marl.env.observation import LIMIT, OBSERVATION_COLUMNS, WITH_LOADS, paper_columns
 from meqc_marl.env.sufficient import PENALTY_COLUMNS, SIGNED_LIMIT, SUFFICIENT_COLUMNS, sufficient_columns
 from meqc_marl.env.waiting import WAIT_COLUMNS, WORK_COLUMNS
@@ -13,16 +15,24 @@ from meqc_marl.errors import InputError
 
 BACKLOG_LIMIT = 100.0
 """Upper bound of the backlog column, log1p(z / V): no run reaches it."""
-_QUEUED_PAPER = (*OBSERVATION_COLUMNS[:-1], *WAIT_COLUMNS, OBSERVATION_COLUMNS[-1])
-_QUEUED_LOADS = (*WITH_LOADS[:-1], *WAIT_COLUMNS, WITH_LOADS[-1])
-_QUEUED_SUFFICIENT = (*PENALTY_COLUMNS[:-1], *WORK_COLUMNS, *WAIT_COLUMNS, PENALTY_COLUMNS[-1])
-_QUEUED = (_QUEUED_SUFFICIENT, _QUEUED_PAPER, _QUEUED_LOADS)
-_PAPER, _LOADS = (OBSERVATION_COLUMNS, _QUEUED_PAPER), (WITH_LOADS, _QUEUED_LOADS)
-VIEWS = (SUFFICIENT_COLUMNS, PENALTY_COLUMNS, OBSERVATION_COLUMNS, WITH_LOADS, *_QUEUED)
-"""All sets of columns: sufficient, the same where a miss costs a penalty, the paper's, these with the load, and all of
-them with queues."""
+_SHARED = tuple(
+    (*view[:-1], *use, *queues, view[-1])
+    for view, of_queues in (
+        (PENALTY_COLUMNS, WORK_COLUMNS + WAIT_COLUMNS),
+        (OBSERVATION_COLUMNS, WAIT_COLUMNS),
+        (WITH_LOADS, WAIT_COLUMNS),
+    )
+    for queues in ((), of_queues)
+    for use in ((), USE_COLUMNS)
+)
+VIEWS: tuple[tuple[str, ...], ...] = (SUFFICIENT_COLUMNS, *_SHARED)
+"""All sets of columns: sufficient, the same where a miss costs a penalty, the paper's, these with the load; all but the
+first also with the last slot's use of the pools, with queues, and with both."""
 
-_NEVER_MATTERS = ("name", "num_devices", "horizon", "observation", "lyapunov.v", "lyapunov.reward", "lyapunov.discount")
+_NEVER_MATTERS = (
+    *("name", "num_devices", "horizon", "observation", "resources.broadcast"),
+    *("lyapunov.v", "lyapunov.reward", "lyapunov.discount"),
+)
 _LOAD_FIELDS = ("slot_s", "lyapunov.delta", "resources.band_hz", "resources.server_hz", "resources.qpu_tiles")
 # Behind the columns themselves: d, q, t_max, o, S, R, f, f0, oC, p, lambda_t, and admission.
 _SEEN_IN_COLUMNS = (
@@ -57,16 +67,24 @@ def shown_to(columns: tuple[str, ...] | None, name: str, scenario: Scenario) -> 
     """
     if columns is None:
         return scenario
-    view = "paper" if columns in _PAPER else "loads" if columns in _LOADS else "sufficient"
-    shown = scenario.model_copy(update={"observation": view})
+    told = USE_COLUMNS[0] in columns
+    if told and not scenario.resources.pooled:
+        raise InputError(
+            f"policy '{name}' reads how many devices shared what in the last slot (resources.broadcast = counts); in "
+            "the scenario nothing is shared."
+        )
+    resources = scenario.resources.model_copy(update={"broadcast": "counts" if told else "nothing"})
+    of_the_paper = "loads" if LOAD_COLUMNS[0] in columns else "paper"
+    view = of_the_paper if OBSERVATION_COLUMNS[0] in columns else "sufficient"
+    shown = scenario.model_copy(update={"observation": view, "resources": resources})
     if observation_columns(shown) != columns:
-        if scenario.resources.queued != (columns in _QUEUED):
+        if scenario.resources.queued != (WAIT_COLUMNS[0] in columns):
             where = "nothing is queued" if scenario.resources.queued else "resources.server or resources.qpu is queued"
             raise InputError(
                 f"policy '{name}' was trained where {where} and observes what belongs to it; the scenario's are "
                 f"{scenario.resources.server} and {scenario.resources.qpu}."
             )
-        trained = "penalty" if columns == PENALTY_COLUMNS else "kept"
+        trained = "penalty" if "local_meets" in columns else "kept"
         raise InputError(
             f"policy '{name}' was trained with cost.deadline = {trained} and observes what belongs to it; the "
             f"scenario's is {scenario.cost.deadline}."

@@ -29,7 +29,7 @@ def test_every_benchmark_has_its_module():
 def test_every_setting_is_allowed_and_learns_from_as_many_devices(name):
     run = learned.runs(1)[f"{name}-0"]
     config = offloading_config(run.scenario, learner=run.learner, env_steps=run.env_steps)
-    assert run.scenario.lyapunov.reward == learned.SETTINGS[name][2]
+    assert run.scenario.lyapunov.reward == learned.SETTINGS[name].reward
     rows = 15 if config.context != "none" else 1
     assert config.train_batch_size_per_learner * rows == 510
 
