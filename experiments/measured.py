@@ -1,4 +1,4 @@
-"""What measurements of policies share: naming learned ones, and keeping the numbers."""
+"""What measurements of policies share: the reference traces, naming learned policies, and keeping the numbers."""
 
 from __future__ import annotations
 
@@ -11,6 +11,14 @@ from typing import Any
 from meqc_marl.errors import InputError
 from meqc_marl.files import replacing
 from meqc_marl.policies.learned import LearnedPolicy, load_policy
+
+REFERENCE_SEEDS = range(1000, 1006)
+"""Of the traces on which the reference values of pools and queues are measured."""
+
+
+def first_seeds(count: int) -> range:
+    """Of so many traces, the reference ones first."""
+    return range(REFERENCE_SEEDS.start, REFERENCE_SEEDS.start + count)
 
 
 def learned_policies(given: Sequence[str]) -> dict[str, LearnedPolicy]:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.measured import keep, learned_policies, made_on
+from experiments.measured import REFERENCE_SEEDS, keep, learned_policies, made_on
 from meqc_marl.config import Scenario, load_scenario
 from meqc_marl.evaluation.rollout import rollout
 from meqc_marl.nature.trace import Trace, generate_trace
@@ -24,7 +24,6 @@ from meqc_marl.policies import Policy, Situation, make_policy
 from meqc_marl.policies.best_response import BestResponse
 from meqc_marl.policies.learned import LearnedPolicy
 
-SEEDS = range(1000, 1006)
 ROUNDS = (1, 2, 3)
 RESULT = "rounds.json"
 
@@ -119,9 +118,9 @@ def main() -> None:
     options = parser.parse_args()
     scenario = load_scenario("pooled")
     learned = learned_policies(options.learned)
-    trace = generate_trace(scenario, SEEDS, num_slots=options.num_slots)
+    trace = generate_trace(scenario, REFERENCE_SEEDS, num_slots=options.num_slots)
     reference = make_policy("joint-oracle", scenario)
-    results = made_on(options.num_slots, SEEDS)
+    results = made_on(options.num_slots, REFERENCE_SEEDS)
     results["rules"] = {
         name: measured(rule, scenario, trace, reference) for name, rule in rules(scenario, learned).items()
     }

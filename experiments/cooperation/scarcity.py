@@ -9,6 +9,7 @@ import argparse
 
 import numpy as np
 
+from experiments.measured import first_seeds
 from meqc_marl.config import Scenario, load_scenario
 from meqc_marl.evaluation.rollout import Rollout, rollout
 from meqc_marl.nature.trace import generate_trace
@@ -16,7 +17,6 @@ from meqc_marl.physics.load import Pools
 from meqc_marl.policies import make_policy
 
 RULES = ("joint-oracle", "team-best-response", "selfish", "oblivious")
-FIRST_SEED = 1000
 
 
 def scaled(devices: int, pools: float) -> Scenario:
@@ -51,8 +51,7 @@ def main() -> None:
     for devices in options.devices:
         for pools in options.pools:
             scenario = scaled(devices, pools)
-            seeds = range(FIRST_SEED, FIRST_SEED + options.num_traces)
-            trace = generate_trace(scenario, seeds, num_slots=options.num_slots)
+            trace = generate_trace(scenario, first_seeds(options.num_traces), num_slots=options.num_slots)
             records = {name: rollout(make_policy(name, scenario), scenario, trace) for name in RULES}
             cost = {name: charged(scenario, record) for name, record in records.items()}
             best = cost["joint-oracle"]

@@ -12,6 +12,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from experiments.measured import first_seeds
 from experiments.queues.rules import Means, means, traces
 from meqc_marl.config import Scenario, load_scenario
 from meqc_marl.errors import InputError
@@ -55,7 +56,7 @@ def point(changes: list[str], policies: tuple[str, ...], folder: Path, rows: int
 
 
 def _measured(scenario: Scenario, name: str, rows: int, slots: int) -> Means:
-    return means(make_policy(name, scenario), scenario, traces(scenario, False, range(1000, 1000 + rows), slots))
+    return means(make_policy(name, scenario), scenario, traces(scenario, False, first_seeds(rows), slots))
 
 
 def price_of_myopia(found: dict[str, Means]) -> float:

@@ -10,8 +10,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from experiments.measured import keep, learned_policies, made_on
-from experiments.queues.rules import SEEDS, SLOTS, means, traces
+from experiments.measured import REFERENCE_SEEDS, keep, learned_policies, made_on
+from experiments.queues.rules import SLOTS, means, traces
 from meqc_marl.config import Scenario, load_scenario
 from meqc_marl.nature.trace import Trace
 from meqc_marl.policies import Policy, make_policy
@@ -55,7 +55,7 @@ def main() -> None:
     policies = {name: make_policy(name, scenario) for name in options.rules}
     policies |= {f"learned ({name})": policy for name, policy in learned_policies(options.learned).items()}
     trace = traces(scenario, own_nature=False, slots=options.num_slots)
-    results = made_on(options.num_slots, SEEDS)
+    results = made_on(options.num_slots, REFERENCE_SEEDS)
     results["policies"] = {name: measured(policy, scenario, trace) for name, policy in policies.items()}
     keep(results, options.out / RESULT)
     print(table(results))

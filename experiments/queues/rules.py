@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from experiments.measured import REFERENCE_SEEDS
 from meqc_marl.config import Scenario, load_scenario
 from meqc_marl.evaluation.joint_bounds import joint_bounds
 from meqc_marl.evaluation.rollout import rollout
@@ -21,7 +22,6 @@ from meqc_marl.nature.trace import Trace, generate_trace
 from meqc_marl.policies import QUEUED_POLICIES, Policy, make_policy
 from meqc_marl.policies.priced import Priced
 
-SEEDS = range(1000, 1006)
 SLOTS = 400
 
 
@@ -37,7 +37,7 @@ class Means(NamedTuple):
     qpu_wait_s: float
 
 
-def traces(scenario: Scenario, own_nature: bool, seeds: range = SEEDS, slots: int = SLOTS) -> Trace:
+def traces(scenario: Scenario, own_nature: bool, seeds: range = REFERENCE_SEEDS, slots: int = SLOTS) -> Trace:
     """Nature of the scenario, or with slots of a second."""
     drawn = scenario if own_nature else load_scenario(scenario, ["slot_s=1"])
     return generate_trace(drawn, seeds, num_slots=slots)

@@ -8,7 +8,8 @@ import pytest
 
 import experiments
 from experiments.benchmarks.job import BENCHMARKS, module_of
-from experiments.cooperation import learned, rounds
+from experiments.cooperation import learned, rounds, solving
+from experiments.measured import REFERENCE_SEEDS, first_seeds
 from meqc_marl.config import load_scenario
 from meqc_marl.jobs.run import Run
 from meqc_marl.nature.trace import generate_trace
@@ -42,6 +43,9 @@ def test_what_is_stored_was_trained_as_the_module_says():
     for name, result in stored.items():
         assert Run.model_validate(result["run"]).identity() == asked[name].identity()
     page = (Path(learned.__file__).parent / "README.md").read_text().splitlines()
+    docs = (Path(experiments.__file__).parents[1] / "docs" / "pooled.md").read_text().splitlines()
+    for line in solving.table(json.loads((RESULTS / solving.RESULT).read_text())).splitlines():
+        assert line in docs
     of_rounds = json.loads((RESULTS / rounds.RESULT).read_text())
     for line in (*learned.table(stored).splitlines(), *rounds.table(of_rounds).splitlines()):
         assert line in page
@@ -75,3 +79,15 @@ def test_rounds_are_counted_and_bring_the_total_down():
         assert found["learned (nobody), then one round"][key] == one[key]
     assert all(np.isfinite(list(each.values())).all() for each in found.values())
     assert "| joint optimum | 0.00 % |" in rounds.table({"rules": found})
+
+
+def test_solving_is_timed_beside_a_product():
+    found = {str(devices): solving.measured(devices, 3) for devices in (4, 400)}
+    assert found["4"]["gap"] == 0.0 < found["400"]["gap"]
+    assert all(each["ms"] > 0.0 and each["products"] == each["ms"] / each["product_ms"] for each in found.values())
+    assert "| proven |" in solving.table({"devices": found}).splitlines()[2]
+
+
+def test_the_reference_traces_come_first():
+    assert first_seeds(len(REFERENCE_SEEDS)) == REFERENCE_SEEDS
+    assert first_seeds(9)[:6] == REFERENCE_SEEDS

@@ -67,9 +67,10 @@ def test_interrupted_training_equals_undisturbed_training(trained):
 
 
 def test_what_was_learned_of_queues_goes_on_exactly(tmp_path, ray_session, monkeypatch):
-    """The value of the waits, the slots it is fitted to and the backlogs are part of a checkpoint of mid-episode."""
+    """Part of a checkpoint of mid-episode: the value of the waits, what it is fitted to, backlogs and last counts."""
     monkeypatch.setattr(value, "_REFIT", 60)
-    scenario = load_scenario("queued", ["num_devices=5", "horizon=20", "resources.server_hz=2e9"])
+    fields = ["num_devices=5", "horizon=20", "resources.server_hz=2e9", "resources.broadcast=counts"]
+    scenario = load_scenario("queued", fields)
     states = []
     algorithm = config_of(scenario, context="mean", context_width=8).build_algo()
     algorithm.train()
@@ -79,6 +80,7 @@ def test_what_was_learned_of_queues_goes_on_exactly(tmp_path, ray_session, monke
         states.append(state_of(again))
         again.stop()
     assert differences(*states) == []
+    assert np.sum(states[0]["runner"]["sampling"]["env"]["counts"]) > 0
     (learned,) = (state["value"] for state in states[0]["runner"]["sampling"]["callbacks"])
     assert np.abs(learned["weights"]).max() > 0
 

@@ -73,7 +73,7 @@ def _ranked(advantage: np.ndarray, capacity: np.ndarray) -> np.ndarray:
     devices = advantage.shape[-1]
     ordered = np.sort(advantage, -1)
     rank = devices - 1 - capacity
-    chosen = np.take_along_axis(ordered, np.maximum(rank, 0)[:, None], -1)
+    chosen = ordered[np.arange(len(rank)), np.maximum(rank, 0)][:, None]
     return np.where(rank[:, None] >= 0, chosen, -np.inf)
 
 
