@@ -7,7 +7,7 @@ from meqc_marl.cli import main
 from meqc_marl.config import load_scenario
 from meqc_marl.dqn_ddpg.network_spec import NetworkSpec
 from meqc_marl.dqn_ddpg.networks import Actor, Critic
-from meqc_marl.env.broadcast import LOAD_COLUMNS
+from meqc_marl.env.broadcast import USE_COLUMNS
 from meqc_marl.env.sufficient import SUFFICIENT_COLUMNS
 from meqc_marl.env.view import observation_columns
 from meqc_marl.evaluation.rollout import rollout
@@ -65,7 +65,7 @@ def test_a_policy_that_reads_the_broadcast_is_stored_exported_and_told(tmp_path,
     """In a scenario without a broadcast too: it is shown what it reads, and decides by it."""
     told = load_scenario("pooled", ["resources.broadcast=counts", "num_devices=6"])
     columns = observation_columns(told)
-    loads = [columns.index(name) for name in LOAD_COLUMNS]
+    loads = [columns.index(name) for name in USE_COLUMNS]
     sees = {"observation_size": len(columns), "mask_columns": ((2, columns.index("qpu_admitted")),)}
     spec = SPEC.model_copy(update=sees | {"context": context, "context_width": 8})
     torch.manual_seed(1)
