@@ -15,8 +15,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from experiments.measured import keep, learned_policies, made_on
-from experiments.queues.rules import SEEDS, SLOTS, Means, means, traces
+from experiments.measured import REFERENCE_SEEDS, keep, learned_policies, made_on
+from experiments.queues.rules import SLOTS, Means, means, traces
 from meqc_marl.config import Scenario, load_scenario
 from meqc_marl.errors import InputError
 from meqc_marl.policies import make_policy
@@ -121,7 +121,7 @@ def main() -> None:
     results: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"loads": {}}
     if results.get("num_slots", options.num_slots) != options.num_slots:
         raise InputError(f"'{path}' was measured on {results['num_slots']} slots; choose another folder.")
-    results |= made_on(options.num_slots, SEEDS)
+    results |= made_on(options.num_slots, REFERENCE_SEEDS)
     learned = learned_policies(options.learned)
     for load in LOADS:
         scenario, where = load_scenario("queued", changes(load)), label(load)
