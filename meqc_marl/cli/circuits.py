@@ -14,8 +14,8 @@ import tyro
 from rich.table import Table
 
 from meqc_marl.circuits import FAMILIES
-from meqc_marl.cli.options import OutputFile, Overrides, ScenarioSource
-from meqc_marl.config import PRESETS, Scenario, load_scenario, save_scenario
+from meqc_marl.cli.options import OutputFile, Overrides, ScenarioSource, scenario_with
+from meqc_marl.config import PRESETS, Scenario, save_scenario
 from meqc_marl.config.qpus import QPUS
 from meqc_marl.files import check_outputs, replacing
 from meqc_marl.physics.quantum import layer_time, success_probability
@@ -44,7 +44,7 @@ class CircuitsCommand:
         given = None if self.scenario in PRESETS else self.scenario
         check_outputs({"csv": self.csv, "yaml": self.yaml}, {"scenario": given})
         chosen = [f"tasks.circuits={json.dumps(self.circuits)}", "tasks.source=circuits"] if self.circuits else []
-        scenario = load_scenario(self.scenario, [*self.overrides, *chosen])
+        scenario = scenario_with(self.scenario, [*self.overrides, *chosen])
         console = plain_console()
         if not self.circuits and self.csv is None and self.yaml is None:
             console.print(_families())

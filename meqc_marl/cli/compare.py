@@ -16,10 +16,11 @@ from meqc_marl.cli.options import (
     ScenarioSource,
     Traces,
     check_draws,
+    scenario_with,
     trace_files,
     within,
 )
-from meqc_marl.config import PRESETS, Scenario, changes, load_scenario
+from meqc_marl.config import PRESETS, Scenario, changes
 from meqc_marl.errors import InputError
 from meqc_marl.evaluation.blocks import compare_seeds, compare_trace
 from meqc_marl.files import check_outputs
@@ -69,7 +70,7 @@ class Compare:
 
     def run(self) -> None:
         """Compare and print."""
-        self.run_on(load_scenario(self.scenario, self.overrides))
+        self.run_on(scenario_with(self.scenario, self.overrides))
 
     def run_on(self, scenario: Scenario) -> None:
         """The same on a scenario that is loaded already; ``scenario`` and ``overrides`` do not count."""

@@ -16,8 +16,9 @@ from meqc_marl.cli.options import (
     PolicySource,
     Traces,
     scenario_of_policy,
+    scenario_with,
 )
-from meqc_marl.config import PRESETS, load_scenario
+from meqc_marl.config import PRESETS
 from meqc_marl.errors import InputError
 from meqc_marl.uris import redacted
 
@@ -62,7 +63,7 @@ class Evaluate:
         trained_on = load_policy(self.checkpoint).scenario
         shown = redacted(self.checkpoint)
         if self.scenario is not None:
-            scenario = load_scenario(self.scenario, self.overrides)
+            scenario = scenario_with(self.scenario, self.overrides)
         elif trained_on is not None:
             scenario = scenario_of_policy(trained_on, self.overrides, self.allow_code, shown)
         else:

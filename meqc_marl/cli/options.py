@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import tyro
 
 from meqc_marl.config import PRESETS, Scenario, load_scenario
+from meqc_marl.config.idle import refuse_idle
 from meqc_marl.config.io import parse_assignment, places, read_yaml
 from meqc_marl.dqn_ddpg.options import settable
 from meqc_marl.errors import InputError, shown
@@ -108,7 +109,16 @@ def scenario_of_policy(trained_on: Scenario, overrides: Sequence[str], allow_cod
                 f"checkpoint '{who}' was trained with {field} = {name}, code from outside this package; give "
                 "--allow-code to run it, or a scenario of your own."
             )
-    return load_scenario(trained_on, overrides)
+    return scenario_with(trained_on, overrides)
+
+
+def scenario_with(source: str | Path | Scenario, overrides: Sequence[str]) -> Scenario:
+    """A scenario with overrides from the command line, none of which may be without effect.
+
+    Raises:
+        InputError: The scenario or an override is not allowed, or an override has no effect.
+    """
+    return refuse_idle(load_scenario(source, overrides), overrides)
 
 
 def parse_assignments(option: str, assignments: Sequence[str]) -> dict[str, Any]:

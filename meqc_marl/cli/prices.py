@@ -14,9 +14,10 @@ from meqc_marl.cli.options import (
     Overrides,
     ScenarioSource,
     check_draws,
+    scenario_with,
     within,
 )
-from meqc_marl.config import PRESETS, Scenario, load_scenario
+from meqc_marl.config import PRESETS, Scenario
 from meqc_marl.errors import InputError
 from meqc_marl.evaluation.blocks import compare_seeds
 from meqc_marl.files import check_outputs
@@ -76,7 +77,7 @@ class PricesCommand:
         within("held-out", self.held_out, 0, 10_000)
         check_draws(self.num_traces, self.num_slots, 0)
         check_draws(max(self.held_out, 1), self.held_out_slots, self.trace_seed)
-        scenario = load_scenario(self.scenario, self.overrides)
+        scenario = scenario_with(self.scenario, self.overrides)
         if not scenario.resources.queued:
             raise InputError(
                 f"resources.server is {scenario.resources.server} and resources.qpu {scenario.resources.qpu}; one of "

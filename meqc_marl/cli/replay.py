@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import tyro
 
 from meqc_marl.cli.compare import load_checkpoints, policy_files
-from meqc_marl.cli.options import AllowCode, InputFile, Overrides, check_draws, scenario_of_policy
-from meqc_marl.config import PRESETS, load_scenario
+from meqc_marl.cli.options import AllowCode, InputFile, Overrides, check_draws, scenario_of_policy, scenario_with
+from meqc_marl.config import PRESETS
 from meqc_marl.errors import InputError, did_you_mean
 from meqc_marl.evaluation.rollout import rollout
 from meqc_marl.files import check_outputs
@@ -74,7 +74,7 @@ class Replay:
         if self.scenario is None and trained_on is not None:
             scenario = scenario_of_policy(trained_on[1], self.overrides, self.allow_code, redacted(trained_on[0]))
         else:
-            scenario = load_scenario(self.scenario or "paper", self.overrides)
+            scenario = scenario_with(self.scenario or "paper", self.overrides)
         policies: list[Policy] = [learned[who] if who in learned else make_policy(who, scenario) for who in self.who]
         names = [policy.name for policy in policies]
         if len(set(names)) < len(names):

@@ -12,9 +12,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from meqc_marl.cli.options import OutputFile, Overrides, ScenarioSource
-from meqc_marl.config import PRESETS, Scenario, load_scenario, save_scenario
+from meqc_marl.cli.options import OutputFile, Overrides, ScenarioSource, scenario_with
+from meqc_marl.config import PRESETS, Scenario, changes, load_scenario, save_scenario
 from meqc_marl.config.describe import FieldRow, format_value, scenario_rows
+from meqc_marl.config.idle import idle_fields
 from meqc_marl.files import check_outputs
 from meqc_marl.report.plain import plain_console
 
@@ -35,7 +36,7 @@ class Show:
 
     def run(self) -> None:
         """Print and, if asked, write."""
-        scenario = load_scenario(self.scenario, self.overrides)
+        scenario = scenario_with(self.scenario, self.overrides)
         given = None if self.scenario in PRESETS else self.scenario
         check_outputs({"yaml": self.yaml}, {"scenario": given})
         console = plain_console()
@@ -118,6 +119,9 @@ class Check:
                 unit = f" {row.unit}" if row.unit else ""
                 text = f"  {row.name} = {format_value(row.value)}{unit} (paper: {format_value(usual.value)})"
                 console.print(text, highlight=False)
+        for name, reason in idle_fields(scenario).items():
+            if name in {change.partition("=")[0] for change in changes(Scenario(), scenario)}:
+                console.print(f"  {name} has no effect where {reason}", highlight=False)
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,9 @@ from meqc_marl.cli.options import (
     library_of,
     parse_assignments,
     read_mapping,
+    scenario_with,
     within,
 )
-from meqc_marl.config import load_scenario
 from meqc_marl.jobs.kinds import Description
 from meqc_marl.jobs.run import Run
 from meqc_marl.jobs.search import SearchJob
@@ -73,7 +73,7 @@ class SearchOptions(StudyOptions):
         within("seed", self.seed, 0, MAX_TRAINING_SEED)
         within("num-env-runners", self.num_env_runners, 0, MAX_ENV_RUNNERS)
         self.placement()
-        scenario = load_scenario(self.scenario, self.overrides)
+        scenario = scenario_with(self.scenario, self.overrides)
         base = Run(
             scenario=scenario,
             trace=library_of(self.trace, self.held_out, scenario.num_devices),

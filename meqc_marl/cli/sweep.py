@@ -21,9 +21,9 @@ from meqc_marl.cli.options import (
     Traces,
     library_of,
     parse_assignments,
+    scenario_with,
     within,
 )
-from meqc_marl.config import load_scenario
 from meqc_marl.errors import InputError
 from meqc_marl.jobs.kinds import Description
 from meqc_marl.jobs.run import Run
@@ -73,7 +73,7 @@ class SweepOptions(StudyOptions):
         if self.env_steps is not None:
             within("env-steps", self.env_steps, 1, MAX_ENV_STEPS)
         self._check_policy()
-        scenario = load_scenario(self.scenario, self.overrides)
+        scenario = scenario_with(self.scenario, self.overrides)
         learner = parse_assignments("learner", self.learner)
         self.placement()
         # Ray takes seconds to import; bad input has been told by now.

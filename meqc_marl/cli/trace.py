@@ -9,8 +9,8 @@ from typing import Annotated
 import numpy as np
 import tyro
 
-from meqc_marl.cli.options import InputFile, OptionalInt, Overrides, ScenarioSource, trace_files, within
-from meqc_marl.config import PRESETS, load_scenario
+from meqc_marl.cli.options import InputFile, OptionalInt, Overrides, ScenarioSource, scenario_with, trace_files, within
+from meqc_marl.config import PRESETS
 from meqc_marl.errors import InputError, shown
 from meqc_marl.files import check_outputs
 from meqc_marl.nature.building import build_trace, to_metres
@@ -67,7 +67,7 @@ class Build:
         source = None if self.scenario in PRESETS else self.scenario
         check_outputs({"out": self.out}, given | {"scenario": source})
         self._check()
-        scenario = load_scenario(self.scenario, self.overrides)
+        scenario = scenario_with(self.scenario, self.overrides)
         known = {
             kind: read_table(kind, path)
             for kind, path in given.items()

@@ -27,9 +27,10 @@ from meqc_marl.cli.options import (
     library_of,
     parse_assignments,
     read_mapping,
+    scenario_with,
     within,
 )
-from meqc_marl.config import Scenario, load_scenario
+from meqc_marl.config import Scenario
 from meqc_marl.errors import InputError
 from meqc_marl.jobs.interrupted import Interrupted
 from meqc_marl.jobs.kinds import Description
@@ -168,7 +169,7 @@ class TrainOptions:
         short = [
             f"lyapunov.{name}={value!r}" for name, value in (("v", self.v), ("delta", self.delta)) if value is not None
         ]
-        return load_scenario(source, [*self.overrides, *short])
+        return scenario_with(source, [*self.overrides, *short])
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,10 @@ from meqc_marl.cli.options import (
     ScenarioSource,
     Traces,
     check_draws,
+    scenario_with,
     trace_files,
 )
-from meqc_marl.config import PRESETS, Scenario, load_scenario
+from meqc_marl.config import PRESETS, Scenario
 from meqc_marl.errors import InputError, did_you_mean
 from meqc_marl.evaluation.metrics import METRICS
 from meqc_marl.evaluation.variation import read_axis, vary
@@ -92,7 +93,7 @@ class Vary:
         given = None if self.scenario in PRESETS else self.scenario
         outputs = {"csv": self.csv, "json": self.json, "plot": self.plot}
         check_outputs(outputs, {"scenario": given, **trace_files(self.trace), **policy_files(self.checkpoints)})
-        scenario = load_scenario(self.scenario, self.overrides)
+        scenario = scenario_with(self.scenario, self.overrides)
         axes = [read_axis(text, scenario) for text in (self.axis, *self.and_axis)]
         learned = load_checkpoints(self.checkpoints)
 

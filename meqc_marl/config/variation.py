@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
 
+from meqc_marl.config.idle import idle_fields, refuse_idle_everywhere
 from meqc_marl.config.io import load_scenario
 from meqc_marl.config.scenario import Scenario
 from meqc_marl.config.yaml_text import parse_yaml
@@ -25,6 +27,7 @@ _FIXED = {
     "cost.deadline": "it decides which columns there are",
     "lyapunov.queue": "all rows have the same form",
     "lyapunov.sign": "all rows have the same form",
+    "lyapunov.reward": "all rows are paid alike",
     "lyapunov.discount": "what waiting costs later is learned from all rows together",
 }
 _WITH_COLUMNS = ("resources.server", "resources.qpu")
@@ -86,6 +89,13 @@ def parse_variations(scenario: Scenario, texts: Sequence[str]) -> tuple[Variatio
         for value in variation.choices or (variation.low, variation.high):
             _with(scenario, {variation.field: round(value) if variation.whole else value})
         variations.append(variation)
+    for variation in variations:
+        if variation.field in idle_fields(scenario):
+            drawn = [each for each in variations if each.choices]
+            drawn_together = product(*(each.choices for each in drawn))
+            fields = [each.field for each in drawn]
+            made = (_with(scenario, dict(zip(fields, values, strict=True))) for values in drawn_together)
+            refuse_idle_everywhere("vary", variation.field, made)
     return tuple(variations)
 
 

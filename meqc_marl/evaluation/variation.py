@@ -17,6 +17,7 @@ import numpy as np
 from pydantic import BaseModel
 
 from meqc_marl.config import Scenario, load_scenario
+from meqc_marl.config.idle import refuse_idle_everywhere
 from meqc_marl.config.yaml_text import parse_yaml
 from meqc_marl.errors import InputError
 from meqc_marl.evaluation.comparison import Progress
@@ -166,6 +167,8 @@ def vary(
         fields = ", ".join(axis.field for axis in axes)
         raise InputError(f"the axes are {fields or 'none'}; there must be one, or two over different fields.")
     scenarios = list(_scenarios(scenario, axes))  # bad values are told before any work is done
+    for axis in axes:
+        refuse_idle_everywhere("axis", axis.field, (here for _, here in scenarios))
     made = [tuple(make_policies(here)) for _, here in scenarios]
     names = [policy.name for policy in made[0]]
     if not names:

@@ -176,7 +176,8 @@ def test_the_load_is_seen_beside_what_the_paper_shows(preset: str) -> None:
     columns = observation_columns(simulators[1].scenario)
     added = [columns.index(name) for name in ("band_part", "server_part", "qpu_part", "slot", "delta")]
     np.testing.assert_array_equal(np.delete(seen, added, -1), without)
-    np.testing.assert_allclose(seen[..., added], np.broadcast_to([0.0, -1.0, np.log2(5), -1.0, 0.5], (1, 4, 5)))
+    told = {"paper": [0, 0, 0, 0, 0.5], "pooled": [0, -1, np.log2(5), 0, 0.5], "queued": [0, -1, np.log2(5), -1, 0.5]}
+    np.testing.assert_allclose(seen[..., added], np.broadcast_to(told[preset], (1, 4, 5)))
     assert observation_space(simulators[1].scenario).contains(seen[0, 0])
 
 
