@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -20,6 +21,7 @@ from meqc_marl.cli.train import Train
 from meqc_marl.errors import InputError
 from meqc_marl.jobs.reach import problem_of, reach
 from meqc_marl.jobs.session import local_ray
+from tests.cluster.hosts import OWN, available
 from tests.sentences import is_one_sentence
 
 
@@ -115,17 +117,65 @@ def test_a_cluster_that_is_there(ray_session, monkeypatch):
     assert "and this is Ray 1.0; both must be the same" in problem_of(address)
 
 
+SMALL = ["--scenario", "small", "--env-steps", "100", "--out", "out/run"]
+OF_EACH_KIND = [
+    ["train", *SMALL],
+    ["train", *SMALL, "--storage", "stored/run", "--resume"],
+    ["sweep", "--v", "1", "--delta", "0.5", *SMALL],
+    ["search", *SMALL],
+    ["search", "--scheduler", "pbt", *SMALL],
+    ["figure", "5a", "--scale", "smoke", "--out", "out"],
+    ["benchmark", "quality", "--out", "out"],
+]
+
+
 @pytest.mark.timeout(120)
-def test_nothing_is_written_before_ray_is_reached(no_ray, monkeypatch, tmp_path, capsys):
-    monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{free_port()}")
-    monkeypatch.chdir(tmp_path)
-    small = ["--scenario", "small", "--env-steps", "100"]
-    for words in (["train"], ["sweep", "--v", "1", "--delta", "0.5"], ["search"], ["search", "--scheduler", "pbt"]):
-        assert main([*words, *small, "--out", "out/run"]) == 2
+@pytest.mark.parametrize("address", ["dead", "auto", "auto, with one that is gone"])
+def test_nothing_is_written_before_ray_is_reached(no_ray, monkeypatch, tmp_path, capsys, address):
+    message, dead = "cannot be reached (Connection refused)", f"127.0.0.1:{free_port()}"
+    (ray_folder := tmp_path / "of-ray" / "ray").mkdir(parents=True)
+    if address == "auto":
+        message = "RAY_ADDRESS is auto, and no Ray cluster runs on this machine"
+    elif address != "dead":
+        (ray_folder / "ray_current_cluster").write_text(dead)
+    monkeypatch.setenv("RAY_ADDRESS", address.partition(",")[0] if address != "dead" else dead)
+    monkeypatch.setenv("RAY_TMPDIR", str(ray_folder.parent))
+    monkeypatch.setattr("ray._private.services.find_gcs_addresses", set)  # others may have Rays on this machine
+    (here := tmp_path / "here").mkdir()
+    monkeypatch.chdir(here)
+    for words in OF_EACH_KIND:
+        assert main(words) == 2
         (told,) = capsys.readouterr().err.splitlines()
         assert is_one_sentence(told)
-        assert "cannot be reached (Connection refused)" in told
-    assert not list(tmp_path.iterdir())
+        assert message in told, words
+        assert not list(here.iterdir()), words
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+@pytest.mark.skipif(not available(), reason="needs root and iproute2")
+@pytest.mark.parametrize("words", OF_EACH_KIND, ids=lambda words: " ".join(words[:3]))
+def test_auto_on_a_machine_without_a_cluster(tmp_path, words):
+    """The command itself, where it sees no processes and no network but its own."""
+    (tmp_path / "tmp").mkdir()
+    (here := tmp_path / "here").mkdir()
+    command = shlex.join([sys.executable, "-m", "meqc_marl.cli", *words])
+    env = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
+    begun = time.monotonic()
+    done = subprocess.run(
+        ["unshare", *OWN, "--net", "sh", "-c", f"ip link set lo up; exec {command}"],
+        cwd=here,
+        env=env | {"RAY_ADDRESS": "auto", "TMPDIR": str(tmp_path / "tmp")},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 2, done.stderr
+    (told,) = done.stderr.splitlines()
+    assert is_one_sentence(told)
+    assert "RAY_ADDRESS is auto, and no Ray cluster runs on this machine" in told
+    assert not list(here.iterdir())
+    assert time.monotonic() - begun < 30
 
 
 def test_nothing_is_written_where_ray_does_not_start(no_ray, monkeypatch, tmp_path):
