@@ -149,8 +149,14 @@ class TrainOptions:
             given["trace"] = library_of(self.trace, held_out, scenario.num_devices)
         elif self.held_out and stored.trace is not None:
             given["trace"] = stored.trace.model_copy(update={"held_out": self.held_out})
+        else:
+            library_of((), self.held_out, scenario.num_devices)
         if (learner := self._learner()) is not None:
-            given["learner"] = stored.learner | learner  # those not named are as stored, as the scenario's fields are
+            from meqc_marl.jobs.configuration import same_learner
+
+            # Those not named are as stored, as the scenario's fields are; one that is so by default is no change.
+            changed = stored.model_copy(update={"learner": stored.learner | learner})
+            given["learner"] = stored.learner if same_learner(stored, changed) else changed.learner
         return stored.model_copy(update=given)
 
     def _plain(self) -> dict[str, Any]:

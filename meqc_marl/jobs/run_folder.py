@@ -81,10 +81,10 @@ def check_same_run(where: str, stored: Run, given: Run) -> None:
     for name in Run.model_fields:
         if name == "scenario" and stored.scenario != given.scenario:
             field, old, new = _first_change(there["scenario"], here["scenario"], "")
-            raise _contradiction(where, f"scenario with {field} {old}", new)
+            raise _contradiction(where, f"scenario with {field} {_told(old)}", new)
         if name not in ("scenario", "env_steps", "labels") and there[name] != here[name]:
             field, old, new = _first_change({name: there[name]}, {name: here[name]}, "")
-            raise _contradiction(where, f"{field} {old}", new)
+            raise _contradiction(where, f"{field} {_told(old)}", new)
     if given.env_steps < stored.env_steps:
         raise InputError(
             f"resume: the run in '{where}' has {stored.env_steps:,} env-steps; leave out --env-steps, or give more."
@@ -160,6 +160,10 @@ def _first_change(old: dict[str, object], new: dict[str, object], prefix: str) -
     raise AssertionError("there is no difference")
 
 
+def _told(value: object) -> object:
+    return "unset" if value is None else value
+
+
 _OPTIONS = {"warm_start": "from", "scenario": "scenario"}
 
 
@@ -167,4 +171,4 @@ def _contradiction(where: str, has: str, given: object) -> InputError:
     field = has.removeprefix("scenario with ").split()[0]
     name = field.split(".")[0] if not has.startswith("scenario with ") else "scenario, --set, --v or --delta"
     option = _OPTIONS.get(name, name).replace("_", "-")
-    return InputError(f"resume: the run in '{where}' has {has} and not {given}; leave out --{option}.")
+    return InputError(f"resume: the run in '{where}' has {has} and not {_told(given)}; leave out --{option}.")

@@ -1,5 +1,6 @@
 """``meqc-marl train`` and ``evaluate`` as a user calls them."""
 
+import dataclasses
 import json
 import os
 import re
@@ -11,6 +12,7 @@ import time
 import pytest
 
 from meqc_marl.cli import main
+from meqc_marl.cli.train import TrainOptions
 from meqc_marl.config import load_scenario
 from meqc_marl.errors import InputError
 from meqc_marl.jobs.run import Run
@@ -157,25 +159,62 @@ def test_bad_input_is_told_in_one_sentence(arguments, words, tmp_path, monkeypat
         (["--seed", "5"], "has seed 0 and not 5; leave out --seed"),
         (["--num-env-runners", "2"], "has num_env_runners 0 and not 2; leave out --num-env-runners"),
         (["--env-runner", "stock"], "has env_runner batched and not stock; leave out --env-runner"),
-        (["--learner", "gamma=0.5"], "has learner.gamma None and not 0.5; leave out --learner"),
+        (["--learner", "gamma=0.5"], "has learner.gamma unset and not 0.5; leave out --learner"),
         (["--learner", "tau=0.5"], "has learner.tau 0.1 and not 0.5; leave out --learner"),
-        (["--from", "elsewhere"], "has warm_start None and not elsewhere; leave out --from"),
+        (["--from", "elsewhere"], "has warm_start unset and not elsewhere; leave out --from"),
         # The same is no contradiction; it goes on to look for what is missing here.
         (["--scenario", "small", "--set", "horizon=20", "--v", "3", "--env-steps", "5000"], "no Ray today"),
         (["--learner", "hidden=[9,9]"], "no Ray today"),  # one of its two parameters
+        (["--learner", "gamma=0", "--learner", "critic_lr=0.003"], "no Ray today"),  # as they are without a word
+        (["--learner", "gama=0"], "did you mean 'gamma'?"),
+        (["--vary", "lyapunov.v=0.1,10"], "has vary [] and not ['lyapunov.v=0.1,10']; leave out --vary"),
+        (["--held-out", "x"], "held-out is 'x'; it is for traces, of which there are none"),
+        (["--trace", "absent.npz"], "absent.npz"),
     ],
 )
 def test_resume_refuses_another_scenario_or_budget(arguments, words, tmp_path, monkeypatch, capsys):
     def train(*args, **kwargs):
         raise InputError("no Ray today.")
 
-    monkeypatch.setattr("meqc_marl.jobs.training.train", train)
+    monkeypatch.setattr("meqc_marl.jobs.session._start", train)
+    monkeypatch.setattr("meqc_marl.jobs.training.train", train)  # where a Ray of other tests is there
     scenario = load_scenario("small", ["horizon=20", "lyapunov.v=3"])
     begin_run(tmp_path / "run", Run(scenario=scenario, env_steps=5_000, learner={"hidden": [9, 9], "tau": 0.1}))
     assert main(["train", "--resume", "--out", str(tmp_path / "run"), *arguments]) == 2
     err = capsys.readouterr().err
     assert words in err
     assert err.count("\n") == 1
+
+
+WITH_A_RUN = {
+    "scenario": "static",
+    "overrides": ("horizon=30",),
+    "v": 2.0,
+    "delta": 0.1,
+    "vary": ("lyapunov.v=0.1,10",),
+    "trace": ("absent.npz",),
+    "held_out": ("x",),
+    "seed": 5,
+    "env_steps": 50,
+    "num_env_runners": 2,
+    "env_runner": "stock",
+    "learner": ("gamma=0.5",),
+    "learner_file": "learner.yaml",
+    "warm_start": "elsewhere",
+}
+"""Of every option that describes a run another value than that of the run that is there."""
+OF_EACH_COMMAND = {"gpus", "autoscaling", "checkpoint_every_s", "track", "num_traces"}
+
+
+def test_no_option_is_ignored_where_a_run_goes_on(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "learner.yaml").write_text("gamma: 0.5\n")
+    stored = Run(scenario=load_scenario("small", ["horizon=20"]), env_steps=5_000)
+    assert {field.name for field in dataclasses.fields(TrainOptions)} == set(WITH_A_RUN) | OF_EACH_COMMAND
+    for name, value in WITH_A_RUN.items():
+        with pytest.raises(InputError, match=r"leave out|held-out is 'x'|absent.npz"):
+            TrainOptions(**{name: value}).job(stored, "run")
+    assert TrainOptions().job(stored, "run").run == stored
 
 
 @pytest.mark.parametrize(
