@@ -1,22 +1,30 @@
-"""Prices of anarchy and ignorance by number of devices and by how scarce the pools are.
+"""Prices of anarchy and ignorance by number of devices and by how scarce the pools are, as a table and as curves.
 
-``python -m experiments.cooperation.scarcity --devices 5 15 --pools 0.5 1 2``
+``python -m experiments.cooperation.scarcity --out FOLDER`` works out one system after another and keeps each in the
+folder, so that the same command goes on where it was stopped; then it draws. Queues start empty.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from experiments.measured import first_seeds
+from experiments.measured import first_seeds, keep
 from meqc_marl.config import Scenario, load_scenario
+from meqc_marl.errors import InputError
 from meqc_marl.evaluation.rollout import Rollout, rollout
 from meqc_marl.nature.trace import generate_trace
 from meqc_marl.physics.load import Pools
 from meqc_marl.policies import make_policy
+from meqc_marl.report.bars import line_style
 
 RULES = ("joint-oracle", "team-best-response", "selfish", "oblivious")
+RESULT, PICTURE = "scarcity.json", "scarcity.png"
+_ONE_TRACE = 200
 
 
 def scaled(devices: int, pools: float) -> Scenario:
@@ -38,26 +46,77 @@ def charged(scenario: Scenario, record: Rollout) -> float:
     return float((record.cost + scenario.cost.miss_penalty * record.deadline_missed).mean())
 
 
+def point(devices: int, pools: float, num_traces: int, num_slots: int) -> dict[str, float]:
+    """Cost with penalties of the joint optimum, of the others as multiples of it, and the optimum's misses in per cent.
+
+    The reference of more than 200 devices is the best found, not proven.
+    """
+    scenario = scaled(devices, pools)
+    trace = generate_trace(scenario, first_seeds(num_traces), num_slots=num_slots)
+    records = {name: rollout(make_policy(name, scenario), scenario, trace) for name in RULES}
+    cost = {name: charged(scenario, record) for name, record in records.items()}
+    best = cost.pop("joint-oracle")
+    missed = 100 * float(np.mean(records["joint-oracle"].deadline_missed))
+    return {"joint-oracle": best, "missed": missed} | {name: each / best for name, each in cost.items()}
+
+
+def table(results: dict[str, Any]) -> str:
+    """In Markdown."""
+    heads = "devices | pools | C + penalty, joint optimum | team best response | anarchy | ignorance | misses, joint"
+    lines = [f"| {heads} |", "|---" * 7 + "|"]
+    for found in results["points"].values():
+        times = " | ".join(f"{found[name]:.3f}" for name in RULES[1:])
+        size = f"{found['devices']:,} | {found['pools']:g}"
+        lines.append(f"| {size} | {found['joint-oracle']:.2f} | {times} | {found['missed']:.1f} % |")
+    return "\n".join(lines)
+
+
+def draw(results: dict[str, Any], path: Path) -> None:
+    """Both prices by how scarce the pools are, a line for each number of devices."""
+    from matplotlib.figure import Figure
+
+    points = list(results["points"].values())
+    numbers = sorted({found["devices"] for found in points})
+    figure = Figure(figsize=(9.0, 3.6), layout="constrained")
+    titles = ("price of anarchy: selfish / joint optimum", "price of ignorance: oblivious / joint optimum")
+    for panel, name, title in zip(figure.subplots(1, 2), RULES[2:], titles, strict=True):
+        for index, devices in enumerate(numbers):
+            line = sorted((found["pools"], found[name]) for found in points if found["devices"] == devices)
+            style = line_style(RULES[index % len(RULES)], RULES)
+            panel.plot(*zip(*line, strict=True), label=f"{devices:,} devices", **style)
+        panel.set_xscale("log", base=2)
+        panel.set_xticks(sorted({found["pools"] for found in points}), minor=False)
+        panel.xaxis.set_major_formatter("{x:g}")
+        panel.set(xlabel="pools, as a multiple of the preset's", ylabel=title)
+        panel.grid(alpha=0.3)
+        panel.legend(fontsize=8)
+    figure.savefig(path, dpi=110)
+
+
 def main() -> None:
-    """Print a table in Markdown."""
+    """Work out what is missing, print a table in Markdown, draw."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--devices", type=int, nargs="+", default=[5, 15, 50])
+    parser.add_argument("--devices", type=int, nargs="+", default=[5, 15, 50, 200, 1_000])
     parser.add_argument("--pools", type=float, nargs="+", default=[0.5, 1.0, 2.0])
-    parser.add_argument("--num-traces", type=int, default=2)
+    parser.add_argument("--num-traces", type=int, default=2, help=f"one from {_ONE_TRACE} devices on")
     parser.add_argument("--num-slots", type=int, default=60)
+    parser.add_argument("--out", type=Path, required=True, help=f"folder of {RESULT} and {PICTURE}")
     options = parser.parse_args()
-    print("| devices | pools | C + penalty, joint optimum | team best response | anarchy | ignorance | misses, joint |")
-    print("|---|---|---|---|---|---|---|")
+    path = options.out / RESULT
+    results: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"points": {}}
     for devices in options.devices:
         for pools in options.pools:
-            scenario = scaled(devices, pools)
-            trace = generate_trace(scenario, first_seeds(options.num_traces), num_slots=options.num_slots)
-            records = {name: rollout(make_policy(name, scenario), scenario, trace) for name in RULES}
-            cost = {name: charged(scenario, record) for name, record in records.items()}
-            best = cost["joint-oracle"]
-            times = " | ".join(f"{cost[name] / best:.3f}" for name in RULES[1:])
-            missed = 100 * float(np.mean(records["joint-oracle"].deadline_missed))
-            print(f"| {devices} | {pools:g} | {best:.2f} | {times} | {missed:.1f} % |", flush=True)
+            settings = {"devices": devices, "pools": pools, "slots": options.num_slots}
+            settings["traces"] = options.num_traces if devices < _ONE_TRACE else 1
+            known = results["points"].get(name := f"{devices}-{pools:g}", settings)
+            if not settings.items() <= known.items():
+                raise InputError(f"'{path}' holds {devices} devices of other traces; choose another folder.")
+            if known == settings:
+                found = point(devices, pools, settings["traces"], options.num_slots)
+                results["points"][name] = settings | found
+                keep(results, path)
+    print(table(results))
+    draw(results, options.out / PICTURE)
 
 
 if __name__ == "__main__":

@@ -8,9 +8,10 @@ import pytest
 
 import experiments
 from experiments.benchmarks.job import BENCHMARKS, module_of
-from experiments.cooperation import learned, rounds, solving
+from experiments.cooperation import learned, rounds, scarcity, solving
 from experiments.measured import REFERENCE_SEEDS, first_seeds
 from meqc_marl.config import load_scenario
+from meqc_marl.errors import InputError
 from meqc_marl.jobs.run import Run
 from meqc_marl.nature.trace import generate_trace
 from meqc_marl.policies import make_policy
@@ -86,6 +87,25 @@ def test_solving_is_timed_beside_a_product():
     assert found["4"]["gap"] == 0.0 < found["400"]["gap"]
     assert all(each["ms"] > 0.0 and each["products"] == each["ms"] / each["product_ms"] for each in found.values())
     assert "| proven |" in solving.table({"devices": found}).splitlines()[2]
+
+
+def test_scarcer_pools_make_selfishness_and_ignorance_dearer(tmp_path, monkeypatch, capsys):
+    """The command goes on where it was stopped, says what it kept, and draws."""
+    words = ["scarcity", "--devices", "4", "--num-slots", "12", "--num-traces", "1", "--out", str(tmp_path), "--pools"]
+    monkeypatch.setattr("sys.argv", [*words, "0.5"])
+    scarcity.main()
+    monkeypatch.setattr(scarcity, "point", lambda devices, pools, *more, first=scarcity.point: first(4, 4.0, *more))
+    monkeypatch.setattr("sys.argv", [*words, "0.5", "4"])
+    scarcity.main()
+    kept = json.loads((tmp_path / scarcity.RESULT).read_text())["points"]
+    assert list(kept) == ["4-0.5", "4-4"]
+    for rule in ("selfish", "oblivious"):
+        assert kept["4-0.5"][rule] > kept["4-4"][rule] >= 1.0 - 1e-3
+    assert capsys.readouterr().out.count("| 4 | 0.5 |") == 2
+    assert (tmp_path / scarcity.PICTURE).stat().st_size > 10_000
+    monkeypatch.setattr("sys.argv", [*words, "0.5", "--num-slots", "13"])
+    with pytest.raises(InputError, match="other traces"):
+        scarcity.main()
 
 
 def test_the_reference_traces_come_first():
