@@ -18,6 +18,7 @@ import numpy as np
 
 from experiments.measured import REFERENCE_SEEDS, keep, learned_policies, made_on
 from meqc_marl.config import Scenario, load_scenario
+from meqc_marl.env.broadcast import USE_COLUMNS
 from meqc_marl.evaluation.rollout import rollout
 from meqc_marl.nature.trace import Trace, generate_trace
 from meqc_marl.policies import Policy, Situation, make_policy
@@ -54,12 +55,22 @@ def rules(scenario: Scenario, learned: Mapping[str, Policy]) -> dict[str, Rule]:
     found["team best response, settled"] = Rule(make_policy("team-best-response", scenario))
     found["selfish, settled"] = Rule(make_policy("selfish", scenario))
     for name, policy in learned.items():
-        # Whoever sees all is told all, and tells what to do; who sees itself tells its place.
-        told = 2.0 if isinstance(policy, LearnedPolicy) and policy.spec.context != "none" else 1.0
+        told = _told(policy, scenario.num_devices)
         found[f"learned ({name}), one shot"] = Rule(policy, told)
         second = BestResponse(scenario, "team", team=True, most_rounds=1, start=policy)
         found[f"learned ({name}), then one round"] = Rule(second, told)
     return found
+
+
+def _told(policy: Policy, devices: int) -> float:
+    """Messages of a device: whoever sees all is told all, and tells what to do; who sees itself tells its place.
+
+    A broadcast is one message of a slot.
+    """
+    if not isinstance(policy, LearnedPolicy):
+        return 1.0
+    everybodys = 2.0 if policy.spec.context != "none" else 1.0
+    return everybodys + (1.0 / devices if USE_COLUMNS[0] in (policy.columns or ()) else 0.0)
 
 
 class _Timed(Policy):

@@ -11,10 +11,14 @@ from experiments.benchmarks.job import BENCHMARKS, module_of
 from experiments.cooperation import learned, rounds, scarcity, solving
 from experiments.measured import REFERENCE_SEEDS, first_seeds
 from meqc_marl.config import load_scenario
+from meqc_marl.dqn_ddpg.network_spec import NetworkSpec
+from meqc_marl.dqn_ddpg.networks import Actor, Critic
+from meqc_marl.env.view import observation_columns
 from meqc_marl.errors import InputError
 from meqc_marl.jobs.run import Run
 from meqc_marl.nature.trace import generate_trace
 from meqc_marl.policies import make_policy
+from meqc_marl.policies.learned import LearnedPolicy
 from meqc_marl.rl.config import offloading_config
 
 RESULTS = Path(experiments.__file__).parent / "results" / "cooperation"
@@ -80,6 +84,19 @@ def test_rounds_are_counted_and_bring_the_total_down():
         assert found["learned (nobody), then one round"][key] == one[key]
     assert all(np.isfinite(list(each.values())).all() for each in found.values())
     assert "| joint optimum | 0.00 % |" in rounds.table({"rules": found})
+
+
+def test_messages_of_learned_policies():
+    """Fifteen places; all values and all places; or fifteen places after one broadcast."""
+    pooled, told = load_scenario("pooled"), load_scenario("pooled", ["resources.broadcast=counts"])
+    policies = {}
+    for name, scenario, context in (("itself", pooled, "none"), ("mean", pooled, "mean"), ("broadcast", told, "none")):
+        columns = observation_columns(scenario)
+        spec = NetworkSpec(observation_size=len(columns), parameter_slots=((0, 0), (0, 1), (1, 2)), context=context)
+        policies[name] = LearnedPolicy(spec, Actor(spec), Critic(spec), name, scenario, columns)
+    found = rounds.rules(pooled, policies)
+    messages = {name: found[f"learned ({name}), one shot"].messages(15) for name in policies}
+    assert messages == pytest.approx({"itself": 15, "mean": 30, "broadcast": 16})
 
 
 def test_solving_is_timed_beside_a_product():
