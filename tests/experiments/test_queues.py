@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import json
+import pickle
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from experiments.queues import loads
+from experiments.queues import loads, one_policy, tolls
 from experiments.queues.loads import point, price_of_myopia, system
 from experiments.queues.rules import Means, means, row, traces
 from meqc_marl.config import load_scenario
 from meqc_marl.errors import InputError
 from meqc_marl.evaluation.rollout import rollout
+from meqc_marl.lyapunov import BacklogValue
+from meqc_marl.nature.trace import generate_trace
+from meqc_marl.physics.modes import Mode
+from meqc_marl.physics.places import Work
+from meqc_marl.physics.queueing import Backlogs, behind
 from meqc_marl.policies import make_policy
 from meqc_marl.policies.toll import search
+from meqc_marl.policies.toll.schedules import Prices, toll_of
 
 
 def test_means_are_of_the_last_three_quarters_and_nature_of_slots_of_a_second() -> None:
@@ -59,3 +68,65 @@ def test_loads_are_worked_out_and_drawn(
     assert "| tiles 2 |" in told
     assert (tmp_path / "loads.png").stat().st_size > 10_000
     assert len(list(tmp_path.glob("*.json"))) == 2
+
+
+def test_a_second_costs_what_it_delays_all_others(tmp_path: Path) -> None:
+    """A price against the toll of the rule that charges it; a critic against the difference of its values."""
+    scenario = load_scenario("queued", ["num_devices=6", "cost.latency_ref_s=2", "devices.lambda_t=0.8"])
+    prices = Prices(1.5, 2.0, 0.3, 0.4)
+    both = tolls.of_schedule(scenario, prices)
+    work = behind(scenario, Work.of(scenario, generate_trace(scenario, [1], num_slots=1).slot(0)), Backlogs.empty(1))
+    charged = toll_of(scenario, replace(work, cpu_wait_s=np.full((1, 1), 10.0)), prices)[Mode.CPU]
+    seconds = work.data_bits * work.cycles_per_bit / scenario.resources.server_hz  # type: ignore[operator]
+    np.testing.assert_allclose(charged, both[0][-1] * seconds)
+    assert both[1][0] == pytest.approx(2.0 * 2.5 * 0.8 / 2)
+
+    critic = BacklogValue(0.9)
+    critic.weights = np.array([-1.0, 0.5, -2.0, 0.0, -1.0])
+    checkpoint = tmp_path / "checkpoint_000001"
+    (checkpoint / "env_runner").mkdir(parents=True)
+    state = {"sampling": {"callbacks": [{"value": critic.get_state()}]}}
+    (checkpoint / "env_runner" / "state.pkl").write_bytes(pickle.dumps(state))
+    (checkpoint / "manifest.json").write_text("{}")
+    read = tolls.of_critic(scenario, *tolls.critic_of(scenario, str(tmp_path)))
+    more, less = (critic.value(np.array(5.0 + step), np.zeros(())) for step in (1e-4, -1e-4))
+    assert read[0][20] == pytest.approx(-6 * 0.9 * (more - less) / 2e-4)
+    assert read[1][0] == 0.0  # the slope there would pay for work
+    with pytest.raises(InputError, match="no checkpoint with a value"):
+        tolls.critic_of(scenario, str(tmp_path / "none"))
+
+
+def test_tolls_are_worked_out_once_and_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(search, "QUICK", (1, 2, 7))
+    words = ["tolls", "--out", str(tmp_path), "--set", "num_devices=3", "--set", "horizon=5"]
+    monkeypatch.setattr(sys, "argv", words)
+    for _ in range(2):
+        tolls.main()
+        assert "| searched price |" in capsys.readouterr().out
+        assert (tmp_path / "tolls.png").stat().st_size > 10_000
+        monkeypatch.setattr(tolls, "make_policy", lambda *given: pytest.fail("worked out again"))
+    monkeypatch.setattr(sys, "argv", [*words, "--set", "slot_s=4"])
+    with pytest.raises(InputError, match="choose another folder"):
+        tolls.main()
+
+
+def test_one_policy_is_set_beside_the_prices_of_each_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search, "QUICK", (1, 2, 7))
+    monkeypatch.setattr(one_policy, "LOADS", one_policy.LOADS[:2])
+    monkeypatch.setattr(
+        one_policy, "learned_policies", lambda given: {"x": make_policy("selfish", load_scenario("queued"))}
+    )
+    monkeypatch.setattr(sys, "argv", ["one_policy", "--out", str(tmp_path), "--num-slots", "4", "--learned", "x=run"])
+    one_policy.main()
+    results = json.loads((tmp_path / "one_policy.json").read_text())
+    first = results["loads"]["10 GHz, 2 s, 0"]
+    scenario = load_scenario("queued", ["resources.server_hz=1e10", "slot_s=2", "lyapunov.delta=0"])
+    alone = means(make_policy("selfish", scenario), scenario, traces(scenario, True, slots=4))
+    assert first["learned (x)"] == pytest.approx(alone._asdict())
+    expected = 100 * (alone.charged / first["priced-joint"]["charged"] - 1)
+    assert one_policy.over(first, "learned (x)", "priced-joint") == pytest.approx(expected)
+    assert f"{expected:+.1f} %" in one_policy.table(results)
+    assert (tmp_path / "one_policy.png").stat().st_size > 10_000
+    assert len(set(one_policy.LOADS)) == 2
