@@ -2,7 +2,8 @@
 
 ``python -m experiments.queues.loads --out FOLDER`` works out one system after another and keeps each in the folder, so
 that the same command goes on where it was stopped; then it draws. Every policy is judged on the same traces; prices are
-searched and values learned anew for each system.
+searched and values learned anew for each system, and learned policies (``--learned NAME=RUN``) are as they were
+trained. The bound is from below: the same system without waiting, for policies that keep Delta.
 """
 
 from __future__ import annotations
@@ -12,10 +13,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from experiments.measured import first_seeds
+import numpy as np
+
+from experiments.measured import first_seeds, learned_policies
 from experiments.queues.rules import Means, means, traces
 from meqc_marl.config import Scenario, load_scenario
 from meqc_marl.errors import InputError
+from meqc_marl.evaluation.joint_bounds import joint_bounds
 from meqc_marl.files import replacing
 from meqc_marl.policies import make_policy
 from meqc_marl.report.bars import line_style
@@ -25,8 +29,10 @@ SYSTEMS: dict[str, tuple[str, tuple[float, ...]]] = {
     "server, GHz": ("resources.server_hz", (8e9, 10e9, 12e9, 15e9, 20e9)),
     "slot, s": ("slot_s", (4.0, 5.0, 6.0, 8.0)),
     "tiles": ("resources.qpu_tiles", (1, 2, 3)),
+    "devices, a task each a slot": ("num_devices", (10, 12, 15, 18)),
 }
-"""Axis: field and values; everything else is the preset ``queued``."""
+"""Axis: field and values; everything else is the preset ``queued``, whose pools do not grow with the devices."""
+BOUND = "without waiting (bound)"
 _SCALE = {"server, GHz": 1e9}
 
 
@@ -56,7 +62,11 @@ def point(changes: list[str], policies: tuple[str, ...], folder: Path, rows: int
 
 
 def _measured(scenario: Scenario, name: str, rows: int, slots: int) -> Means:
-    return means(make_policy(name, scenario), scenario, traces(scenario, False, first_seeds(rows), slots))
+    trace = traces(scenario, False, first_seeds(rows), slots)
+    if name == BOUND:
+        least = float(np.mean(joint_bounds(scenario, trace).lower))
+        return Means(least, least, 0.0, scenario.lyapunov.delta, 0.0, 0.0)
+    return means(make_policy(name, scenario), scenario, trace)
 
 
 def price_of_myopia(found: dict[str, Means]) -> float:
@@ -70,13 +80,17 @@ def draw(results: dict[str, dict[float, dict[str, Means]]], path: Path) -> None:
 
     figure = Figure(figsize=(4.2 * len(results), 9.0), layout="constrained")
     panels = figure.subplots(3, len(results), squeeze=False)
+    names = list(next(iter(next(iter(results.values())).values())))
     for column, (axis, points) in zip(panels.T, results.items(), strict=True):
         at = [value / _SCALE.get(axis, 1.0) for value in points]
-        for name in next(iter(points.values())):
-            style = line_style(name, POLICIES)
+        for name in names:
+            style = line_style(name, names)
+            if name == BOUND:
+                style |= {"color": "#666666", "marker": "none", "linestyle": ":"}
             of = [found[name] for found in points.values()]
             column[0].plot(at, [each.charged for each in of], label=name, **style)
-            column[1].plot(at, [each.cpu_wait_s + each.qpu_wait_s for each in of], label=name, **style)
+            if name != BOUND:
+                column[1].plot(at, [each.cpu_wait_s + each.qpu_wait_s for each in of], label=name, **style)
         myopia = [100 * price_of_myopia(found) for found in points.values()]
         column[2].plot(at, myopia, color="black", marker="o")
         titles = ("cost and penalty of misses", "wait at server and QPU, s", "price of myopia, %")
@@ -95,10 +109,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--axes", nargs="+", choices=list(SYSTEMS), default=list(SYSTEMS))
     parser.add_argument("--policies", nargs="+", choices=POLICIES, default=list(POLICIES))
+    parser.add_argument("--learned", nargs="*", default=[], metavar="NAME=RUN", help="trained policies")
     parser.add_argument("--num-traces", type=int, default=2)
     parser.add_argument("--num-slots", type=int, default=200)
     options = parser.parse_args()
-    policies = tuple(dict.fromkeys(("joint-oracle", "priced-joint", *options.policies)))
+    policies = tuple(dict.fromkeys(("joint-oracle", "priced-joint", *options.policies, BOUND)))
+    learned = learned_policies(options.learned)
     options.out.mkdir(parents=True, exist_ok=True)
     results: dict[str, dict[float, dict[str, Means]]] = {}
     for axis in options.axes:
@@ -107,11 +123,19 @@ def main() -> None:
             value: point(system(field, value), policies, options.out, options.num_traces, options.num_slots)
             for value in values
         }
+    for axis, points in results.items():
+        for value, found in points.items():
+            scenario = load_scenario("queued", system(SYSTEMS[axis][0], value))
+            trace = traces(scenario, False, first_seeds(options.num_traces), options.num_slots)
+            found |= {f"learned ({name})": means(policy, scenario, trace) for name, policy in learned.items()}
+    policies = tuple(next(iter(next(iter(results.values())).values())))
     print(f"| {' | '.join(('system', *policies, 'waits, s', 'price of myopia'))} |\n{'|---' * (len(policies) + 3)}|")
     for axis, points in results.items():
         for value, found in points.items():
             cells = [f"{found[name].charged:.2f}" for name in policies]
-            waits = ", ".join(f"{found[name].cpu_wait_s + found[name].qpu_wait_s:.1f}" for name in policies)
+            waits = ", ".join(
+                f"{found[name].cpu_wait_s + found[name].qpu_wait_s:.1f}" for name in policies if name != BOUND
+            )
             size = f"{axis} {value / _SCALE.get(axis, 1.0):g}"
             print(f"| {size} | {' | '.join(cells)} | {waits} | {100 * price_of_myopia(found):+.1f} % |")
     draw(results, options.out / "loads.png")

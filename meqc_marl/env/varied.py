@@ -12,7 +12,7 @@ from meqc_marl.config.scenario import Scenario
 from meqc_marl.config.variation import Variation, varied
 from meqc_marl.env.broadcast import Broadcast, Counts, nobody
 from meqc_marl.env.checks import checked_backlogs
-from meqc_marl.env.loads import load_of
+from meqc_marl.env.loads import LOAD_COLUMNS, load_of
 from meqc_marl.env.simulator import OffloadingSimulator
 from meqc_marl.env.view import observation_columns
 from meqc_marl.errors import InputError
@@ -52,6 +52,7 @@ class VariedSimulator:
         self._seeds: list[int] = []
         self._episode = 0
         self._queued = scenario.resources.queued
+        self._loads = np.zeros((0, len(LOAD_COLUMNS)))
 
     @property
     def observation(self) -> np.ndarray:
@@ -77,7 +78,7 @@ class VariedSimulator:
     @property
     def loads(self) -> np.ndarray:
         """What each row's load is, as the view ``loads`` shows it, [E, 5]."""
-        return np.stack([load_of(scenario) for scenario in self.scenarios])
+        return self._loads
 
     def consequences(self) -> Consequences:
         """What the last slot would have come to, had one device or another stayed local; of each row by itself."""
@@ -147,6 +148,7 @@ class VariedSimulator:
     ) -> None:
         self._seeds, self._episode = seeds, episode
         self.scenarios = [varied(self.scenario, self.variations, seed, episode) for seed in seeds]
+        self._loads = np.stack([load_of(scenario) for scenario in self.scenarios])
         self._rows = [OffloadingSimulator(scenario, 1, self._library) for scenario in self.scenarios]
         backlogs = Backlogs.empty(len(seeds)) if backlogs is None else backlogs
         counts = nobody(len(seeds)) if counts is None else counts
