@@ -97,7 +97,7 @@ def _evaluate(
         {
             "name": setting.name,
             "x": setting.x,
-            "optimum": np.round(optimum.cost.mean(-1), 6).tolist(),
+            "optimum": np.round(optimum.mean_cost, 6).tolist(),
             "out_of_reach": float(1.0 - optimum.feasible.mean()),
         }
     )

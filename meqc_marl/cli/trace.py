@@ -55,6 +55,9 @@ class Build:
     """Slots to take of the movements; all by default."""
     num_devices: OptionalInt = None
     """Vehicles to take of the movements, in order of appearance; all who are there in every slot by default."""
+    come_and_go: bool = False
+    """Devices come and go: who has no row in a slot, or no place in the movements, is not there. Without it that is a
+    mistake, and vehicles who are not there in every slot are left out."""
     seed: int = 0
     """Seed of what is drawn."""
 
@@ -69,29 +72,32 @@ class Build:
         self._check()
         scenario = scenario_with(self.scenario, self.overrides)
         known = {
-            kind: read_table(kind, path)
+            kind: read_table(kind, path, self.come_and_go)
             for kind, path in given.items()
             if path is not None and kind in ("tasks", "gains", "equipment")
         }
-        place = None
+        place, present = None, None
         names: list[str] = []
         if self.positions is not None:
-            table = read_table("positions", self.positions)
+            table = read_table("positions", self.positions, self.come_and_go)
+            present = table.get("present")
             place = to_metres(table["x"], table["y"], self.access_point, self.scale_m)
         elif self.movements is not None:
-            names, way = read_movements(self.movements, scenario.slot_s, self.begin_s, self.num_slots)
+            names, way, present = read_movements(
+                self.movements, scenario.slot_s, self.begin_s, self.num_slots, self.come_and_go
+            )
             if self.num_devices is not None and self.num_devices > len(names):
                 raise InputError(
                     f"num-devices is {self.num_devices}; of movements '{self.movements}' only {len(names)} are there "
-                    "in every slot."
+                    + ("in any slot." if self.come_and_go else "in every slot.")
                 )
             names = names[: self.num_devices]
-            way = way[:, : self.num_devices]
+            way, present = way[:, : self.num_devices], None if present is None else present[:, : self.num_devices]
             place = to_metres(way[..., 0], way[..., 1], self.access_point, self.scale_m)
-        trace = build_trace(scenario, known, place, self.seed)
+        trace = build_trace(scenario, known, place, self.seed, present)
         save_trace(trace, self.out)
         console = plain_console()
-        text = f"{self.out}: {trace.num_slots} slots, {trace.num_devices} devices"
+        text = f"{self.out}: {trace.num_slots} slots, {trace.num_devices} devices{_who_is_there(trace)}"
         console.print(text, highlight=False, markup=False)
         if names:
             console.print(f"devices from 0 on: {' '.join(map(shown, names[:20]))}", highlight=False, markup=False)
@@ -109,6 +115,10 @@ class Build:
         for name, count in counts.items():
             if count is not None:
                 within(name, count, 1, 10_000_000)
+        if self.come_and_go and not any((self.tasks, self.positions, self.movements, self.gains)):
+            raise InputError(
+                "come-and-go is given; it is for tasks, positions, movements or gains, which tell who is there."
+            )
         if not 1e-9 <= self.scale_m <= 1e9:
             raise InputError(f"scale-m is {self.scale_m}; it must be from 1e-9 to 1e9.")
         if not all(abs(value) <= 1e9 for value in (*self.access_point, self.begin_s or 0.0)):
@@ -126,12 +136,13 @@ class Check:
         """Say how large it is."""
         trace = load_any_trace(self.file)
         text = f"{self.file}: valid, {trace.num_slots} slots, {trace.num_envs} rows, {trace.num_devices} devices"
+        text += _who_is_there(trace)
         plain_console().print(text, highlight=False, markup=False)
 
 
 @dataclass(frozen=True)
 class Describe:
-    """Print least, middle and largest value of every array of a trace file."""
+    """Print least, middle and largest value of every array of a trace file, of devices that are there."""
 
     file: tyro.conf.Positional[Path]
     """Trace file (.npz)."""
@@ -183,12 +194,21 @@ class Plot:
         plain_console().print(f"picture: {self.plot}", highlight=False, markup=False, soft_wrap=True)
 
 
+def _who_is_there(trace: Trace) -> str:
+    """How many are there at a time, where devices come and go."""
+    if trace.present is None:
+        return ""
+    number = trace.present.sum(-1)
+    return f", of whom {number.mean():.3g} are there in the mean (from {number.min()} to {number.max()})"
+
+
 def _arrays(trace: Trace) -> dict[str, np.ndarray]:
     distance_m = np.hypot(trace.position_m[..., 0], trace.position_m[..., 1])
+    there = np.ones(trace.gain.shape, bool) if trace.present is None else trace.present
     return {
-        **{name: getattr(trace, name) for name in NATURE},
-        **({} if trace.gates is None else {"gates_1": trace.gates[..., 0], "gates_2": trace.gates[..., 1]}),
-        "distance_m": distance_m,
+        **{name: getattr(trace, name)[there] for name in NATURE},
+        **({} if trace.gates is None else {f"gates_{i + 1}": trace.gates[there][..., i] for i in (0, 1)}),
+        "distance_m": distance_m[there],
         **{f"equipment.{name}": getattr(trace.equipment, name) for name in EQUIPMENT},
     }
 

@@ -43,6 +43,9 @@ class BatchedEnv(Protocol):
     Agents may have names (``agents``, a list of M) for a policy mapping. If their spaces differ, ``observation_spaces``
     and ``action_spaces`` hold them by name, observations are padded with zeros to the longest, and ``step`` takes a
     dict of every agent's action with the leading axis [E].
+
+    Agents may come and go: ``present`` then tells who is there in the current slot, bool [E, M]. Who is not there acts
+    all the same, has a reward of 0, and is not learned from; what follows an absence is no part of a return.
     """
 
     num_envs: int

@@ -8,6 +8,8 @@ MODE = "mode"
 PARAMETERS = "parameters"
 #: Gamma to the power of the steps summed in a reward, 0 after a termination, [B].
 DISCOUNT = "discount"
+#: In whole slots of agents that come and go: whether the agent was there, bool [B, m].
+PRESENT = "present"
 #: Noise on the next parameters, [B, P].
 TARGET_NOISE = "target_noise"
 #: What prioritised sampling adds: row number (int64) and importance weight (float32, at most 1).

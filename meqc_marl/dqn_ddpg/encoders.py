@@ -2,7 +2,8 @@
 
 DeepSets (Zaheer et al. 2017, arXiv 1703.06114): one network embeds every device, and the embeddings are averaged. As an
 option each device weighs the embeddings by attention (Vaswani et al. 2017, arXiv 1706.03762), with one head. Both are
-means, so that what is trained with some devices serves more of them. No Ray here.
+means, so that what is trained with some devices serves more of them. Where the observation masks every mode, a device
+that may take none is not there, and the others do not see it. No Ray here.
 """
 
 from __future__ import annotations
@@ -38,6 +39,9 @@ class ContextEncoder(nn.Module):
         super().__init__()
         width = spec.context_width
         self.kind = spec.context
+        # Who may take no mode at all is not there.
+        masked = {mode for mode, _ in spec.mask_columns}
+        self.barred_by = [column for _, column in spec.mask_columns] if len(masked) == spec.num_modes else []
         self.embed = trunk([spec.observation_size, width, width], spec.activation)
         if spec.context == "attention":
             self.query = nn.Linear(width, width, bias=False)
@@ -60,10 +64,22 @@ class ContextEncoder(nn.Module):
     def context(self, observation: Tensor) -> Tensor:
         """What each device sees of all, [B, M, W]."""
         embedding = self.embed(observation)
+        present = self._present(observation)
         if self.kind == "mean":
-            return embedding.mean(-2, keepdim=True).expand_as(embedding)
+            if present is None:
+                return embedding.mean(-2, keepdim=True).expand_as(embedding)
+            number = present.sum(-1, keepdim=True).clamp(min=1).unsqueeze(-1)
+            return ((embedding * present.unsqueeze(-1)).sum(-2, keepdim=True) / number).expand_as(embedding)
         query, key, value = (part(embedding).unsqueeze(1) for part in (self.query, self.key, self.value))
-        return nn.functional.scaled_dot_product_attention(query, key, value).squeeze(1)
+        seen = None if present is None else (present | ~present.any(-1, keepdim=True))[:, None, None]
+        return nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=seen).squeeze(1)
+
+    def _present(self, observation: Tensor) -> Tensor | None:
+        """Which devices are there, bool [B, M]; None if all are, or no mask tells it."""
+        if not self.barred_by:
+            return None
+        present = (observation[..., self.barred_by] > 0.5).any(-1)
+        return None if not torch.compiler.is_exporting() and bool(present.all()) else present
 
 
 def encoder_of(spec: NetworkSpec) -> nn.Module:

@@ -161,16 +161,15 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
             outputs[module_id] = {
                 key: to_numpy(output[key], tuple(seen.shape[:2])) for key in (Columns.ACTIONS, MODE, PARAMETERS)
             }
+        present = getattr(self.env, "present", None)
         step = self.env.step(self.parts.action({key: output[Columns.ACTIONS] for key, output in outputs.items()}))
         self._callback("on_episode_step", episode=step, env=self.env, env_index=0)
         check_finite(step.next_observation, step.reward)
-        fragment.observation.append(observation)
-        fragment.mode.append(self.parts.joined({key: output[MODE] for key, output in outputs.items()}))
-        fragment.parameters.append(self.parts.joined({key: output[PARAMETERS] for key, output in outputs.items()}))
-        fragment.reward.append(step.reward)
-        fragment.next_observation.append(step.next_observation)
-        fragment.terminated.append(step.terminated)
-        fragment.done.append(step.done)
+        mode, parameters = (
+            self.parts.joined({module_id: output[key] for module_id, output in outputs.items()})
+            for key in (MODE, PARAMETERS)
+        )
+        fragment.add(observation, mode, parameters, step, present, getattr(self.env, "present", None))
         self.num_env_steps_sampled_lifetime += rows * (self.num_workers or 1)
         self._episode_return += step.reward.sum(-1)
         self._episode_length += 1

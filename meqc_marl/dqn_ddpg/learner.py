@@ -15,7 +15,7 @@ from ray.rllib.core.learner.torch.torch_learner import TorchLearner
 from ray.rllib.policy.sample_batch import MultiAgentBatch
 from ray.rllib.utils.annotations import override
 
-from .columns import ACTOR_GRADIENT, DISCOUNT, INDEX, NEXT_VALUE, Q_TAKEN, RAW_PARAMETERS, WEIGHT
+from .columns import ACTOR_GRADIENT, DISCOUNT, INDEX, NEXT_VALUE, PRESENT, Q_TAKEN, RAW_PARAMETERS, WEIGHT
 
 CRITIC_LOSS = "critic_loss"
 ACTOR_LOSS = "actor_loss"
@@ -68,19 +68,28 @@ class DQNDDPGLearner(TorchLearner):
             next_value = self.module[module_id].unwrapped().forward_target(batch)[NEXT_VALUE]
             target = target + batch[DISCOUNT].reshape(-1, 1) * next_value
         target = target.expand_as(taken)
+        ascent = fwd_out[ACTOR_GRADIENT] * fwd_out[RAW_PARAMETERS]
+        agents = taken.shape[1] // len(batch[Columns.REWARDS])
+        there = batch[PRESENT].reshape(-1) if PRESENT in batch else None
+        if there is not None:  # who is not there counts for nothing, and the others for as much more
+            taken, target, ascent = taken[:, there], target[:, there], ascent[there]
         td_error = (taken.detach() - target).abs()
         if INDEX in batch:
             losses = torch.nn.functional.huber_loss(taken, target, delta=config.huber_delta, reduction="none")
             # Of whole slots [B, m] a row's weight and error are those of its agents together.
-            weight = batch[WEIGHT].repeat_interleave(taken.shape[1] // len(batch[WEIGHT]))
+            weight, error = batch[WEIGHT].repeat_interleave(agents), td_error.mean((0, 2))
+            if there is None:
+                error = error.reshape(-1, agents).mean(-1)
+            else:
+                weight, present = weight[there], batch[PRESENT]
+                error = torch.zeros(present.shape).masked_scatter_(present, error).sum(-1) / present.sum(-1)
             critic_loss = (losses * weight.unsqueeze(-1)).mean()
-            errors = td_error.mean((0, 2)).reshape(len(batch[WEIGHT]), -1).mean(-1)
-            self._row_errors[module_id].append(torch.stack([batch[INDEX].double(), errors.double()]))
+            self._row_errors[module_id].append(torch.stack([batch[INDEX].double(), error.double()]))
         else:
             critic_loss = torch.nn.functional.huber_loss(taken, target, delta=config.huber_delta)
         # Every critic and every value has a loss of its own.
         critic_loss = critic_loss * (taken.shape[0] * taken.shape[2])
-        actor_loss = -(fwd_out[ACTOR_GRADIENT] * fwd_out[RAW_PARAMETERS]).sum(-1).mean()
+        actor_loss = -ascent.sum(-1).mean()
         sums = self._sums.setdefault(module_id, {})
         for name, value in (
             (CRITIC_LOSS, critic_loss),

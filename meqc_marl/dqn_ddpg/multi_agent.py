@@ -69,7 +69,8 @@ def episode_rows(
 
     Returns of several steps are shorter at the end of a chunk.
     Of shared Boxes the environment's action holds the parameters of the mode taken only; the slots of other modes are
-    zero. Observations are those that connectors have left in the episode.
+    zero. Observations are those that connectors have left in the episode. An agent whose infos say that it is not
+    ``present`` in the coming step comes and goes: such steps are left out, and who goes has come to an end.
 
     Args:
         episode: The chunk.
@@ -100,18 +101,29 @@ def episode_rows(
         done[-1] = True
         # RLlib marks agents as terminated too when all are truncated together.
         terminated[-1] = single.is_terminated and not single.is_truncated
-        parts.setdefault(module_id, []).append(
-            {
-                Columns.OBS: observations[:-1],
-                MODE: mode.astype(layout.mode_dtype),
-                PARAMETERS: parameters,
-                **multi_step(rewards, observations[1:], done, terminated, discount, num_steps, complete=False),
-            }
-        )
+        present = _present(single)
+        if present is not None:
+            done, terminated = done | ~present[1:], terminated | ~present[1:]
+        rows = {
+            Columns.OBS: observations[:-1],
+            MODE: mode.astype(layout.mode_dtype),
+            PARAMETERS: parameters,
+            **multi_step(rewards, observations[1:], done, terminated, discount, num_steps, complete=False),
+        }
+        if present is not None:
+            rows = {name: values[present[:-1]] for name, values in rows.items()}
+        parts.setdefault(module_id, []).append(rows)
     return {
         module_id: {name: np.concatenate([part[name] for part in many]) for name in many[0]}
         for module_id, many in parts.items()
     }
+
+
+def _present(single: SingleAgentEpisode) -> np.ndarray | None:
+    """Whether an agent is there in each step and after the last, bool [T + 1]; None if it always is."""
+    infos = single.get_infos()
+    present = np.array([bool(info.get("present", True)) for info in infos])
+    return None if len(present) != len(single) + 1 or present.all() else present
 
 
 def _flat_actions(actions: Any, layout: HybridActionSpace) -> tuple[np.ndarray, np.ndarray]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from ray.rllib.core.columns import Columns
 
-from .columns import DISCOUNT, MODE, PARAMETERS
+from .batched_env import BatchedStep
+from .columns import DISCOUNT, MODE, PARAMETERS, PRESENT
 
 
 def multi_step(
@@ -87,6 +88,9 @@ class Part:
 class Fragment:
     """Consecutive slots of all rows, time first: arrays [T, E, M, ...], and [T, E] for ``terminated`` and ``done``.
 
+    Of agents that come and go ``present`` and ``next_present`` [T, E, M] say who is there in a slot and in the one
+    after it; otherwise they are empty.
+
     ``parts`` says which agents belong to which module; where modules differ, observations and parameters are as wide
     as the widest, and zero beyond their own.
     """
@@ -98,18 +102,43 @@ class Fragment:
     reward: list[np.ndarray] = field(default_factory=list)
     terminated: list[np.ndarray] = field(default_factory=list)
     done: list[np.ndarray] = field(default_factory=list)
+    present: list[np.ndarray] = field(default_factory=list)
+    next_present: list[np.ndarray] = field(default_factory=list)
     parts: dict[str, Part] = field(default_factory=dict)
 
     def arrays(self) -> dict[str, list[np.ndarray]]:
         """All but the parts, by name."""
         return {name: value for name, value in vars(self).items() if name != "parts"}
 
+    def add(
+        self,
+        observation: np.ndarray,
+        mode: np.ndarray,
+        parameters: np.ndarray,
+        step: BatchedStep,
+        present: np.ndarray | None = None,
+        next_present: np.ndarray | None = None,
+    ) -> None:
+        """Append a slot: what was seen and done, what came of it, and who was there in it and is in the next."""
+        self.observation.append(observation)
+        self.mode.append(mode)
+        self.parameters.append(parameters)
+        self.reward.append(step.reward)
+        self.next_observation.append(step.next_observation)
+        self.terminated.append(step.terminated)
+        self.done.append(step.done)
+        if present is not None and next_present is not None:
+            self.present.append(present)
+            self.next_present.append(next_present)
+
     def env_steps(self) -> int:
         """Slots times rows."""
         return len(self.terminated) * len(self.terminated[0]) if self.terminated else 0
 
     def agent_steps(self) -> int:
-        """Slots times rows times agents."""
+        """Slots times rows times agents, of those that are there."""
+        if self.present:
+            return int(sum(present.sum() for present in self.present))
         return self.env_steps() * self.reward[0].shape[-1] if self.reward else 0
 
     def after(self, earlier: Fragment) -> Fragment:
@@ -134,7 +163,8 @@ class Fragment:
             whole_slots: Keep the m agents of a slot together.
 
         Returns:
-            Columns [(T - num_steps + 1) * E * m, ...], or [(T - num_steps + 1) * E, m, ...] in whole slots.
+            Columns [(T - num_steps + 1) * E * m, ...], or [(T - num_steps + 1) * E, m, ...] in whole slots. Of agents
+            that come and go only those that are there; in whole slots a column more tells who is.
         """
         if part is None:
             part = Part(slice(None), self.observation[0].shape[-1], self.parameters[0].shape[-1])
@@ -142,6 +172,9 @@ class Fragment:
         done, terminated = (np.stack(flags)[..., None] for flags in (self.done, self.terminated))
         shape = np.broadcast_shapes(done.shape, reward.shape)
         done, terminated = np.broadcast_to(done, shape), np.broadcast_to(terminated, shape)
+        if self.present:  # who goes has come to an end
+            gone = ~part.of(np.stack(self.next_present))
+            done, terminated = done | gone, terminated | gone
         following = part.of(np.stack(self.next_observation), part.observation_size)
         returns = multi_step(reward, following, done, terminated, discount, num_steps)
         starts = len(returns[Columns.REWARDS])
@@ -154,4 +187,10 @@ class Fragment:
             **returns,
         }
         joined = 2 if whole_slots else 3
-        return {name: value.reshape(-1, *value.shape[joined:]) for name, value in columns.items()}
+        if self.present:
+            columns[PRESENT] = part.of(np.stack(self.present[:starts]))
+        rows = {name: value.reshape(-1, *value.shape[joined:]) for name, value in columns.items()}
+        if not self.present:
+            return rows
+        there = rows[PRESENT].any(-1) if whole_slots else rows.pop(PRESENT)
+        return {name: value[there] for name, value in rows.items()}

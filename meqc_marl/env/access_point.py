@@ -21,9 +21,9 @@ class AccessPointEnv(gymnasium.Env):
     | Discrete(n)        | ``MultiDiscrete([n] * M)``                                          | M arrays, a tuple |
     | Box(-1, 1, (4,))   | ``Box(-1, 1, (4 M,))``, device after device                         | none              |
 
-    The observation is those of the devices one after another, float32 [M K]; the reward is the mean over the devices,
-    so that it has the same size in every scenario. ``infos`` hold what the devices' infos do as arrays [M, ...] and,
-    where there is one, ``action_mask`` as the space's ``sample(mask)`` takes it.
+    The observation is those of the devices one after another, float32 [M K]; the reward is the mean over the devices
+    that are there, so that it has the same size in every scenario. ``infos`` hold what the devices' infos do as arrays
+    [M, ...] and, where there is one, ``action_mask`` as the space's ``sample(mask)`` takes it.
 
     Args:
         env: From :func:`~meqc_marl.env.parallel.parallel_env`, also in the Lyapunov wrapper or a flat one.
@@ -54,7 +54,8 @@ class AccessPointEnv(gymnasium.Env):
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Carry out one slot with the actions of all devices."""
         observations, rewards, terminated, truncated, infos = self.env.step(self._apart(action))
-        reward = float(np.mean([rewards[agent] for agent in self._agents]))
+        there = [agent for agent in self._agents if infos[agent]["was_present"]]
+        reward = float(np.mean([rewards[agent] for agent in there])) if there else 0.0
         ends = (all(terminated.values()), all(truncated.values()))
         return self._seen(observations), reward, *ends, self._told(infos)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from meqc_marl.config import Scenario
 from meqc_marl.errors import InputError, shown
 from meqc_marl.nature.library import Library
-from meqc_marl.nature.trace import Trace
+from meqc_marl.nature.trace import Trace, checked_seed
 from meqc_marl.physics.modes import Mode
 from meqc_marl.physics.queueing import Backlogs
 
@@ -39,6 +40,18 @@ def checked_rows(num_envs: Any, trace: Trace | Library | None) -> int:
     if num_envs < 1:
         raise InputError(f"num_envs is {num_envs}; it must be at least 1.")
     return int(num_envs)
+
+
+def row_seeds(seed: Any, rows: int) -> list[int]:
+    """A seed for each row, of one for all, one for each, or none."""
+    if seed is None:
+        return [int(word) for word in np.random.SeedSequence().generate_state(rows, np.uint64)]
+    if isinstance(seed, (str, bytes, Mapping)) or not getattr(seed, "shape", True) or not hasattr(seed, "__len__"):
+        first = checked_seed(seed)
+        return [first + row for row in range(rows)]
+    if len(seed) != rows:
+        raise InputError(f"seed has {len(seed)} values; it must be one integer or one for each of the {rows} rows.")
+    return [checked_seed(one) for one in seed]
 
 
 def as_array(name: str, values: Any) -> np.ndarray:

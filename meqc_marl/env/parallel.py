@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,9 @@ from gymnasium import spaces
 from pettingzoo import ParallelEnv
 
 from meqc_marl.config import Scenario, load_scenario
-from meqc_marl.env.actions import offered, read_actions
+from meqc_marl.env.actions import read_actions
 from meqc_marl.env.checks import check_parts
+from meqc_marl.env.infos import coming_slot, no_slot_yet, told_of
 from meqc_marl.env.render import draw_disc, slot_table
 from meqc_marl.env.simulator import OffloadingSimulator, placed_fractions
 from meqc_marl.env.view import observation_ends
@@ -29,11 +29,6 @@ MAX_AGENTS = 20_000
 
 AGENT_PREFIX = "mobile_"
 """An agent's name without its number. Frameworks group agents by it, as an attribute: ``device`` is taken there."""
-
-_OUTCOME = tuple(field.name for field in fields(Outcome))
-_FLAGS = frozenset({"deadline_missed", "deadline_feasible", "qpu_rejected", "overruled"})
-_NO_SLOT_YET: dict[str, Any] = {name: False if name in _FLAGS else 0 if name == "mode" else 0.0 for name in _OUTCOME}
-"""What the infos tell of a slot carried out before there is one: the keys and types are those of every step."""
 
 
 def observation_space(scenario: Scenario) -> spaces.Box:
@@ -135,6 +130,7 @@ class OffloadingParallelEnv(ParallelEnv):
     (float64 [3], by mode). Of the slot just carried out (0 or False after ``reset``): ``cost``, ``latency_s``,
     ``energy_j``, executed ``fraction`` and ``mode``, ``deadline_missed``, ``deadline_feasible`` (some action would have
     met it), ``qpu_rejected``, ``overruled``, ``local_cost`` (had the whole task stayed on the device).
+    ``present`` tells whether the device is there in the coming slot, ``was_present`` of the slot carried out.
     With ``lyapunov.reward = difference`` also ``what_if`` (float64 [3, 3]): cost, executed fraction and miss had the
     device stayed local, had one other at the server CPU, had one other at the QPU.
     Where anything is queued also, after the slot, ``cpu_wait_s`` and ``qpu_wait_s``, ``cpu_backlog_cycles`` and
@@ -144,6 +140,10 @@ class OffloadingParallelEnv(ParallelEnv):
     ## Starting State
     Equipment, places and tasks are drawn from the seed. ``reset()`` without a seed goes on with the next episode of the
     last seed; a given trace is replayed.
+
+    ## Devices That Come And Go
+    In a trace that says who is there the agents stay the same, and each must act. Who is not there has an observation
+    of zeros and only ``local`` allowed; its action is ignored and its reward is 0, and nobody finds it in a pool.
 
     ## Episode End
     All agents are truncated together after ``horizon`` slots, with a final reward and observation. Nothing terminates.
@@ -205,7 +205,7 @@ class OffloadingParallelEnv(ParallelEnv):
         self.agents = list(self.possible_agents)
         self._outcome = None
         self._show()
-        infos = {agent: _NO_SLOT_YET | coming for agent, coming in zip(self.agents, self._coming(), strict=True)}
+        infos = {agent: no_slot_yet() | coming for agent, coming in zip(self.agents, self._coming(), strict=True)}
         if self.scenario.lyapunov.reward == "difference":
             infos = {agent: info | {"what_if": np.zeros((3, 3))} for agent, info in infos.items()}
         self._tell_queues(infos)
@@ -219,10 +219,8 @@ class OffloadingParallelEnv(ParallelEnv):
         outcome = self._outcome = self.simulator.step(mode, fraction)
         self._show()
         ended = self.simulator.truncated
-        columns = [getattr(outcome, name)[0].tolist() for name in _OUTCOME]
-        infos = {}
-        for agent, coming, *values in zip(self.possible_agents, self._coming(), *columns, strict=True):
-            infos[agent] = dict(zip(_OUTCOME, values, strict=True)) | coming
+        each = zip(self.possible_agents, told_of(outcome), self._coming(), strict=True)
+        infos = {agent: told | coming for agent, told, coming in each}
         if self.scenario.lyapunov.reward == "difference":
             what_if = np.array(self.simulator.consequences(), np.float64)[:, :, 0]
             for device, agent in enumerate(self.possible_agents):
@@ -276,8 +274,7 @@ class OffloadingParallelEnv(ParallelEnv):
 
     def _coming(self) -> list[dict[str, Any]]:
         """What each device may choose in the coming slot."""
-        choices = self.simulator.places.choices_under(self.scenario.cost)
-        return offered(choices, placed_fractions(self.scenario))
+        return coming_slot(self.simulator, placed_fractions(self.scenario))
 
 
 def parallel_env(

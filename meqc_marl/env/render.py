@@ -16,13 +16,13 @@ MODE_COLOURS = {Mode.LOCAL: "#333333", Mode.CPU: "#0072B2", Mode.QPU: "#F5C710"}
 
 
 def slot_table(index: int, slot: Slot, outcome: Outcome | None) -> str:
-    """Text table of row 0, a line for each device."""
+    """Text table of row 0, a line for each device that is there."""
     distance_m = np.hypot(slot.position_m[0, :, 0], slot.position_m[0, :, 1])
     head = f"{'device':>6} {'away m':>6} {'data MB':>8} {'deadline s':>10} {'qubits':>6}"
     if outcome is not None:
         head += f" {'mode':>5} {'fraction':>8} {'latency s':>9} {'energy J':>9} {'cost':>8}  notes"
     lines = [f"slot {index}", head]
-    for m in range(slot.data_bits.shape[-1]):
+    for m in _there(slot, outcome).tolist():
         line = f"{m:>6} {fixed(distance_m[m], '.1f'):>6}"
         line += (
             f" {fixed(slot.data_bits[0, m] / 8e6, '.1f'):>8} {slot.deadline_s[0, m]:>10.2f} {slot.qubits[0, m]:>6.0f}"
@@ -54,7 +54,7 @@ def draw_disc(radius_m: float, index: int, slot: Slot, outcome: Outcome | None) 
     """Map of row 0, uint8 [H, W, 3]: devices round the access point, between rings of distance.
 
     A device that computes locally is a disc, on the CPU a square, on the QPU a diamond, each larger the more it sends
-    away; a cross marks a missed deadline. Before the first slot all are grey discs.
+    away; a cross marks a missed deadline. Before the first slot all are grey discs. Who is not there is not drawn.
     """
     from PIL import ImageDraw
 
@@ -68,7 +68,8 @@ def draw_disc(radius_m: float, index: int, slot: Slot, outcome: Outcome | None) 
     mode, share, missed = np.zeros(number, int), np.zeros(number), np.zeros(number, bool)
     if outcome is not None:
         mode, share, missed = outcome.mode[0], outcome.fraction[0], outcome.deadline_missed[0]
-    for m in np.argsort(missed, kind="stable").tolist():  # crosses on top
+    there = _there(slot, outcome)
+    for m in there[np.argsort(missed[there], kind="stable")].tolist():  # crosses on top
         colour = "#bbbbbb" if outcome is None else MODE_COLOURS[Mode(mode[m])]
         _mark(pen, int(mode[m]), (x[m], y[m]), base * (0.75 + 0.5 * share[m]), colour)
         if missed[m]:
@@ -76,8 +77,14 @@ def draw_disc(radius_m: float, index: int, slot: Slot, outcome: Outcome | None) 
         if number <= _MOST_NUMBERED:
             side = ("ls", 1.6) if x[m] < 0.9 * _WIDTH * _FINER else ("rs", -1.6)
             pen.text((x[m] + side[1] * base, y[m] - base), str(m), fill="#000000", font=_font(10), anchor=side[0])
-    _head(pen, index, mode, missed, outcome is not None)
+    _head(pen, index, mode[there], missed[there], outcome is not None)
     return np.asarray(picture.reduce(_FINER))
+
+
+def _there(slot: Slot, outcome: Outcome | None) -> np.ndarray:
+    """Numbers of the devices of row 0 that are there."""
+    present = slot.present if outcome is None else outcome.present
+    return np.arange(slot.data_bits.shape[-1]) if present is None else np.flatnonzero(present[0])
 
 
 def _mark(pen: Any, mode: int, at: tuple[float, float], radius: float, colour: str) -> None:

@@ -10,13 +10,14 @@ import numpy as np
 
 from meqc_marl.config import Scenario
 from meqc_marl.env.broadcast import Broadcast
-from meqc_marl.env.checks import as_array, check_actions, check_parts, checked_backlogs, checked_rows
+from meqc_marl.env.checks import as_array, check_actions, check_parts, checked_backlogs, checked_rows, row_seeds
 from meqc_marl.env.observation import equipment_columns, observe
 from meqc_marl.env.sufficient import sufficient_view
 from meqc_marl.env.view import observation_columns
 from meqc_marl.env.waiting import show_waits, show_work
 from meqc_marl.errors import InputError, shown
 from meqc_marl.nature.library import Library
+from meqc_marl.nature.presence import of_present
 from meqc_marl.nature.trace import Trace, check_size, checked_seed, generate_trace
 from meqc_marl.physics.allocation import depends_on_actions
 from meqc_marl.physics.choices import admitted_mode
@@ -68,6 +69,7 @@ class OffloadingSimulator:
 
     Attributes:
         observation: Of the current slot, float32 [E, M, K]; each slot has an array of its own, which may be changed.
+            Zeros of who is not there.
         places: What each place would cost in the current slot if nobody else sent anything away.
         work: Tasks of the current slot, for who prices it under other loads.
         backlogs: Work that earlier slots left, W and U [E]; zeros where nothing is queued.
@@ -110,6 +112,11 @@ class OffloadingSimulator:
         return self._trace
 
     @property
+    def present(self) -> np.ndarray | None:
+        """Who is there in the current slot, bool [E, M]; None if everybody is in every slot."""
+        return self.work.present
+
+    @property
     def waits(self) -> tuple[np.ndarray, np.ndarray]:
         """How long a task would wait now at the server and at the QPU, in s [E]; zeros where nothing is queued."""
         return waits(self.scenario, self.backlogs)
@@ -125,7 +132,7 @@ class OffloadingSimulator:
             Observation [E, M, K].
         """
         if seed is not None or self._seeds is None:
-            self._seeds, self._episode = self._row_seeds(seed), 0
+            self._seeds, self._episode = row_seeds(seed, self.num_envs), 0
         else:
             self._episode += 1
         self._begin()
@@ -141,12 +148,10 @@ class OffloadingSimulator:
                 deadline with what the modes are granted (:mod:`~meqc_marl.physics.granting`).
             placed: What ``fraction`` is; as ``placed_fractions`` says if None.
         """
-        outcome = self.preview(mode, fraction, placed)
+        mode, fraction = self._actions(mode, fraction)
         placed = placed_fractions(self.scenario) if placed is None else placed
-        before = self.backlogs
-        self._carried_out = CarriedOut(
-            self.work, self.places, np.asarray(mode), np.asarray(fraction), placed, outcome, before
-        )
+        outcome, before = self._carry_out_now(mode, fraction, placed), self.backlogs
+        self._carried_out = CarriedOut(self.work, self.places, mode, fraction, placed, outcome, before)
         if self._queued:
             self.backlogs = next_backlogs(self.scenario, self.work, before, outcome.mode, outcome.fraction)
         self.broadcast.hear(outcome.mode)
@@ -155,9 +160,10 @@ class OffloadingSimulator:
 
     def preview(self, mode: np.ndarray, fraction: np.ndarray, placed: bool | None = None) -> Outcome:
         """What :meth:`step` would do, without going on to the next slot."""
-        mode, fraction = as_array("mode", mode), as_array("fraction", fraction)
-        self._check(mode, fraction)
         placed = placed_fractions(self.scenario) if placed is None else placed
+        return self._carry_out_now(*self._actions(mode, fraction), placed)
+
+    def _carry_out_now(self, mode: np.ndarray, fraction: np.ndarray, placed: bool) -> Outcome:
         if not depends_on_actions(self.scenario):
             return self._carry_out(self.places, mode, fraction, placed)
         return self.under(Load.seen(admitted_mode(mode, self.places.qpu_admitted)), mode, fraction, placed)
@@ -218,24 +224,11 @@ class OffloadingSimulator:
         backlogs = checked_backlogs(state.get("backlogs"), self.num_envs) if self._queued else self.backlogs
         counts = self.broadcast.read(state)
         same = seeds == self._seeds and state["episode"] == self._episode and self._trace is not None
-        self._seeds, self._episode = self._row_seeds(seeds), int(state["episode"])
+        self._seeds, self._episode = row_seeds(seeds, self.num_envs), int(state["episode"])
         self._begin(redraw=not same)
         self.backlogs = backlogs
         self.broadcast.begin(counts)
         self._seek(int(state["slot"]))
-
-    def _row_seeds(self, seed: int | Sequence[int] | None) -> list[int]:
-        if seed is None:
-            return [int(word) for word in np.random.SeedSequence().generate_state(self.num_envs, np.uint64)]
-        if isinstance(seed, (str, bytes, Mapping)) or not getattr(seed, "shape", True) or not hasattr(seed, "__len__"):
-            first = checked_seed(seed)
-            return [first + row for row in range(self.num_envs)]
-        several: Any = seed
-        if len(several) != self.num_envs:
-            raise InputError(
-                f"seed has {len(several)} values; it must be one integer or one for each of the {self.num_envs} rows."
-            )
-        return [checked_seed(one) for one in several]
 
     def _begin(self, redraw: bool = True) -> None:
         if self._replayed is None and redraw:
@@ -264,6 +257,8 @@ class OffloadingSimulator:
         if self._queued:
             self._join_the_queues()
         self.observation = self.broadcast.shown_in(self.observation)
+        if self.present is not None:
+            self.observation[~self.present] = 0.0
         if self.truncated:
             self.observation = self.observation.copy()
             self.observation[..., -1] = 0.0
@@ -291,9 +286,12 @@ class OffloadingSimulator:
         elif not self._queued:
             self._observations = sufficient_view(self.scenario, self._places)
 
-    def _check(self, mode: np.ndarray, fraction: np.ndarray) -> None:
+    def _actions(self, mode: Any, fraction: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Actions as arrays, checked; who is not there stays local, whatever it asks for."""
+        mode, fraction = as_array("mode", mode), as_array("fraction", fraction)
         if self._trace is None or self._block_stop == 0:
             raise InputError("the simulator has no episode yet; call reset() first.")
         if self.truncated:
             raise InputError(f"the episode has ended after {self.horizon} slots; call reset().")
         check_actions(mode, fraction, (self.num_envs, self.num_devices))
+        return of_present(mode, self.present), of_present(fraction, self.present)

@@ -60,6 +60,12 @@ class VariedSimulator:
         return np.concatenate([row.observation for row in self._rows])
 
     @property
+    def present(self) -> np.ndarray | None:
+        """Who is there in the current slot, bool [E, M]; None if everybody is in every slot."""
+        rows = [row.present for row in self._rows if row.present is not None]
+        return np.concatenate(rows) if rows else None
+
+    @property
     def truncated(self) -> bool:
         """Whether the episode has ended, which is so in all rows together."""
         return self._rows[0].truncated
@@ -122,7 +128,8 @@ class VariedSimulator:
         mode, fraction = np.asarray(mode), np.asarray(fraction)
         parts = [row.step(mode[i : i + 1], fraction[i : i + 1]) for i, row in enumerate(self._rows)]
         names = [field.name for field in fields(Outcome)]
-        return Outcome(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+        happened = {name: [getattr(part, name) for part in parts] for name in names}
+        return Outcome(**{name: np.concatenate(each) for name, each in happened.items() if each[0] is not None})
 
     def get_state(self) -> dict[str, Any]:
         """Seeds, episode and slot, from which the scenarios and nature are drawn again; backlogs and counts, if any."""

@@ -104,9 +104,11 @@ def _of_all_blocks(progress: Progress, blocks: int) -> Progress:
 
 def _joined(parts: Sequence[Comparison]) -> Comparison:
     rows = np.array([part.num_traces for part in parts])
-    arrays = [field.name for field in fields(Optimum) if field.name != "delta"]
+    present = np.array([1.0 if part.present is None else part.present for part in parts])
+    first = parts[0].optimum
+    arrays = [field.name for field in fields(Optimum) if isinstance(getattr(first, field.name), np.ndarray)]
     above = [part.optimum_above for part in parts if part.optimum_above is not None]
-    optima = {name: np.concatenate([getattr(part.optimum, name) for part in parts]) for name in arrays}
+    optima: dict[str, Any] = {name: np.concatenate([getattr(part.optimum, name) for part in parts]) for name in arrays}
     metrics = {
         policy: {name: np.concatenate([part.metrics[policy][name] for part in parts]) for name in found}
         for policy, found in parts[0].metrics.items()
@@ -115,9 +117,10 @@ def _joined(parts: Sequence[Comparison]) -> Comparison:
         parts[0],
         num_traces=int(rows.sum()),
         seeds=tuple(seed for part in parts for seed in part.seeds),
-        optimum=Optimum(**optima, delta=parts[0].optimum.delta),
+        optimum=replace(first, **optima),
         optimum_above=None if not above else np.concatenate(above),
-        qpu_admitted=float(np.average([part.qpu_admitted for part in parts], weights=rows)),
+        qpu_admitted=float(np.average([part.qpu_admitted for part in parts], weights=rows * present)),
+        present=None if parts[0].present is None else float(np.average(present, weights=rows)),
         metrics=metrics,
     )
 

@@ -13,6 +13,7 @@ from meqc_marl.evaluation.joint_bounds import joint_bounds
 from meqc_marl.evaluation.metrics import OracleReference, measure
 from meqc_marl.evaluation.optimum import Optimum, constrained_optimum, expected_passes
 from meqc_marl.evaluation.rollout import rollout
+from meqc_marl.nature.presence import mean_of_present
 from meqc_marl.nature.trace import Trace
 from meqc_marl.physics.places import Work
 from meqc_marl.policies import Policy, make_policy
@@ -31,7 +32,8 @@ class Comparison:
         seeds: Seeds of the traces; empty for a trace from a file.
         policy_seed: Seed of the policies' own randomness.
         optimum: C_opt(Delta) of every device and row.
-        qpu_admitted: Share of device-slots in which the QPU admits the task.
+        qpu_admitted: Share of device-slots in which the QPU admits the task; of those in which a device is there.
+        present: Share of device-slots in which the device is there; None if all are.
         metrics: By policy and metric (:data:`~meqc_marl.evaluation.metrics.METRICS`), arrays [E].
         trace_file: Where the trace came from, if not from seeds.
     """
@@ -47,6 +49,7 @@ class Comparison:
     trace_file: str | None = None
     optimum_above: np.ndarray | None = None
     """A bound of C_opt from above [E], where ``optimum`` has only one from below: of devices that share in a slot."""
+    present: float | None = None
 
 
 def charged(scenario: Scenario, metrics: dict[str, np.ndarray]) -> np.ndarray:
@@ -140,8 +143,9 @@ def compare(
         metrics={name: metrics[name] for name in names},
         trace_file=trace_file,
         optimum_above=above,
+        present=None if trace.present is None else float(trace.present.mean()),
     )
 
 
 def _qpu_admitted(scenario: Scenario, trace: Trace) -> float:
-    return float(Work.of(scenario, trace.slots()).qpu_admitted.mean())
+    return float(mean_of_present(Work.of(scenario, trace.slots()).qpu_admitted, trace.present, (0, 1, 2)))

@@ -70,10 +70,10 @@ def grid_points(
         optima[delta] = constrained_optimum(scenario, trace, delta)
         if step is not None:
             step()
-    unconstrained = float(optima[0.0].cost.mean())
+    unconstrained = optima[0.0].overall_cost
     steps = {
         delta: [
-            (slack, float(optima[delta + slack].cost.mean()))
+            (slack, optima[delta + slack].overall_cost)
             for slack in _SLACKS
             if delta + slack <= 1.0 and optima[delta + slack].feasible.all()
         ]
@@ -91,7 +91,7 @@ def grid_points(
         learned = {name: interquartile_mean(np.array([metrics[name] for metrics in seeds])) for name in names}
         regret = v * learned["cost"].value * max(0.0, learned["regret"].value) if learned else 0.0
         allowance = drift_bound(here.lyapunov) + regret
-        optimum = float(optima[delta].cost.mean())
+        optimum = optima[delta].overall_cost
         reachable = bool(optima[delta].feasible.all())
         # The theory is that of the corrected problem, and of policies that meet the constraint.
         bounded = reachable and (here.lyapunov.sign, here.lyapunov.queue) == ("corrected", "neely")

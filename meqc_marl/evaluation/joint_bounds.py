@@ -18,6 +18,7 @@ import numpy as np
 
 from meqc_marl.config import Scenario, load_scenario
 from meqc_marl.lyapunov import growth, next_backlog
+from meqc_marl.nature.presence import of_present
 from meqc_marl.nature.trace import Trace
 from meqc_marl.physics.cost import Mode, settle
 from meqc_marl.physics.load import Load
@@ -36,7 +37,7 @@ _ROUNDING = 1e-9
 
 
 class JointBounds(NamedTuple):
-    """Of the least mean cost of a device, penalties of misses included, arrays [E]."""
+    """Of the least mean cost of a device that is there, penalties of misses included, arrays [E]."""
 
     lower: np.ndarray
     """No policy that keeps the mean fraction of every device at Delta costs less."""
@@ -63,8 +64,10 @@ def joint_bounds(scenario: Scenario, trace: Trace, v: float = LARGE_V) -> JointB
     total = np.zeros(trace.num_envs)
     budget = search_budget(scenario)
     for t in range(trace.num_slots):
-        total += joint_optimum(priced, Work.of(scenario, trace.slot(t)), multiplier, budget).bound
-    lower = total / (trace.num_slots * trace.num_devices)
+        work = Work.of(scenario, trace.slot(t))
+        total += joint_optimum(priced, work, of_present(multiplier, work.present), budget).bound
+    everybody = trace.num_slots * trace.num_devices
+    lower = total / (everybody if trace.present is None else trace.present.sum((0, 2)))
     upper, more = np.full(trace.num_envs, np.inf), empty
     for attempt in range(_ATTEMPTS):
         used, begin = (priced, multiplier) if attempt else (steered, multiplier * v)
@@ -100,18 +103,26 @@ def _run(
         had to send a whole task [E, M].
     """
     slots, budget, delta = trace.num_slots, search_budget(scenario), scenario.lyapunov.delta
+    # Slots in which each device is there: in all, and from now on.
+    there: int | np.ndarray = slots if trace.present is None else np.maximum(trace.present.sum(0), 1)
+    left: int | np.ndarray = slots if trace.present is None else trace.present.sum(0)
     queue, cost, sent, caught_up = np.zeros_like(backlog), np.zeros(trace.num_envs), *np.zeros((2, *backlog.shape))
     for t in range(slots):
         work = Work.of(scenario, trace.slot(t))
-        late = np.full(backlog.shape, keep) & (delta * slots - sent > slots - t - 1)
-        best = joint_optimum(scenario, work, np.where(late, np.maximum(backlog, _URGENT), backlog), budget)
+        left = left - of_present(1, work.present)
+        late = np.full(backlog.shape, keep) & (delta * there - sent > left)
+        asked = of_present(np.where(late, np.maximum(backlog, _URGENT), backlog), work.present)
+        late = late if work.present is None else late & work.present
+        best = joint_optimum(scenario, work, asked, budget)
         mode = np.where(late & (best.mode == Mode.LOCAL), Mode.CPU, best.mode)
         share = np.where(late, 1.0, best.fraction)
         outcome = settle(scenario.cost, price(scenario, work, Load.seen(mode)), mode, share)
-        cost += (outcome.cost + scenario.cost.miss_penalty * outcome.deadline_missed).mean(-1)
+        charged = outcome.cost + scenario.cost.miss_penalty * outcome.deadline_missed
+        cost += charged.mean(-1) if work.present is None else charged.sum(-1)
         sent += outcome.fraction
         caught_up += late
-        backlog = next_backlog(backlog, growth(scenario.lyapunov, outcome.fraction) + more)
+        backlog = next_backlog(backlog, of_present(growth(scenario.lyapunov, outcome.fraction) + more, work.present))
         if t >= slots // 2:
             queue += backlog
-    return _Run(queue / (slots - slots // 2), cost / slots, caught_up / slots)
+    mean_cost = cost / (slots if trace.present is None else trace.present.sum((0, 2)))
+    return _Run(queue / (slots - slots // 2), mean_cost, caught_up / there)

@@ -10,6 +10,7 @@ from meqc_marl.config import Scenario, changes
 from meqc_marl.errors import InputError
 from meqc_marl.evaluation.optimum import Optimum
 from meqc_marl.evaluation.rollout import Rollout
+from meqc_marl.nature.presence import check_present, mean_of_present
 from meqc_marl.physics.cost import Mode
 
 
@@ -72,7 +73,9 @@ class OracleReference(NamedTuple):
     @classmethod
     def of(cls, record: Rollout) -> OracleReference:
         """From the oracle's rollout."""
-        return cls(record.cost.mean((0, 2), dtype=np.float64), record.fraction.mean(0))
+        return cls(
+            mean_of_present(record.cost, record.present, (0, 2)), mean_of_present(record.fraction, record.present, 0)
+        )
 
 
 def measure(
@@ -87,29 +90,40 @@ def measure(
         oracle: The oracle's results on the same trace, for ``gap_to_oracle`` and ``shortfall``.
 
     Returns:
-        Arrays [E] by name of :data:`METRICS`; gaps and regrets only where their reference is given.
+        Arrays [E] by name of :data:`METRICS`; gaps and regrets only where their reference is given. Where devices come
+        and go, of the device-slots in which one is there, and of the devices that ever are.
     """
+    present = record.present
+    if present is not None:
+        check_present("the trace", present)
+    ever = None if present is None else np.asarray(present.any(0))
+    slots = len(record.cost) if present is None else np.maximum(present.sum(0), 1)
 
     def average(values: np.ndarray) -> np.ndarray:
-        return np.asarray(values.mean((0, 2), dtype=np.float64))
+        return mean_of_present(values, present, (0, 2))
+
+    def of_device(values: np.ndarray, otherwise: float) -> np.ndarray:
+        """Values [E, M], with another in the place of those who are never there."""
+        return values if ever is None else np.where(ever, values, otherwise)
 
     def share(chosen: np.ndarray) -> np.ndarray:
         return average(chosen & record.deadline_feasible)
 
     cpu, qpu, whole = record.mode == Mode.CPU, record.mode == Mode.QPU, record.fraction >= 1.0
     feasible_share = average(record.deadline_feasible)
-    cost = average(record.cost)
+    cost, sent = average(record.cost), mean_of_present(record.fraction, present, 0)
+    final = record.backlog[-1]
     waits = np.zeros((2, len(cost))) if record.waits is None else record.waits[:-1].mean(0).T
     metrics = {
         "cost": cost,
         "latency_s": average(record.latency_s),
         "energy_j": average(record.energy_j),
         "fraction": average(record.fraction),
-        "fraction_worst": record.fraction.mean(0).min(-1),
+        "fraction_worst": of_device(sent, np.inf).min(-1),
         "backlog_mean": average(record.backlog[1:]),
-        "backlog_final": record.backlog[-1].mean(-1),
+        "backlog_final": mean_of_present(final, ever, -1),
         "backlog_max": record.backlog.max((0, 2)),
-        "shortfall_bound": record.backlog[-1].max(-1) / len(record.cost),
+        "shortfall_bound": (final / slots).max(-1),
         "deadline_missed": average(record.deadline_missed),
         "deadline_missed_feasible": share(record.deadline_missed) / np.maximum(feasible_share, 1e-300),
         "overruled": share(record.overruled) / np.maximum(feasible_share, 1e-300),
@@ -128,11 +142,11 @@ def measure(
         metrics["regret"] = average(record.regret) / (scenario.lyapunov.v * cost)
     if optimum is not None:
         charged = cost + scenario.cost.miss_penalty * metrics["deadline_missed"]
-        metrics["gap_to_optimum"] = charged / optimum.cost.mean(-1) - 1.0
+        metrics["gap_to_optimum"] = charged / optimum.mean_cost - 1.0
     if oracle is not None:
         metrics["gap_to_oracle"] = cost / oracle.cost - 1.0
         delta = scenario.lyapunov.delta
-        short = np.maximum(delta - record.fraction.mean(0), 0.0)
+        short = of_device(np.maximum(delta - sent, 0.0), 0.0)
         metrics["shortfall"] = np.where(oracle.fraction >= delta, short, 0.0).max(-1)
     _check_finite(metrics, scenario)
     return metrics

@@ -44,6 +44,8 @@ class Optimum:
         feasible: Bool, Delta can be reached.
         reachable: Largest mean fraction that the device can reach.
         delta: The constraint.
+        slots: In how many each device is there; None if all are in all. Means of a device are over these, and whoever
+            is never there costs 0 and is feasible.
     """
 
     cost: np.ndarray
@@ -52,6 +54,19 @@ class Optimum:
     feasible: np.ndarray
     reachable: np.ndarray
     delta: float
+    slots: np.ndarray | None = None
+
+    @property
+    def mean_cost(self) -> np.ndarray:
+        """Of a device in a slot in which it is there [E]."""
+        if self.slots is None:
+            return np.asarray(self.cost.mean(-1))
+        return np.asarray((self.cost * self.slots).sum(-1) / self.slots.sum(-1))
+
+    @property
+    def overall_cost(self) -> float:
+        """The mean of all rows."""
+        return float(self.cost.mean() if self.slots is None else self.mean_cost.mean())
 
 
 def constrained_optimum(
@@ -82,7 +97,9 @@ def constrained_optimum(
     ]
     parts = [_bisect(_Relaxed(scenario, group, modes, discrete, on_step), delta, tolerance) for group in groups]
     names = ("cost", "fraction", "multiplier", "feasible", "reachable")
-    return Optimum(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names}, delta=delta)
+    slots = None if trace.present is None else trace.present.sum(0)
+    found = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    return Optimum(**found, delta=delta, slots=slots)
 
 
 def expected_passes(trace: Trace) -> int:
@@ -99,8 +116,8 @@ def _bisect(problem: _Relaxed, delta: float, tolerance: float) -> Optimum:
     low = np.zeros(problem.shape)
     cost_low, fraction_low = problem.solve(low)
     cost_top, reachable = problem.solve(_UNBOUNDED * (1.0 + cost_low))
-    feasible = reachable >= delta
-    searching = (fraction_low < delta) & feasible
+    feasible = (reachable >= delta) | problem.never
+    searching = (fraction_low < delta) & feasible & ~problem.never
 
     high = np.where(searching, 8.0, 0.0)
     cost_high, fraction_high = problem.solve(high)
@@ -146,7 +163,10 @@ class _Relaxed:
         self._cost, self._modes, self._discrete, self._on_step = scenario.cost, modes, discrete, on_step
         # V = 1 and the corrected forms, whatever the scenario asks: the problem is to minimise cost under (10).
         self._lyapunov = Lyapunov(v=1.0, delta=0.0)
-        self._num_slots = trace.num_slots
+        self._num_slots: int | np.ndarray = trace.num_slots
+        self.never: np.ndarray = np.zeros(self.shape, bool)
+        if trace.present is not None:
+            self._num_slots, self.never = np.maximum(trace.present.sum(0), 1), np.asarray(~trace.present.any(0))
         length = max(1, _BLOCK_ELEMENTS // (trace.num_envs * trace.num_devices))
         blocks = (trace.slots(start, start + length) for start in range(0, trace.num_slots, length))
         self._places = [price(scenario, block) for block in blocks]

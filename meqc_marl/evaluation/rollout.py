@@ -10,7 +10,7 @@ import numpy as np
 from meqc_marl.config import Scenario
 from meqc_marl.env.simulator import OffloadingSimulator
 from meqc_marl.env.view import shown_to
-from meqc_marl.lyapunov import BACKLOG_COLUMN, VirtualQueues, growth, reward, scaled_backlog
+from meqc_marl.lyapunov import BACKLOG_COLUMN, VirtualQueues, growth, reward, scaled_backlog, team_reward
 from meqc_marl.nature.trace import Trace
 from meqc_marl.physics.cost import Outcome
 from meqc_marl.policies import JointOracle, OraclePolicy, Policy, Situation
@@ -22,6 +22,8 @@ ROUNDING = 1e-9
 @dataclass(frozen=True)
 class Rollout(Outcome):
     """What happened, slot by slot: the fields of an outcome, [T, E, M] each, and those of the virtual queues.
+
+    Who is not there has 0 of all, but its queue stays as it is; ``present`` says who is.
 
     Attributes:
         objective, reward: Drift-plus-penalty (18) and shaped reward [T, E, M].
@@ -71,15 +73,18 @@ def rollout(
     simulator.reset()
     for slot in range(slots):
         observation = simulator.observation
-        observation[..., BACKLOG_COLUMN] = scaled_backlog(scenario.lyapunov, queues.backlog)
-        situation = Situation(observation, simulator.places, queues.backlog, simulator.work, rng)
+        asked = queues.shown(simulator.present)
+        observation[..., BACKLOG_COLUMN] = scaled_backlog(scenario.lyapunov, asked)
+        situation = Situation(observation, simulator.places, asked, simulator.work, rng)
         mode, fraction = policy.act(situation)
         best = None if reference is None else _reward_of(reference, situation, simulator)
         outcome = simulator.step(mode, fraction, policy.placed)
-        step = queues.advance(outcome.cost, outcome.fraction, outcome.deadline_missed)
+        step = queues.advance(outcome.cost, outcome.fraction, outcome.deadline_missed, outcome.present)
         happened = vars(outcome) | {"objective": step.objective, "reward": step.reward}
+        if outcome.present is None:
+            del happened["present"]
         if best is not None:
-            happened["regret"] = _regret(scenario, best - step.reward)
+            happened["regret"] = _regret(scenario, best - step.reward, outcome.present)
             if isinstance(reference, OraclePolicy | JointOracle) and reference.unrestricted:
                 terms = scenario.lyapunov.v * np.abs(outcome.cost) + situation.backlog + np.abs(best)
                 _check_never_negative(happened["regret"], terms.max(-1, keepdims=True) if shared else terms)
@@ -93,11 +98,9 @@ def rollout(
     return Rollout(**record, backlog=backlog, waits=waits)
 
 
-def _regret(scenario: Scenario, excess: np.ndarray) -> np.ndarray:
+def _regret(scenario: Scenario, excess: np.ndarray, present: np.ndarray | None) -> np.ndarray:
     """Excess over the reference [E, M]; where devices share, the mean of all: one may gain by what another loses."""
-    if not scenario.resources.pooled:
-        return excess
-    return np.broadcast_to(excess.mean(-1, keepdims=True), excess.shape)
+    return team_reward(excess, present) if scenario.resources.pooled else excess
 
 
 def _reward_of(policy: Policy, situation: Situation, simulator: OffloadingSimulator) -> np.ndarray:

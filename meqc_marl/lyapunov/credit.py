@@ -6,13 +6,16 @@ import numpy as np
 
 from meqc_marl.config.scenario import Lyapunov
 from meqc_marl.lyapunov.queues import growth, reward
+from meqc_marl.nature.presence import mean_of_present, of_present
 from meqc_marl.physics.consequences import Consequences, Effect
 from meqc_marl.physics.modes import Mode
 
 
-def team_reward(own: np.ndarray) -> np.ndarray:
-    """The mean of all devices of a row [..., M], to each of them."""
-    return np.broadcast_to(own.mean(-1, keepdims=True), own.shape)
+def team_reward(own: np.ndarray, present: np.ndarray | None = None) -> np.ndarray:
+    """The mean of all devices of a row that are there [..., M], to each of them."""
+    if present is None:
+        return np.broadcast_to(own.mean(-1, keepdims=True), own.shape)
+    return np.asarray(of_present(np.broadcast_to(mean_of_present(own, present, -1, True), own.shape), present))
 
 
 def beyond_local(config: Lyapunov, backlog: np.ndarray, local_cost: np.ndarray, own: np.ndarray) -> np.ndarray:
@@ -20,7 +23,7 @@ def beyond_local(config: Lyapunov, backlog: np.ndarray, local_cost: np.ndarray, 
 
     Args:
         config: Of the reward (18).
-        backlog: Virtual queues z before the slot.
+        backlog: Virtual queues z before the slot, 0 of who is not there.
         local_cost: What the whole task costs on the device.
         own: Each device's own reward of the slot.
     """
@@ -43,7 +46,7 @@ def difference_reward(
 
     Args:
         config, penalty: Of the reward (18).
-        backlog: Virtual queues z before the slot.
+        backlog: Virtual queues z before the slot, 0 of who is not there.
         mode: Executed modes.
         own: Each device's own reward of the slot.
         others: What would have been.

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from meqc_marl.config.scenario import Lyapunov
+from meqc_marl.nature.presence import of_present
 
 BACKLOG_COLUMN = -1
 """Where the observation shows the backlog: last."""
@@ -91,19 +92,27 @@ class VirtualQueues:
         self.deadline_penalty = deadline_penalty
         self.backlog = np.zeros((num_envs, num_devices))
 
-    def advance(self, cost: np.ndarray, fraction: np.ndarray, deadline_missed: np.ndarray) -> LyapunovStep:
+    def shown(self, present: np.ndarray | None) -> np.ndarray:
+        """What is asked of each device now [E, M]: its queue, and nothing of who is not there."""
+        return np.asarray(of_present(self.backlog, present))
+
+    def advance(
+        self, cost: np.ndarray, fraction: np.ndarray, deadline_missed: np.ndarray, present: np.ndarray | None = None
+    ) -> LyapunovStep:
         """Move on by one slot.
 
         Args:
             cost: Cost of the slot [E, M].
             fraction: Executed offloading fraction [E, M].
             deadline_missed: Bool [E, M].
+            present: Whether the device was there, bool [E, M]; None if everybody was. The queue of who was not stays
+                as it is, and its objective and reward are 0.
 
         Returns:
             Reward, objective, drift and the new backlog. The arrays are new: later slots do not change them.
         """
         before, config = self.backlog, self.config
-        queue_growth = growth(config, fraction)
+        queue_growth = of_present(growth(config, fraction), present)
         self.backlog = next_backlog(before, queue_growth)
         return LyapunovStep(
             reward(config, cost, before, queue_growth, deadline_missed, self.deadline_penalty),

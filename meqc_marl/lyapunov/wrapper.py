@@ -56,8 +56,9 @@ class LyapunovParallelEnv(BaseParallelWrapper):
         cost, fraction, missed = (
             np.array([[infos[agent][field] for agent in agents]]) for field in ("cost", "fraction", "deadline_missed")
         )
-        before = self.queues.backlog
-        step = self.queues.advance(cost, fraction, missed)
+        present = self.env.simulator.last.outcome.present
+        before = self.queues.shown(present)
+        step = self.queues.advance(cost, fraction, missed, present)
         reward = self._paid(step.reward, before, infos)
         for column, agent in enumerate(agents):
             rewards[agent] = float(reward[0, column])
@@ -70,30 +71,35 @@ class LyapunovParallelEnv(BaseParallelWrapper):
 
     def _paid(self, own: np.ndarray, backlog: np.ndarray, infos: dict[str, dict[str, Any]]) -> np.ndarray:
         """The reward that the scenario pays [1, M]."""
-        config = self.queues.config
+        config, simulator = self.queues.config, self.env.simulator
         if config.reward == "own":
             return own
         if config.reward == "team":
-            return team_reward(own)
+            return team_reward(own, simulator.last.outcome.present)
         mode = np.array([[infos[agent]["mode"] for agent in self.env.possible_agents]])
-        simulator, penalty = self.env.simulator, self.queues.deadline_penalty
+        penalty = self.queues.deadline_penalty
         added = difference_reward(config, penalty, backlog, mode, own, simulator.consequences())
         if self.value is None:
             return added
         gain = beyond_local(config, backlog, simulator.last.outcome.local_cost, own).mean(-1)
-        self.value.observe(gain, (self.queues.backlog / config.v).mean(-1), simulator.waits)
+        queue = self.queues.shown(simulator.last.outcome.present) / config.v
+        self.value.observe(gain, queue.mean(-1), simulator.waits)
         return np.asarray(added + config.v * self.value.credit(simulator.waits, simulator.waits_without_each()))
 
     def state(self) -> np.ndarray:
         """Observations of all devices one after another, backlog columns filled in, float32 [M K]."""
         state = self.env.state().reshape(len(self.env.possible_agents), -1)
-        state[:, BACKLOG_COLUMN] = scaled_backlog(self.queues.config, self.queues.backlog[0])
+        state[:, BACKLOG_COLUMN] = self._column()
         return state.ravel()
 
     def _with_backlog(self, observations: dict[str, Any]) -> dict[str, Any]:
-        backlog = scaled_backlog(self.queues.config, self.queues.backlog[0])
+        backlog = self._column()
         filled = {}
         for column, agent in enumerate(self.env.possible_agents):
             filled[agent] = observations[agent].copy()
             filled[agent][BACKLOG_COLUMN] = backlog[column]
         return filled
+
+    def _column(self) -> np.ndarray:
+        """The backlog column of each device for the coming slot, float32 [M]."""
+        return scaled_backlog(self.queues.config, self.queues.shown(self.env.simulator.present)[0])

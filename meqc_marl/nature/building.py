@@ -10,6 +10,7 @@ import numpy as np
 from meqc_marl.config import Scenario, load_scenario
 from meqc_marl.errors import InputError
 from meqc_marl.nature.channel import LARGEST_GAIN, LEAST_GAIN, path_gain
+from meqc_marl.nature.presence import check_present, common_presence
 from meqc_marl.nature.trace import EQUIPMENT, NATURE, Trace, generate_trace
 from meqc_marl.nature.trace_file import BOUNDS
 
@@ -28,7 +29,11 @@ def to_metres(x: np.ndarray, y: np.ndarray, access_point: tuple[float, float], s
 
 
 def build_trace(
-    scenario: Scenario, known: Mapping[str, Columns], position_m: np.ndarray | None = None, seed: int = 0
+    scenario: Scenario,
+    known: Mapping[str, Columns],
+    position_m: np.ndarray | None = None,
+    seed: int = 0,
+    present: np.ndarray | None = None,
 ) -> Trace:
     """One row, of which some arrays are given.
 
@@ -40,6 +45,7 @@ def build_trace(
         known: By kind of table (:data:`~meqc_marl.nature.tables.KINDS`, positions apart) the columns.
         position_m: Relative to the access point [T, M, 2].
         seed: Of what is drawn.
+        present: Who is there, bool [T, M]; who is not may have any position. Columns ``present`` must say the same.
 
     Raises:
         InputError: The parts differ in slots or devices, or nothing is given.
@@ -54,7 +60,14 @@ def build_trace(
     num_slots = _common("slots", slots) if slots else scenario.horizon
     scenario = load_scenario(scenario, [f"num_devices={num_devices}"])
     trace = generate_trace(scenario, [seed], num_slots=num_slots)
-    given = {name: values for kind, columns in known.items() if kind != "equipment" for name, values in columns.items()}
+    told = {kind: columns["present"] for kind, columns in known.items() if "present" in columns}
+    present = common_presence(told if present is None else told | {"positions": present})
+    given = {
+        name: values
+        for kind, columns in known.items()
+        for name, values in columns.items()
+        if kind != "equipment" and name != "present"
+    }
     if "cycles" in given:
         given["cycles_per_bit"] = given.pop("cycles") / given["data_bits"]
         low, high = BOUNDS["cycles_per_bit"]
@@ -84,7 +97,11 @@ def build_trace(
     equipment = replace(trace.equipment, **owned)
     if not (equipment.lambda_t.any() or equipment.lambda_e.any()):
         raise InputError("equipment: lambda_t and lambda_e are 0 for all devices; one must be above 0.")
-    return replace(trace, **nature, equipment=equipment, gates=gates)
+    trace = replace(trace, **nature, equipment=equipment, gates=gates)
+    if present is None:
+        return trace
+    check_present("the trace", present[:, None])
+    return trace.with_presence(present[:, None])
 
 
 def _common(what: str, counts: Mapping[str, int]) -> int:

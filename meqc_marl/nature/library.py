@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -113,6 +113,11 @@ class Library:
         return self.training[0].num_devices
 
     @property
+    def comes_and_goes(self) -> bool:
+        """Whether devices of some row do, in training or held out; then every row tells who is there."""
+        return self.training[0].present is not None
+
+    @property
     def num_slots(self) -> int:
         """Slots that every row for training has: the longest episode."""
         return min(row.num_slots for row in self.training)
@@ -157,6 +162,11 @@ def open_library(files: LibraryFiles, num_devices: int | None = None) -> Library
         of_file[file.name] = [file.name if one else f"{file.name}:{row}" for row in range(trace.num_envs)]
         rows |= {name: trace.row(i) for i, name in enumerate(of_file[file.name])}
     check_size(sum(row.num_slots for row in rows.values()), 1, num_devices or 1)
+    if any(row.present is not None for row in rows.values()):  # so that all episodes have the same arrays
+        rows = {
+            name: row if row.present is not None else replace(row, present=np.ones(row.gain.shape, bool))
+            for name, row in rows.items()
+        }
     if not files.held_out:
         return _split_by_time(rows)
     held: set[str] = set()

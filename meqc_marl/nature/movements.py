@@ -6,37 +6,61 @@ import gzip
 import zlib
 from collections import defaultdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
 import numpy as np
 
 from meqc_marl.errors import InputError, shown
 from meqc_marl.files import open_regular
+from meqc_marl.nature.trace import MAX_DEVICE_SLOTS
 
 _MAX_BYTES = 20_000_000_000
 _MAX_POINTS = 20_000_000
 """Places of vehicles in a file: 160 bytes each while it is read."""
 
 
+_AT_ONCE_S = 1e-6
+"""A slot so near a time step begins with it."""
+Way = tuple[list[int], list[tuple[float, float]]]
+"""Numbers of the time steps in which somebody is there, and the places."""
+
+
+class Movements(NamedTuple):
+    """Who moves, and where they are.
+
+    Attributes:
+        names: In order of appearance.
+        position: In the file's coordinates [T, M, 2]; 0 of who is not there.
+        present: Bool [T, M]; None if everybody is there all the time.
+    """
+
+    names: list[str]
+    position: np.ndarray
+    present: np.ndarray | None = None
+
+
 def read_fcd(
-    path: str | Path, slot_s: float, begin_s: float | None = None, num_slots: int | None = None
-) -> tuple[list[str], np.ndarray]:
+    path: str | Path,
+    slot_s: float,
+    begin_s: float | None = None,
+    num_slots: int | None = None,
+    come_and_go: bool = False,
+) -> Movements:
     """Vehicles and persons of an FCD file that are there in every slot, and where they are.
 
-    Between two time steps of the file the way is straight. Who comes later or leaves earlier is left out.
+    Between two time steps of the file the way is straight. Who comes later or leaves earlier is left out, or is there
+    for a while: in the slots between two time steps on end, or at one, that tell of them.
 
     Args:
         path: XML as SUMO's ``--fcd-output`` writes it, also gzipped (``.gz``).
         slot_s: Duration of a slot.
         begin_s: Time of slot 0; the first time step by default.
         num_slots: T; up to the last time step by default.
-
-    Returns:
-        Names in order of appearance, and positions in the file's coordinates [T, M, 2].
+        come_and_go: Also take those who are there in some slots only.
 
     Raises:
-        InputError: Unreadable, too large, or nobody is there all the time.
+        InputError: Unreadable, too large, or nobody is there all the time, or at all.
     """
     what = f"movements '{path}'"
     with open_regular(path, what, _MAX_BYTES) as file:
@@ -57,6 +81,8 @@ def read_fcd(
             "do not lie within that."
         )
     at = begin + slot_s * np.arange(slots)
+    if come_and_go:
+        return _while_there(what, ways, when, at)
     first = int(np.searchsorted(when, at[0], "right")) - 1
     last = min(int(np.searchsorted(when, at[-1], "left")), len(when) - 1)
     names, places = [], []
@@ -69,16 +95,40 @@ def read_fcd(
             places.append(np.stack([np.interp(at, when[index[here]], known[:, axis]) for axis in (0, 1)], -1))
     if not names:
         raise InputError(
-            f"{what} has nobody who is there from {at[0]:g} to {at[-1]:g} s without a break; take fewer slots, or "
-            "another beginning."
+            f"{what} has nobody who is there from {at[0]:g} to {at[-1]:g} s without a break; take fewer slots, another "
+            "beginning, or all who come and go (--come-and-go)."
         )
-    return names, np.stack(places, 1)
+    return Movements(names, np.stack(places, 1))
 
 
-def _steps(what: str, stream: Any) -> tuple[list[float], dict[str, tuple[list[int], list[tuple[float, float]]]]]:
+def _while_there(what: str, ways: dict[str, Way], when: np.ndarray, at: np.ndarray) -> Movements:
+    """Everybody who is there in some slot."""
+    before = np.maximum(np.searchsorted(when, at + _AT_ONCE_S, "right") - 1, 0)
+    after = np.minimum(np.searchsorted(when, at - _AT_ONCE_S, "left"), len(when) - 1)
+    told: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    for name, (steps, points) in ways.items():
+        index, known = np.array(steps), np.array(points)
+        there = np.zeros(len(when), bool)
+        there[index] = True
+        present = there[before] & there[after]
+        if present.any():
+            place = np.stack([np.interp(at, when[index], known[:, axis]) for axis in (0, 1)], -1)
+            told[name] = (np.where(present[:, None], place, 0.0), present)
+    if not told:
+        raise InputError(f"{what} has nobody who is there in a slot from {at[0]:g} to {at[-1]:g} s.")
+    if len(told) * len(at) > MAX_DEVICE_SLOTS:
+        raise InputError(
+            f"{what}: {len(told):,} devices in {len(at):,} slots are more than {MAX_DEVICE_SLOTS:,} places; take fewer "
+            "slots."
+        )
+    places, present = (np.stack(each, 1) for each in zip(*told.values(), strict=True))
+    return Movements(list(told), places, present)
+
+
+def _steps(what: str, stream: Any) -> tuple[list[float], dict[str, Way]]:
     """Times, and of everybody the numbers of the time steps and the places in them."""
     times: list[float] = []
-    ways: dict[str, tuple[list[int], list[tuple[float, float]]]] = defaultdict(lambda: ([], []))
+    ways: dict[str, Way] = defaultdict(lambda: ([], []))
     points, root = 0, None
     for event, element in ElementTree.iterparse(stream, ("start", "end")):
         if root is None:

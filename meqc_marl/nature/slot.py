@@ -41,6 +41,7 @@ class Slot:
         position_m: Position relative to the access point [..., M, 2], float32.
         equipment: Of the episode, [E, M].
         gates: Of the circuit on one and on two qubits [..., M, 2], below 0 where they are not known; None if nowhere.
+        present: Whether the device is there, bool [..., M]; None if everybody is.
     """
 
     gain: np.ndarray
@@ -52,3 +53,4 @@ class Slot:
     position_m: np.ndarray
     equipment: Equipment
     gates: np.ndarray | None = None
+    present: np.ndarray | None = None

@@ -10,6 +10,7 @@ import numpy as np
 from meqc_marl.config.quantity import plain
 from meqc_marl.errors import InputError, did_you_mean, shown
 from meqc_marl.files import open_regular
+from meqc_marl.nature.presence import NOTHING
 from meqc_marl.nature.trace import MAX_DEVICE_SLOTS
 from meqc_marl.nature.trace_file import BOUNDS
 
@@ -24,32 +25,38 @@ class Kind(NamedTuple):
     columns: dict[str, tuple[float, float]]
 
 
+_PRESENT = {"present": (0.0, 1.0)}
+"""Whether the device is there in the slot; if not, the other cells of the row may hold anything."""
 KINDS: dict[str, Kind] = {
     "tasks": Kind(
         ("slot", "device"),
         {name: BOUNDS[name] for name in ("data_bits", "cycles_per_bit", "deadline_s", "qubits", "depth")}
         | dict.fromkeys(("gates_1", "gates_2"), (0.0, float(np.iinfo(np.int32).max)))
-        | {"cycles": (1e-15, 1e33)},
+        | {"cycles": (1e-15, 1e33)}
+        | _PRESENT,
     ),
-    "positions": Kind(("slot", "device"), dict.fromkeys(("x", "y"), (-_FARTHEST_M, _FARTHEST_M))),
-    "gains": Kind(("slot", "device"), {"gain": BOUNDS["gain"]}),
+    "positions": Kind(("slot", "device"), dict.fromkeys(("x", "y"), (-_FARTHEST_M, _FARTHEST_M)) | _PRESENT),
+    "gains": Kind(("slot", "device"), {"gain": BOUNDS["gain"]} | _PRESENT),
     "equipment": Kind(
         ("device",),
         {name.partition(".")[2]: bounds for name, bounds in BOUNDS.items() if name.startswith("equipment.")},
     ),
 }
-WHOLE = frozenset({"slot", "device", "qubits", "depth", "gates_1", "gates_2"})
+_NOBODYS = NOTHING | {"cycles": 1.0}
+"""What the columns hold of who is not there."""
+WHOLE = frozenset({"slot", "device", "qubits", "depth", "gates_1", "gates_2", "present"})
 """Columns of whole numbers."""
 
 
-def read_table(kind: str, path: str | Path) -> dict[str, np.ndarray]:
-    """The columns of a table as float64 arrays, [T, M] or, for equipment, [M].
+def read_table(kind: str, path: str | Path, come_and_go: bool = False) -> dict[str, np.ndarray]:
+    """The columns of a table as float64 arrays, [T, M] or, for equipment, [M]; ``present`` as bool, if it is told.
 
     Every slot from 0 to T - 1 and every device from 0 to M - 1 must have one row.
 
     Args:
         kind: One of ``KINDS``.
         path: A file that ends in ``.csv`` or ``.parquet``.
+        come_and_go: A row that lacks is no mistake: the device is not there in that slot.
 
     Raises:
         InputError: Unreadable, too large, a column is unknown or missing, a cell holds no number or one that is not
@@ -62,8 +69,15 @@ def read_table(kind: str, path: str | Path) -> dict[str, np.ndarray]:
     if not 0 < table.num_rows <= MAX_DEVICE_SLOTS:
         raise InputError(f"{what} has {table.num_rows:,} rows; it must have from 1 to {MAX_DEVICE_SLOTS:,}.")
     most = float(MAX_DEVICE_SLOTS - 1)
+    looked_at = np.ones(table.num_rows, bool)
+    if "present" in table.column_names:
+        looked_at = _numbers(what, "present", table.column("present"), bounds["present"], looked_at) > 0.0
     columns = {
-        name: _numbers(what, name, table.column(name), bounds.get(name, (0.0, most))) for name in table.column_names
+        name: _numbers(
+            *(what, name, table.column(name), bounds.get(name, (0.0, most))),
+            looked_at | (name in (*keys, "present")),
+        )
+        for name in table.column_names
     }
     place = [columns.pop(key).astype(np.int64) for key in keys]
     shape = tuple(int(index.max()) + 1 for index in place)
@@ -76,11 +90,36 @@ def read_table(kind: str, path: str | Path) -> dict[str, np.ndarray]:
         row = int(order[twice[0] + 1])
         where = ", ".join(f"{key} {index[row]}" for key, index in zip(keys, place, strict=True))
         raise InputError(f"{what}, row {row + 1}: {where} is there twice; it must be there once.")
-    if flat.size < np.prod([float(size) for size in shape]):
+    whole = flat.size == np.prod([float(size) for size in shape])
+    if come_and_go and not whole and len(shape) == 2:
+        return _with_holes(columns, place, shape)
+    if not whole:
         first = int(np.flatnonzero(np.append(flat[order], -1) != np.arange(flat.size + 1))[0])
         where = ", ".join(f"{key} {i}" for key, i in zip(keys, np.unravel_index(first, shape), strict=True))
-        raise InputError(f"{what} lacks a row for {where}; it must have one for every {' and '.join(keys)}.")
-    return {name: values[order].reshape(shape) for name, values in columns.items()}
+        raise InputError(
+            f"{what} lacks a row for {where}; it must have one for every {' and '.join(keys)}"
+            + (", or say that devices come and go (--come-and-go)." if "present" in bounds else ".")
+        )
+    return _told({name: values[order].reshape(shape) for name, values in columns.items()})
+
+
+def _with_holes(
+    columns: dict[str, np.ndarray], place: list[np.ndarray], shape: tuple[int, ...]
+) -> dict[str, np.ndarray]:
+    """Columns [T, M] of rows [N]; who has none is not there."""
+    if np.prod([float(size) for size in shape]) > MAX_DEVICE_SLOTS:
+        raise InputError(
+            f"slots to {shape[0] - 1:,} and devices to {shape[1] - 1:,} are more than {MAX_DEVICE_SLOTS:,} places."
+        )
+    filled = {name: np.full(shape, _NOBODYS.get(name, 0.0)) for name in {*columns, "present"}}
+    for name, values in (columns if "present" in columns else columns | {"present": np.ones(len(place[0]))}).items():
+        filled[name][tuple(place)] = values
+    return _told(filled)
+
+
+def _told(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The columns with ``present`` as truth values, if it is there."""
+    return columns if "present" not in columns else columns | {"present": columns["present"] > 0.0}
 
 
 def _read(what: str, path: str | Path, names: list[str]) -> Any:
@@ -124,14 +163,16 @@ def _check_names(what: str, names: list[str], keys: tuple[str, ...], known: tupl
         raise InputError(f"{what} has cycles; it must have data_bits as well, and no cycles_per_bit.")
 
 
-def _numbers(what: str, name: str, column: Any, bounds: tuple[float, float]) -> np.ndarray:
-    """One column as float64, each cell a number within its bounds."""
+def _numbers(what: str, name: str, column: Any, bounds: tuple[float, float], looked_at: np.ndarray) -> np.ndarray:
+    """One column as float64, each cell that is looked at a number within its bounds; the others as if nothing were."""
     cells = column.to_numpy()
     if cells.dtype.kind not in "iuf":
         values = np.full(len(cells), np.nan)
-        for row, cell in enumerate(cells):
+        for row in np.flatnonzero(looked_at).tolist():
+            cell = cells[row]
             try:
-                values[row] = np.nan if isinstance(cell, (bool, np.bool_)) else float(cell)
+                truth = isinstance(cell, (bool, np.bool_)) and name != "present"
+                values[row] = np.nan if truth else float(cell)
             except (TypeError, ValueError, OverflowError):
                 break  # what is told below: the first that is no number
     else:
@@ -140,6 +181,7 @@ def _numbers(what: str, name: str, column: Any, bounds: tuple[float, float]) -> 
         wrong = ~((values >= bounds[0]) & (values <= bounds[1]))
         if name in WHOLE:
             wrong |= values != np.floor(values)
+    wrong &= looked_at
     if wrong.any():
         row = int(np.argmax(wrong))
         number = "a whole number" if name in WHOLE else "a number"
@@ -147,4 +189,4 @@ def _numbers(what: str, name: str, column: Any, bounds: tuple[float, float]) -> 
             f"{what}, row {row + 1}, column {name}: {shown(cells[row])} is not allowed; it must be {number} "
             f"from {plain(bounds[0])} to {plain(bounds[1])}."
         )
-    return values
+    return values if looked_at.all() else np.where(looked_at, values, _NOBODYS.get(name, 0.0))

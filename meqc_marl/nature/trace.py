@@ -7,7 +7,7 @@ policy, kept in a file, and handed whole to the oracle.
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy as np
 from meqc_marl.config import Scenario
 from meqc_marl.errors import InputError, shown
 from meqc_marl.nature.drawing import draw_nature
+from meqc_marl.nature.presence import without_the_absent
 from meqc_marl.nature.slot import Equipment, Slot
 
 __all__ = ["EQUIPMENT", "NATURE", "Equipment", "Slot", "Trace", "generate_trace"]
@@ -48,6 +49,8 @@ class Trace:
         equipment: Float64 [E, M] each.
         gates: Of the circuits on one and on two qubits, int32 [T, E, M, 2], below 0 where they are not known; None if
             nowhere.
+        present: Whether a device is there, bool [T, E, M]; None if everybody is in every slot. What the other arrays
+            hold of an absent device is looked at by nobody.
     """
 
     gain: np.ndarray
@@ -59,6 +62,7 @@ class Trace:
     position_m: np.ndarray
     equipment: Equipment
     gates: np.ndarray | None = None
+    present: np.ndarray | None = None
 
     @property
     def num_slots(self) -> int:
@@ -86,7 +90,8 @@ class Trace:
     def _at(self, when: int | slice) -> Slot:
         nature = {name: getattr(self, name)[when].astype(np.float64) for name in NATURE}
         gates = None if self.gates is None else self.gates[when].astype(np.float64)
-        return Slot(**nature, position_m=self.position_m[when], equipment=self.equipment, gates=gates)
+        present = None if self.present is None else self.present[when]
+        return Slot(**nature, position_m=self.position_m[when], equipment=self.equipment, gates=gates, present=present)
 
     def row(self, i: int) -> Trace:
         """Row ``i`` alone, E = 1."""
@@ -106,20 +111,31 @@ class Trace:
     def _by_slot(self) -> dict[str, np.ndarray]:
         """Every array with slots and rows."""
         found = {name: getattr(self, name) for name in (*NATURE, "position_m")}
-        return found if self.gates is None else found | {"gates": self.gates}
+        return found | {name: each for name in _AT_TIMES if (each := getattr(self, name)) is not None}
+
+    def with_presence(self, present: np.ndarray) -> Trace:
+        """The same with devices that are there only where ``present`` [T, E, M] says so."""
+        nature: dict[str, Any] = without_the_absent(
+            {name: values for name, values in self._by_slot().items() if name != "present"}, present
+        )
+        return replace(self, **nature, present=present)
 
     @staticmethod
     def stack(rows: Sequence[Trace]) -> Trace:
         """Rows of several traces side by side."""
-        if any(row.gates is not None for row in rows):
-            rows = [row if row.gates is not None else replace(row, gates=_unknown(row)) for row in rows]
+        for name, otherwise in _AT_TIMES.items():
+            if any(getattr(row, name) is not None for row in rows):
+                rows = [row if getattr(row, name) is not None else replace(row, **otherwise(row)) for row in rows]
         nature = {name: np.concatenate([row._by_slot()[name] for row in rows], axis=1) for name in rows[0]._by_slot()}
         equipment = {name: np.concatenate([getattr(row.equipment, name) for row in rows], axis=0) for name in EQUIPMENT}
         return Trace(**nature, equipment=Equipment(**equipment))
 
 
-def _unknown(trace: Trace) -> np.ndarray:
-    return np.full((*trace.qubits.shape, 2), -1, np.int32)
+_AT_TIMES: dict[str, Callable[[Trace], dict[str, Any]]] = {
+    "gates": lambda trace: {"gates": np.full((*trace.qubits.shape, 2), -1, np.int32)},
+    "present": lambda trace: {"present": np.ones(trace.gain.shape, bool)},
+}
+"""Arrays that a trace may lack, and what stands for them beside rows that have them."""
 
 
 def generate_trace(scenario: Scenario, seeds: Sequence[int], episode: int = 0, num_slots: int | None = None) -> Trace:

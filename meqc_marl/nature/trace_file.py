@@ -16,6 +16,7 @@ from meqc_marl.config.quantity import Bounds, bounds_of, plain
 from meqc_marl.errors import InputError, shown
 from meqc_marl.files import open_regular, replacing
 from meqc_marl.nature.channel import LARGEST_GAIN, LEAST_GAIN
+from meqc_marl.nature.presence import NOTHING, check_present, without_the_absent
 from meqc_marl.nature.slot import Equipment
 from meqc_marl.nature.trace import BYTES, EQUIPMENT, MAX_DEVICE_SLOTS, NATURE, Trace, check_size
 
@@ -62,6 +63,8 @@ def save_trace(trace: Trace, path: str | Path) -> None:
     arrays = {name: getattr(trace, name) for name in (*NATURE, "position_m")}
     if trace.gates is not None:
         arrays["gates"] = trace.gates
+    if trace.present is not None:
+        arrays["present"] = trace.present.astype(np.uint8)
     arrays |= {f"equipment.{name}": getattr(trace.equipment, name) for name in EQUIPMENT}
     with replacing(path) as file:
         np.savez(file, **arrays)
@@ -71,7 +74,8 @@ def load_trace(path: str | Path, scenario: Scenario) -> Trace:
     """Read a trace that ``save_trace`` or a user wrote.
 
     The file is an npz with the fields of ``Trace`` and ``equipment.cpu_hz`` and so on. A single row may leave out the
-    axis E. ``position_m`` may be missing: it is for display only. So may ``gates``: the circuits' gates are not known.
+    axis E. ``position_m`` may be missing: it is for display only. So may ``gates``: the circuits' gates are not known;
+    and ``present``: everybody is there. Of an absent device the other arrays may hold anything.
 
     Raises:
         InputError: Unreadable, too large, or a field is missing, or has a wrong shape or a value outside its bounds.
@@ -92,13 +96,13 @@ def parse_trace(content: bytes, path: str | Path, num_devices: int | None = None
 
 def _load(opened: BinaryIO, path: str | Path, num_devices: int | None) -> Trace:
     arrays = _read_arrays(opened, path)
-    given = arrays["gain"].shape
-    one_row = len(given) == 2
-    shape = (given[0], 1, given[1]) if one_row else given
+    gain_shape = arrays["gain"].shape
+    one_row = len(gain_shape) == 2
+    shape = (gain_shape[0], 1, gain_shape[1]) if one_row else gain_shape
     if len(shape) != 3 or 0 in shape or num_devices not in (None, shape[2]):
         told = "" if num_devices is None else f", with {num_devices} devices as in the scenario"
         raise InputError(
-            f"trace '{path}': gain has shape {shown(given)}; it must be [slots, rows, devices] or [slots, devices]"
+            f"trace '{path}': gain has shape {shown(gain_shape)}; it must be [slots, rows, devices] or [slots, devices]"
             f"{told}."
         )
     check_size(*shape)
@@ -107,8 +111,18 @@ def _load(opened: BinaryIO, path: str | Path, num_devices: int | None) -> Trace:
         array = arrays.pop(name)
         if one_row and array.ndim >= row_axis:
             array = np.expand_dims(array, row_axis)
+        if present is not None and name in NOTHING and array.shape == wanted:
+            array = without_the_absent({name: array}, present)[name]
         return _checked_array(f"trace '{path}': {name}", array, dtype, wanted, BOUNDS.get(name))
 
+    present: np.ndarray | None = None
+    if "present" in arrays:
+        arrays["present"] = arrays["present"].astype(np.float64)  # truth values, too
+        given = take("present", np.float64, shape, 1)
+        if (other := ~np.isin(given, (0.0, 1.0))).any():
+            raise InputError(f"trace '{path}': present has the value {given[other][0]:g}; it must be 0 or 1.")
+        present = given == 1.0
+        check_present(f"trace '{path}'", present)
     nature = {name: take(name, dtype, shape, 1) for name, dtype in NATURE.items()}
     has_position = "position_m" in arrays
     position_m = take("position_m", np.float32, (*shape, 2), 1) if has_position else np.zeros((*shape, 2), np.float32)
@@ -116,7 +130,7 @@ def _load(opened: BinaryIO, path: str | Path, num_devices: int | None) -> Trace:
     equipment = {name: take(f"equipment.{name}", np.float64, shape[1:], 0) for name in EQUIPMENT}
     if not (equipment["lambda_t"].any() or equipment["lambda_e"].any()):
         raise InputError(f"trace '{path}': equipment.lambda_t and lambda_e are all 0; one must be above 0.")
-    return Trace(**nature, position_m=position_m, equipment=Equipment(**equipment), gates=gates)
+    return Trace(**nature, position_m=position_m, equipment=Equipment(**equipment), gates=gates, present=present)
 
 
 def _read_arrays(opened: BinaryIO, path: str | Path) -> dict[str, np.ndarray]:
@@ -128,7 +142,7 @@ def _read_arrays(opened: BinaryIO, path: str | Path) -> dict[str, np.ndarray]:
             missing = [name for name in needed if name not in members]
             if missing:
                 raise InputError(f"trace '{path}' lacks {', '.join(missing)}; it must hold {', '.join(needed)}.")
-            wanted = [*needed, *(name for name in ("position_m", "gates") if name in members)]
+            wanted = [*needed, *(name for name in ("position_m", "gates", "present") if name in members)]
             return {name: _read_array(f"trace '{path}': {name}", archive, members[name]) for name in wanted}
     except InputError:
         raise
@@ -162,7 +176,8 @@ def _read_array(what: str, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> 
         if read_header is None:  # version 3 is for field names that are no latin
             raise ValueError(f"format {version}")
         shape, fortran_order, dtype = read_header(member)
-        if dtype.kind not in "iuf" or dtype.itemsize > 8:
+        kinds = "iufb" if entry.filename.removesuffix(".npy") == "present" else "iuf"
+        if dtype.kind not in kinds or dtype.itemsize > 8:
             raise InputError(f"{what} holds {shown(str(dtype))}; it must hold numbers of at most 64 bits.")
         content = member.read()  # no more than the archive says, which has been checked
         if len(content) != math.prod(shape) * dtype.itemsize:

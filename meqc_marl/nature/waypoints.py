@@ -14,7 +14,7 @@ import numpy as np
 
 from meqc_marl.errors import InputError, shown
 from meqc_marl.files import open_regular
-from meqc_marl.nature.movements import read_fcd
+from meqc_marl.nature.movements import Movements, read_fcd
 
 _MAX_BYTES = 1_000_000_000
 """Of the text, unpacked."""
@@ -27,8 +27,12 @@ Way = tuple[list[float], list[float], list[float]]
 
 
 def read_movements(
-    path: str | Path, slot_s: float, begin_s: float | None = None, num_slots: int | None = None
-) -> tuple[list[str], np.ndarray]:
+    path: str | Path,
+    slot_s: float,
+    begin_s: float | None = None,
+    num_slots: int | None = None,
+    come_and_go: bool = False,
+) -> Movements:
     """Movements in the format that the file's name tells, gzipped if it ends in ``.gz`` as well.
 
     ``.xml``: SUMO's floating-car data, see :func:`~meqc_marl.nature.movements.read_fcd`; ``.movements``: BonnMotion;
@@ -39,17 +43,17 @@ def read_movements(
         slot_s: Duration of a slot.
         begin_s: Time of slot 0; of BonnMotion and ns-2 0 by default.
         num_slots: T; up to the last arrival by default.
-
-    Returns:
-        Names, and positions in the file's coordinates [T, M, 2].
+        come_and_go: Also take those of an FCD file who are there in some slots only.
 
     Raises:
         InputError: The file cannot be read or does not hold what its name says.
     """
     name = str(path).removesuffix(".gz")
     if name.endswith(".xml"):
-        return read_fcd(path, slot_s, begin_s, num_slots)
+        return read_fcd(path, slot_s, begin_s, num_slots, come_and_go)
     what = f"movements '{path}'"
+    if come_and_go:
+        raise InputError(f"{what}: of BonnMotion's and ns-2's nodes none comes or goes; leave come-and-go out.")
     if name.endswith(".movements"):
         ways = _bonnmotion(what, path)
     elif name.endswith((".ns_movements", ".tcl")):
@@ -65,7 +69,7 @@ def read_movements(
         raise InputError(f"{what}: {slots:,} slots from {begin:g} s on are asked for; begin at 0 or later, take fewer.")
     at = begin + slot_s * np.arange(slots)
     places = [np.stack([np.interp(at, times, x), np.interp(at, times, y)], -1) for times, x, y in ways.values()]
-    return list(ways), np.stack(places, 1)
+    return Movements(list(ways), np.stack(places, 1))
 
 
 def _lines(what: str, path: str | Path) -> Iterator[tuple[int, str]]:

@@ -65,6 +65,8 @@ def find_choices(cost: Cost, places: PlaceCosts) -> Choices:
         for mode in Mode:
             allowed[mode] = places.admits(mode)
         low[1:], high[1:] = cost.min_fraction, 1.0
+        if places.present is not None:
+            low[:, ~places.present] = high[:, ~places.present] = 0.0
     elif not feasible.all():
         _only_the_fastest(cost, places, ~feasible, allowed, low, high)
     return Choices(allowed, low, high, feasible)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,7 @@ class PlaceCosts:
         choices: What each device may choose; None if not worked out yet.
         wait_s: How long a task waits at each place before its own part starts, once, if anything is sent [3, ..., M];
             None if nothing is queued.
+        present: Whether the device is there, bool [..., M]; None if everybody is.
     """
 
     latency_s: np.ndarray
@@ -42,6 +43,7 @@ class PlaceCosts:
     energy_weight: np.ndarray
     choices: Choices | None = None
     wait_s: np.ndarray | None = None
+    present: np.ndarray | None = None
 
     def slot(self, t: int) -> PlaceCosts:
         """Slot ``t`` [E, M] of the costs of several slots [T, E, M]."""
@@ -56,16 +58,17 @@ class PlaceCosts:
             self.energy_weight[t],
             None if self.choices is None else self.choices.at(t),
             None if self.wait_s is None else self.wait_s[:, t],
+            None if self.present is None else self.present[t],
         )
 
     def select(self, chosen: np.ndarray) -> PlaceCosts:
         """The elements of a bool mask [..., M], flattened; arrays by ``Mode`` keep their first axis."""
         picked: dict[str, Any] = {}
-        for field in fields(self):
-            values = getattr(self, field.name)
-            if field.name != "choices" and values is not None:
-                leading = (len(Mode),) if field.name in ("latency_s", "energy_j", "wait_s") else ()
-                picked[field.name] = np.broadcast_to(values, (*leading, *chosen.shape))[..., chosen]
+        for each in fields(self):
+            values = getattr(self, each.name)
+            if each.name != "choices" and values is not None:
+                leading = (len(Mode),) if each.name in ("latency_s", "energy_j", "wait_s") else ()
+                picked[each.name] = np.broadcast_to(values, (*leading, *chosen.shape))[..., chosen]
         return replace(self, **picked, choices=None if self.choices is None else self.choices.at(chosen))
 
     def choices_under(self, cost: Cost) -> Choices:
@@ -111,8 +114,10 @@ class PlaceCosts:
         return feasible_fraction(cost.latency, cost.min_fraction, local, remote, self.once_s(mode), self.deadline_s)
 
     def admits(self, mode: Mode) -> np.ndarray | bool:
-        """Whether a place takes the task: only the QPU refuses any."""
-        return self.qpu_admitted if mode == Mode.QPU else True
+        """Whether a place takes the task: only the QPU refuses any, and who is not there has none."""
+        if mode == Mode.QPU:
+            return self.qpu_admitted
+        return True if self.present is None or mode == Mode.LOCAL else self.present
 
     def kink(self, mode: Mode) -> np.ndarray:
         """Share at which both parts of a parallel task end together, unclipped [..., M]."""
@@ -141,6 +146,8 @@ class Outcome:
         qpu_rejected: The QPU was asked for but did not take the task, which ran on the server CPU.
         overruled: What was asked for would not have met the deadline (or was not the fastest, where nothing meets it),
             and was changed.
+        present: Whether the device was there, bool; None if everybody was. Of who was not all is 0 or False, but for
+            ``deadline_feasible``.
     """
 
     mode: np.ndarray
@@ -153,6 +160,7 @@ class Outcome:
     deadline_feasible: np.ndarray
     qpu_rejected: np.ndarray
     overruled: np.ndarray
+    present: np.ndarray | None = field(default=None, kw_only=True)
 
 
 def blend_latency(
@@ -209,4 +217,5 @@ def settle(cost: Cost, places: PlaceCosts, mode: np.ndarray, fraction: np.ndarra
         deadline_feasible=choices.deadline_feasible,
         qpu_rejected=rejected,
         overruled=overruled,
+        present=places.present,
     )

@@ -40,7 +40,9 @@ def feasible_fraction(
     local, remote, ack, deadline = local_latency_s, remote_latency_s, ack_latency_s, deadline_s
     if form == "parallel":
         # Both (1 - phi) T_L and phi T_X + t_a within the deadline.
-        lo, hi = 1.0 - deadline / local, (deadline - ack) / remote
+        with np.errstate(divide="ignore"):  # who is not there has a T_L of 0
+            lo = 1.0 - deadline / local
+        hi = (deadline - ack) / remote
     elif form == "sequential":
         lo, hi = _half_line(slope=remote - local, slack=deadline - ack - local)
     else:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from meqc_marl.config.scenario import Scenario
+from meqc_marl.nature.presence import of_present
 from meqc_marl.nature.slot import Slot
 from meqc_marl.physics.allocation import Allocation, allocate
 from meqc_marl.physics.channel import achievable_rate, acknowledgement
@@ -38,6 +39,8 @@ class Work:
         latency_weight, energy_weight: Cost of a second and of a joule.
         cpu_wait_s, qpu_wait_s: How long a task waits at the server and at the QPU for the work that earlier slots left,
             broadcastable to [..., M]; None if nothing is queued.
+        present: Whether the device is there, bool [..., M]; None if everybody is. Who is not has nothing to do: no
+            time, energy or weight, and no place but LOCAL (:mod:`~meqc_marl.nature.presence`).
     """
 
     data_bits: np.ndarray
@@ -57,6 +60,7 @@ class Work:
     energy_weight: np.ndarray
     cpu_wait_s: np.ndarray | None = None
     qpu_wait_s: np.ndarray | None = None
+    present: np.ndarray | None = None
 
     @classmethod
     def of(cls, scenario: Scenario, slot: Slot) -> Work:
@@ -69,6 +73,8 @@ class Work:
             core_j = server_power(scenario.server, core_hz) * server_latency(data, cycles, core_hz)
         success = success_probability(scenario.quantum, slot.qubits, slot.depth, slot.gates)
         quantum_s = quantum_latency(scenario.quantum, data, slot.qubits, slot.depth)
+        admitted = qpu_admitted(scenario.quantum, success, slot.qubits, equipment.leased_qubits)
+        present = slot.present
         return cls(
             data_bits=data,
             cycles_per_bit=cycles,
@@ -76,15 +82,16 @@ class Work:
             deadline_s=slot.deadline_s,
             tx_power_w=equipment.tx_power_w,
             server_cpu_hz=equipment.server_cpu_hz,
-            local_s=local_s,
-            local_j=local_power(scenario.local, equipment.cpu_hz) * local_s,
+            local_s=of_present(local_s, present),
+            local_j=of_present(local_power(scenario.local, equipment.cpu_hz) * local_s, present),
             core_j=core_j,
             quantum_s=quantum_s,
             quantum_j=quantum_energy(scenario.quantum, data, slot.qubits, quantum_s, equipment.tx_power_w),
             success=success,
-            qpu_admitted=qpu_admitted(scenario.quantum, success, slot.qubits, equipment.leased_qubits),
-            latency_weight=equipment.lambda_t / scenario.cost.latency_ref_s,
-            energy_weight=equipment.lambda_e / scenario.cost.energy_ref_j,
+            qpu_admitted=admitted if present is None else admitted & present,
+            latency_weight=of_present(equipment.lambda_t / scenario.cost.latency_ref_s, present),
+            energy_weight=of_present(equipment.lambda_e / scenario.cost.energy_ref_j, present),
+            present=present,
         )
 
     def slot(self, t: int) -> Work:
@@ -162,6 +169,7 @@ def _place_costs(scenario: Scenario, work: Work, allocation: Allocation) -> Plac
         latency_weight=np.broadcast_to(work.latency_weight, shape),
         energy_weight=np.broadcast_to(work.energy_weight, shape),
         wait_s=wait,
+        present=work.present,
     )
 
 

@@ -19,7 +19,7 @@ class Situation:
     Attributes:
         observation: What a learning agent sees, float32 [E, M, K], backlog column filled in.
         places: What the whole task of each device would cost at each place this slot, if nobody else sent anything.
-        backlog: Virtual queues z [E, M].
+        backlog: Virtual queues z [E, M], 0 of who is not there.
         work: The slot's tasks, to price them when others share.
         rng: The policy's own randomness, apart from nature's.
     """
@@ -29,6 +29,11 @@ class Situation:
     backlog: np.ndarray
     work: Work
     rng: np.random.Generator
+
+    @property
+    def present(self) -> np.ndarray | None:
+        """Who is there, bool [E, M], and of the others no action counts; None if everybody is in every slot."""
+        return self.work.present
 
 
 class Policy(ABC):

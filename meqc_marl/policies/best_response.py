@@ -17,6 +17,7 @@ import numpy as np
 from meqc_marl.config import Scenario
 from meqc_marl.errors import InputError
 from meqc_marl.lyapunov import growth, next_backlog
+from meqc_marl.nature.presence import of_present
 from meqc_marl.nature.trace import generate_trace
 from meqc_marl.physics.choices import admitted_mode
 from meqc_marl.physics.cost import Mode
@@ -73,7 +74,8 @@ class BestResponse(Policy):
         """Play the slot."""
         begin = None
         if self._start is not None:
-            begin = admitted_mode(self._start.act(situation)[0], situation.places.qpu_admitted).astype(np.int8)
+            asked = of_present(self._start.act(situation)[0], situation.present)
+            begin = admitted_mode(asked, situation.places.qpu_admitted).astype(np.int8)
         return self.play(situation.work, situation.backlog, begin)
 
     def play(

@@ -64,7 +64,17 @@ class LearnedPolicy(Policy):
         return [] if self.scenario is None else unseen_changes(self.scenario, scenario)
 
     def act(self, situation: Situation) -> tuple[np.ndarray, np.ndarray]:
-        """Mode and fraction [E, M]."""
+        """Mode and fraction [E, M].
+
+        Raises:
+            InputError: If it sees the others and its columns do not tell who is there, while devices come and go.
+        """
+        masked = {mode for mode, _ in self.spec.mask_columns}
+        if situation.present is not None and self.spec.context != "none" and len(masked) < len(Mode):
+            raise InputError(
+                f"policy '{self.name}' sees all devices of a slot, but its columns do not tell who is there, and here "
+                "devices come and go; train one with observation = sufficient."
+            )
         return self.decide(situation.observation)
 
     def decide(self, observation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

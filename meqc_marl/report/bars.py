@@ -80,7 +80,7 @@ def save_comparison_plot(result: Comparison, path: str | Path) -> None:
     axes = figure.subplots(1, 3, sharey=True)
     references = (
         (axes[0], "regret", "regret against the exact oracle, % of V times cost", None, ""),
-        (axes[1], "cost", COST_LABEL, float(result.optimum.cost.mean()), "C_opt"),
+        (axes[1], "cost", COST_LABEL, result.optimum.overall_cost, "C_opt"),
         (axes[2], "fraction_worst", "mean share sent away by the worst device", result.optimum.delta, "Delta"),
     )
     meanings = {"C_opt": ", least cost that keeps Delta", "Delta": ", least mean share asked for"}

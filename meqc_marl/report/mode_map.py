@@ -18,13 +18,19 @@ _SHADES = {
     Mode.QPU: ("#E0AC00", "#FFF6C4"),
 }
 """Colours where all of the task is sent away and where next to nothing is; of the hues of other pictures."""
+AWAY = len(Mode)
+"""In the place of a mode, where a device is not there: white."""
 _LABELS = {Mode.LOCAL: "local", Mode.CPU: "CPU", Mode.QPU: "QPU"}
 
 
 def mode_cells(record: Rollout, row: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Executed mode and fraction of a row, devices down and slots across [M, T], as many as the map shows."""
+    """Executed mode and fraction of a row, devices down and slots across [M, T], as many as the map shows.
+
+    The mode of who is not there is :data:`AWAY`.
+    """
     shown = np.s_[:MAX_SLOTS, row, :MAX_DEVICES]
-    return record.mode[shown].T, record.fraction[shown].T
+    mode = record.mode[shown]
+    return (mode if record.present is None else np.where(record.present[shown], mode, AWAY)).T, record.fraction[shown].T
 
 
 def cell_colours(mode: np.ndarray, fraction: np.ndarray) -> np.ndarray:
@@ -34,7 +40,8 @@ def cell_colours(mode: np.ndarray, fraction: np.ndarray) -> np.ndarray:
     """
     from matplotlib.colors import to_rgb
 
-    whole, nothing = (np.array([to_rgb(_SHADES[each][end]) for each in Mode])[mode] for end in (0, 1))
+    shades = [*(_SHADES[each] for each in Mode), ("#FFFFFF", "#FFFFFF")]
+    whole, nothing = (np.array([to_rgb(each[end]) for each in shades])[mode] for end in (0, 1))
     return np.asarray(nothing + (whole - nothing) * np.asarray(fraction)[..., None])
 
 

@@ -108,6 +108,11 @@ def comparison_notes(result: Comparison) -> list[str]:
         f"phi of every device at {delta:g} or above; one that falls short of it may cost less.",
         f"The QPU admits {100 * result.qpu_admitted:.1f} % of the tasks.",
     ]
+    if result.present is not None:
+        notes.append(
+            f"Devices come and go: {100 * result.present:.1f} % of the device-slots have the device present, and means "
+            "are over these; those of a device over the slots in which it is there."
+        )
     if prices := prices_of_sharing(result):
         told = ", ".join(_PRICES[name].format(fixed(value, ".3f")) for name, value in prices.items())
         notes.append(f"Cost and penalty of misses as a multiple of the joint optimum's: {told}.")
@@ -130,10 +135,10 @@ def comparison_notes(result: Comparison) -> list[str]:
 def _optimum(result: Comparison) -> str:
     """The number, or where devices share the bounds between which it is."""
     if result.scenario.resources.queued:
-        return f"is at least {result.optimum.cost.mean():.3f}"
+        return f"is at least {result.optimum.overall_cost:.3f}"
     if result.optimum_above is None:
-        return f"= {fixed(result.optimum.cost.mean(), '.3f')}"
-    below, above = (fixed(bound.mean(), ".3f") for bound in (result.optimum.cost, result.optimum_above))
+        return f"= {fixed(result.optimum.overall_cost, '.3f')}"
+    below, above = (fixed(bound, ".3f") for bound in (result.optimum.overall_cost, float(result.optimum_above.mean())))
     return f"is between {below} and {above} (gaps are above the former)"
 
 
@@ -185,13 +190,14 @@ def comparison_json(result: Comparison) -> dict[str, Any]:
             "num_slots": result.num_slots,
             "num_traces": result.num_traces,
             "qpu_admitted": result.qpu_admitted,
+            "present": result.present,
         },
         "policy_seed": result.policy_seed,
         "prices_of_sharing": prices_of_sharing(result),
         "optimum": {
             "delta": optimum.delta,
-            "cost": float(optimum.cost.mean()),
-            "cost_per_trace": optimum.cost.mean(-1).tolist(),
+            "cost": optimum.overall_cost,
+            "cost_per_trace": optimum.mean_cost.tolist(),
             "bound_above_per_trace": None if result.optimum_above is None else result.optimum_above.tolist(),
             "infeasible_devices": [
                 {"trace": int(row), "device": int(device), "reachable_fraction": float(optimum.reachable[row, device])}

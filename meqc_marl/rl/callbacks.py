@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +11,7 @@ from ray.rllib.utils.annotations import override
 
 from meqc_marl.config.scenario import Lyapunov
 from meqc_marl.dqn_ddpg.batched_env import BatchedStep
+from meqc_marl.env.infos import OUTCOME
 from meqc_marl.env.loads import LOAD_COLUMNS
 from meqc_marl.env.varied import VariedSimulator
 from meqc_marl.lyapunov import (
@@ -25,13 +25,14 @@ from meqc_marl.lyapunov import (
     scaled_backlog,
     team_reward,
 )
+from meqc_marl.nature.presence import of_present
 from meqc_marl.physics.consequences import Consequences, Effect
-from meqc_marl.physics.cost import Mode, Outcome
+from meqc_marl.physics.cost import Outcome
 from meqc_marl.physics.queueing import Backlogs, waits
 from meqc_marl.rl.offloading_env import OffloadingBatchedEnv, check_costs
+from meqc_marl.rl.tally import Tally
 
 LYAPUNOV = "lyapunov"
-_FEASIBLE = "deadline_feasible"
 _Waits = tuple[np.ndarray, np.ndarray]
 
 
@@ -44,6 +45,8 @@ class _Told(NamedTuple):
     """At the server and at the QPU after the slot, in s [E]."""
     waits_without: Callable[[], _Waits]
     """The same without what one device sent [E, M]."""
+    coming: np.ndarray | None
+    """Who is there in the coming slot, bool [E, M]; None if everybody is in every slot."""
 
 
 class LyapunovCallback(RLlibCallback):
@@ -61,10 +64,8 @@ class LyapunovCallback(RLlibCallback):
         super().__init__()
         self._queues: dict[int, VirtualQueues] = {}
         self._fraction_sum: dict[int, np.ndarray] = {}
-        self._slots: dict[int, int] = {}
-        self._totals: dict[str, float] = {}
-        self._num_steps = 0
-        self._backlog_max = self._wait_max = 0.0
+        self._slots: dict[int, Any] = {}
+        self._tally = Tally()
         self._scenario: Any = None
         self._batched: OffloadingBatchedEnv | None = None
         self._value: BacklogValue | None = None
@@ -93,7 +94,8 @@ class LyapunovCallback(RLlibCallback):
             assert episode.outcome is not None
             assert self._batched is not None
             simulator = self._batched.simulator
-            told = _Told(episode.outcome, simulator.consequences, simulator.waits, simulator.waits_without_each)
+            without = simulator.waits_without_each
+            told = _Told(episode.outcome, simulator.consequences, simulator.waits, without, simulator.present)
             shaped, backlog = self._advance(told, 0)
             episode.reward[...] = shaped
             episode.next_observation[..., BACKLOG_COLUMN] = backlog
@@ -104,8 +106,9 @@ class LyapunovCallback(RLlibCallback):
         """The same for RLlib's own MultiAgentEpisode: one row, agents in order of their names."""
         infos = episode.get_infos(-1)
         agents = sorted(infos, key=_mobile_number)
-        values = {field.name: np.array([[infos[a][field.name] for a in agents]]) for field in fields(Outcome)}
+        values = {name: np.array([[infos[a][name] for a in agents]]) for name in OUTCOME}
         check_costs(self._scenario, values["cost"])
+        was, coming = (np.array([[infos[a][name] for a in agents]]) for name in ("was_present", "present"))
 
         def consequences() -> Consequences:
             what_if = np.stack([infos[agent]["what_if"] for agent in agents], -1)[:, :, None]
@@ -117,7 +120,8 @@ class LyapunovCallback(RLlibCallback):
 
         one = infos[agents[0]]
         now = (np.array([one.get("cpu_wait_s", 0.0)]), np.array([one.get("qpu_wait_s", 0.0)]))
-        shaped, backlog = self._advance(_Told(Outcome(**values), consequences, now, waits_without), index)
+        outcome = Outcome(**values, present=None if was.all() else was)
+        shaped, backlog = self._advance(_Told(outcome, consequences, now, waits_without, coming), index)
         for column, agent in enumerate(agents):
             single = episode.agent_episodes[agent]
             observation = np.array(single.get_observations(-1))
@@ -134,21 +138,21 @@ class LyapunovCallback(RLlibCallback):
             self._fraction_sum[index], self._slots[index] = np.zeros((rows, devices)), 0
         queues = self._queues[index]
         queues.config, queues.deadline_penalty = self._settings()
-        before = queues.backlog
-        step = queues.advance(outcome.cost, outcome.fraction, outcome.deadline_missed)
+        before = queues.shown(outcome.present)
+        step = queues.advance(outcome.cost, outcome.fraction, outcome.deadline_missed, outcome.present)
         self._fraction_sum[index] += outcome.fraction
-        self._slots[index] += 1
-        self._tally(outcome, step)
+        self._slots[index] = self._slots[index] + of_present(1, outcome.present)
+        self._tally.add(outcome, step, self._settings()[0].v)
         if self._scenario.resources.queued:
-            self._tally_waits(*told.waits)
+            self._tally.add_waits(*told.waits)
         shaped, kind = self._reward(outcome, before, step), self._scenario.lyapunov.reward
         if kind == "team":
-            shaped = team_reward(shaped)
+            shaped = team_reward(shaped, outcome.present)
         elif kind == "difference":
             penalty = queues.deadline_penalty
             added = difference_reward(queues.config, penalty, before, outcome.mode, step.reward, told.consequences())
             shaped = (added + self._later(told, before, step, index)) / self._unit()
-        return shaped, scaled_backlog(queues.config, step.backlog)
+        return shaped, scaled_backlog(queues.config, queues.shown(told.coming))
 
     def _later(self, told: _Told, before: np.ndarray, step: LyapunovStep, index: int) -> np.ndarray | float:
         """What the work that each device sent costs all of them in later slots [E, M]; 0 where nothing is queued."""
@@ -156,7 +160,8 @@ class LyapunovCallback(RLlibCallback):
             return 0.0
         config = self._settings()[0]
         gain = beyond_local(config, before, told.outcome.local_cost, step.reward).mean(-1)
-        self._value.observe(gain, (step.backlog / config.v).mean(-1), told.waits, index, self._loads)
+        queue = of_present(step.backlog, told.outcome.present) / config.v
+        self._value.observe(gain, queue.mean(-1), told.waits, index, self._loads)
         return np.asarray(config.v * self._value.credit(told.waits, told.waits_without(), self._loads))
 
     @property
@@ -184,65 +189,31 @@ class LyapunovCallback(RLlibCallback):
         """What a reward is counted in, of the shaped one."""
         return 1.0
 
-    def _tally(self, outcome: Outcome, step: Any) -> None:
-        feasible, whole = outcome.deadline_feasible, outcome.fraction >= 1.0
-        cpu, qpu = outcome.mode == Mode.CPU, outcome.mode == Mode.QPU
-        for name, value in {
-            "cost": outcome.cost,
-            "latency_s": outcome.latency_s,
-            "energy_j": outcome.energy_j,
-            "fraction_mean": outcome.fraction,
-            "backlog_mean": step.backlog,
-            "drift": step.drift,
-            "penalty": self._settings()[0].v * outcome.cost,
-            "objective": step.objective,
-            _FEASIBLE: feasible,
-            "deadline_miss_share": outcome.deadline_missed & feasible,
-            "overruled_share": outcome.overruled & feasible,
-            "users_cpu": cpu.sum(-1),
-            "users_qpu": qpu.sum(-1),
-            "qpu_rejected_share": outcome.qpu_rejected,
-            "mode_local": (outcome.mode == Mode.LOCAL) & feasible,
-            "mode_cpu": cpu & whole & feasible,
-            "mode_qpu": qpu & whole & feasible,
-            "mode_cpu_partial": cpu & ~whole & feasible,
-            "mode_qpu_partial": qpu & ~whole & feasible,
-        }.items():
-            self._totals[name] = self._totals.get(name, 0.0) + float(value.mean())
-        self._backlog_max = max(self._backlog_max, float(step.backlog.max()))
-        self._num_steps += 1
-
-    def _tally_waits(self, cpu_s: np.ndarray, qpu_s: np.ndarray) -> None:
-        """Waits that a slot left to the next [E]."""
-        for name, value in (("cpu_wait_s", cpu_s), ("qpu_wait_s", qpu_s)):
-            self._totals[name] = self._totals.get(name, 0.0) + float(value.mean())
-            self._wait_max = max(self._wait_max, float(value.max()))
-
     @override(RLlibCallback)
     def on_episode_end(self, *, env_index: int = 0, metrics_logger: Any = None, **kwargs: Any) -> None:
-        mean = self._fraction_sum[env_index] / self._slots[env_index]
-        metrics_logger.log_value((LYAPUNOV, "episode_fraction_mean"), float(mean.mean()), window=20)
-        metrics_logger.log_value((LYAPUNOV, "episode_fraction_worst"), float(mean.min(-1).mean()), window=20)
+        sent, slots = self._fraction_sum[env_index], self._slots[env_index]
+        ever = None if isinstance(slots, int) else slots > 0
+        mean = sent / np.maximum(slots, 1)
+        worst = mean.min(-1) if ever is None else np.where(ever, mean, 1.0).min(-1)
+        overall = mean.mean() if ever is None else sent.sum() / max(int(slots.sum()), 1)
+        metrics_logger.log_value((LYAPUNOV, "episode_fraction_mean"), float(overall), window=20)
+        metrics_logger.log_value((LYAPUNOV, "episode_fraction_worst"), float(worst.mean()), window=20)
 
     @override(RLlibCallback)
     def on_sample_end(self, *, metrics_logger: Any, **kwargs: Any) -> None:
-        if not self._num_steps:
+        tally, self._tally = self._tally, Tally()
+        if not tally.num_slots:
             return
-        means = {name: total / self._num_steps for name, total in self._totals.items()}
-        feasible = max(means.pop(_FEASIBLE), 1e-300)
-        for name in ("deadline_miss_share", "overruled_share"):
-            means[name] /= feasible
-        for name, value in means.items():
+        for name, value in tally.means().items():
             metrics_logger.log_value((LYAPUNOV, name), value, window=20)
-        metrics_logger.log_value((LYAPUNOV, "backlog_max"), self._backlog_max, reduce="max", window=20)
+        metrics_logger.log_value((LYAPUNOV, "backlog_max"), tally.backlog_max, reduce="max", window=20)
         if self._scenario.resources.queued:
-            metrics_logger.log_value((LYAPUNOV, "wait_max_s"), self._wait_max, reduce="max", window=20)
+            metrics_logger.log_value((LYAPUNOV, "wait_max_s"), tally.wait_max, reduce="max", window=20)
         if self._value is not None:
             empty = np.zeros(1)
             tolls = self._value.tolls(empty, empty, self._loads)
             for name, toll in zip(("toll_cpu", "toll_qpu"), tolls, strict=True):
                 metrics_logger.log_value((LYAPUNOV, name), float(toll.mean()) * self._scenario.num_devices, window=1)
-        self._totals, self._num_steps, self._backlog_max, self._wait_max = {}, 0, 0.0, 0.0
 
     def get_state(self) -> dict[str, Any]:
         """Queues and running sums, for exact resumption."""

@@ -14,7 +14,7 @@ from meqc_marl.dqn_ddpg.options import LearnerOptions, keeps_slots, settable
 from meqc_marl.env.view import observation_columns
 from meqc_marl.errors import InputError, did_you_mean, shown
 from meqc_marl.lyapunov import discount_of
-from meqc_marl.nature.library import LibraryFiles, fixed_by_traces
+from meqc_marl.nature.library import LibraryFiles, fixed_by_traces, open_library
 from meqc_marl.physics.cost import Mode
 from meqc_marl.rl.callbacks import DifferenceCallback, LyapunovCallback
 from meqc_marl.rl.offloading_env import ConfiguredBatchedEnv, ConfiguredParallelEnv
@@ -115,6 +115,15 @@ def _count_slots(config: DQNDDPGConfig, num_devices: int, given: Mapping[str, An
     config.training(**{name: size for name, size in sizes.items() if name not in given})
 
 
+def _refuse_unseen_absence(trace: LibraryFiles, scenario: Scenario, context: str) -> None:
+    """The context leaves out who is not there by the masks of the sufficient view, which the paper's lacks."""
+    if open_library(trace, scenario.num_devices).comes_and_goes:
+        raise InputError(
+            f"learner parameter context is {context} and observation is paper, which does not tell the others who is "
+            "there, while devices of the traces come and go; leave observation sufficient, or context none."
+        )
+
+
 def offloading_config(
     scenario: Scenario,
     *,
@@ -200,6 +209,8 @@ def offloading_config(
             raise InputError(f"{what}; it needs env-runner batched: RLlib's own takes every device by itself.")
         if config.context != "none":
             _count_slots(config, scenario.num_devices, learner)
+            if trace is not None and scenario.observation == "paper":
+                _refuse_unseen_absence(trace, scenario, config.context)
     if config.gamma > 0 and _charged_in_the_reward(scenario):
         raise InputError(
             f"learner parameter gamma is {config.gamma:g}; with lyapunov.reward = difference what a queue costs later "

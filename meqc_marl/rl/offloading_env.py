@@ -74,6 +74,11 @@ class OffloadingBatchedEnv:
         varied = isinstance(self.simulator, VariedSimulator)
         return self.simulator.miss_penalty if varied else self.scenario.cost.miss_penalty  # type: ignore[union-attr]
 
+    @property
+    def present(self) -> np.ndarray | None:
+        """Who is there in the current slot, bool [E, M]; None if everybody is in every slot."""
+        return self.simulator.present
+
     def reset(self, seeds: Sequence[int]) -> np.ndarray:
         """Start all rows; returns observations [E, M, D]."""
         return self.simulator.reset(list(seeds))

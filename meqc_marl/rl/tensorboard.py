@@ -49,6 +49,7 @@ SCALARS: dict[str, tuple[str, ...]] = {
     "mode/partial_qpu": (*_LYAPUNOV, "mode_qpu_partial"),
     "sharing/cpu_users": (*_LYAPUNOV, "users_cpu"),
     "sharing/qpu_users": (*_LYAPUNOV, "users_qpu"),
+    "sharing/devices_present": (*_LYAPUNOV, "devices_present"),
     "waiting/cpu_wait_s": (*_LYAPUNOV, "cpu_wait_s"),
     "waiting/qpu_wait_s": (*_LYAPUNOV, "qpu_wait_s"),
     "waiting/longest_s": (*_LYAPUNOV, "wait_max_s"),

@@ -93,13 +93,13 @@ def test_movements_between_their_time_steps_and_of_those_who_stay(tmp_path):
     (tmp_path / "a.xml").write_text(fcd(steps))
     (tmp_path / "a.xml.gz").write_bytes(gzip.compress(fcd(steps).encode()))
     for name in ("a.xml", "a.xml.gz"):
-        names, way = read_fcd(tmp_path / name, 0.75)
+        names, way, _ = read_fcd(tmp_path / name, 0.75)
         assert names == ["stays", "b"]
         at = 0.75 * np.arange(9)
         np.testing.assert_allclose(way[:, 0, 0], 100 + 6 * at)
         k = np.arange(13)
         np.testing.assert_allclose(way[:, 1, 1], np.interp(at, 0.5 * k, -(k**2)))
-    names, way = read_fcd(tmp_path / "a.xml", 0.5, begin_s=0.5, num_slots=4)
+    names, way, _ = read_fcd(tmp_path / "a.xml", 0.5, begin_s=0.5, num_slots=4)
     assert names == ["stays", "leaves", "b"]
     assert way.shape == (4, 3, 2)
     with pytest.raises(InputError, match="do not lie within"):

@@ -29,7 +29,7 @@ NODE_7 = [(5, 5)] * 7 + [(5, 6)]
 def test_ns2(tmp_path, ending):
     path = tmp_path / f"a.{ending}"
     path.write_bytes(gzip.compress(NS2.encode()) if ending.endswith("gz") else NS2.encode())
-    names, way = read_movements(path, 1.0)
+    names, way, _ = read_movements(path, 1.0)
     assert names == ["0", "7"]
     np.testing.assert_allclose(way[:8], np.stack([NODE_0, NODE_7], 1), atol=1e-12)
     assert way.shape == (8, 2, 2)
@@ -39,7 +39,7 @@ def test_ns2(tmp_path, ending):
 def test_bonnmotion(tmp_path):
     path = tmp_path / "a.movements"
     path.write_text("0 0 0 4 8 0 6 8 10\n0 3 3\n")
-    names, way = read_movements(path, 1.0)
+    names, way, _ = read_movements(path, 1.0)
     assert names == ["0", "1"]
     np.testing.assert_allclose(way[:, 0], [(0, 0), (2, 0), (4, 0), (6, 0), (8, 0), (8, 5), (8, 10)])
     np.testing.assert_allclose(way[:, 1], [(3, 3)] * 7)

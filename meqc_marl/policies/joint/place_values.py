@@ -25,7 +25,7 @@ class PlaceValues(NamedTuple):
     """Least objective with penalty at each place, and how; arrays by ``Mode`` [3, ..., M]."""
 
     value: np.ndarray
-    """Infinite at a QPU that does not take the task."""
+    """Infinite at a QPU that does not take the task, and for who is not there; its queue must be shown as 0."""
     fraction: np.ndarray
     """Share sent away; 0 for LOCAL."""
 
@@ -61,6 +61,8 @@ def place_values(
         value[mode] = np.where(better, free_value, held_value)
         fraction[mode] = np.where(better, free, held)
     value[Mode.QPU][~places.qpu_admitted] = np.inf
+    if places.present is not None:  # who is not there sends nothing
+        value[Mode.CPU][~places.present] = np.inf
     return PlaceValues(value, fraction)
 
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from meqc_marl.config import Scenario
 from meqc_marl.errors import InputError
+from meqc_marl.nature.presence import mean_of_present
 from meqc_marl.physics.load import Pools
 from meqc_marl.physics.modes import Mode
 from meqc_marl.physics.places import Work
@@ -87,8 +88,10 @@ def _check(values: dict[str, float]) -> None:
 
 def price_unit(scenario: Scenario, work: Work) -> np.ndarray:
     """Objective that a price of 1 adds for a second of the whole server or QPU [E, 1]."""
-    others = max(scenario.num_devices - 1, 1) / 2.0  # a single device is in its own way
-    weight = np.broadcast_to(work.latency_weight, work.data_bits.shape).mean(-1, keepdims=True)
+    weights = np.broadcast_to(work.latency_weight, work.data_bits.shape)
+    weight = mean_of_present(weights, work.present, -1, keepdims=True)
+    devices = scenario.num_devices if work.present is None else work.present.sum(-1, keepdims=True)
+    others = np.maximum(devices - 1, 1) / 2.0  # a single device is in its own way
     return np.asarray(scenario.lyapunov.v * others * np.maximum(weight, _LEAST / scenario.cost.latency_ref_s))
 
 

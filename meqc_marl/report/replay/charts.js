@@ -64,6 +64,7 @@ function drawStrip(canvas, policy, device, time) {
   const { pen, width, height } = fit(canvas), cell = width / T;
   for (let t = 0; t < T; t++) {
     const flags = columns["flags" + policy].codes[t * M + device], mode = flags & 3;
+    if (flags & AWAY) continue;
     const tall = (height - 4) * (mode === LOCAL ? 0.25 : 0.25 + 0.75 * value("fraction" + policy, t, device));
     pen.fillStyle = COLOURS[mode];
     pen.fillRect(t * cell, height - 4 - tall, Math.max(cell, 0.6), tall);

@@ -3,6 +3,7 @@
 
 const facts = JSON.parse(document.getElementById("facts-json").textContent);
 const T = facts.slots, M = facts.devices;
+const AWAY = 32; // of the flags: the device is not there
 const LOCAL = 0, CPU = 1, QPU = 2;
 const MODES = ["local", "CPU", "QPU"];
 const columns = {}, places = {};
@@ -34,6 +35,7 @@ function outcome(policy, slot, device) {
     missed: (flags & 4) !== 0,
     feasible: (flags & 8) !== 0,
     rejected: (flags & 16) !== 0,
+    away: (flags & AWAY) !== 0,
     fraction: value("fraction" + policy, slot, device),
     cost: value("cost" + policy, slot, device),
     latency: value("latency" + policy, slot, device),
@@ -41,10 +43,13 @@ function outcome(policy, slot, device) {
   };
 }
 
-// Where a device is between two slots.
+// Whether a device is there in a slot; of all policies alike.
+function isThere(slot, device) { return (columns.flags0.codes[slot * M + device] & AWAY) === 0; }
+
+// Where a device is between two slots; who has gone by the next stays till then.
 function place(time, device) {
   const slot = Math.min(Math.floor(time), T - 1), part = time - slot, at = slot * M + device;
-  const next = slot + 1 < T ? at + M : at, { x, y } = places;
+  const next = slot + 1 < T && isThere(slot + 1, device) ? at + M : at, { x, y } = places;
   return [x[at] + part * (x[next] - x[at]), y[at] + part * (y[next] - y[at])];
 }
 

@@ -65,11 +65,12 @@ function drawMap(canvas, policy, time, followed) {
   pen.setLineDash([]);
   const base = Math.max(2, Math.min(7, (0.22 * Math.min(width, height)) / Math.sqrt(M)));
   const flags = columns["flags" + policy].codes, fraction = columns["fraction" + policy].codes, first = slot * M;
+  if (followed !== null && !isThere(slot, followed)) followed = null;
   if (followed !== null) trail(pen, time, followed, zoom, cx, cy);
   for (const late of [false, true]) {
     for (let m = 0; m < M; m++) {
       const what = flags[first + m];
-      if (((what & 4) !== 0) !== late) continue;
+      if ((what & AWAY) !== 0 || ((what & 4) !== 0) !== late) continue;
       const [x, y] = place(time, m);
       const r = base * (0.75 + (0.5 * fraction[first + m]) / 255);
       mark(pen, what & 3, cx + x * zoom, cy - y * zoom, r, late);
@@ -113,8 +114,12 @@ function trail(pen, time, device, zoom, cx, cy) {
   pen.stroke();
   pen.setLineDash([]);
   pen.beginPath();
+  let started = false;
   for (let s = Math.max(0, Math.floor(time) - 30); s <= Math.floor(time); s++) {
+    if (!isThere(s, device)) { started = false; continue; }
     const [a, b] = place(s, device);
+    if (!started) pen.moveTo(cx + a * zoom, cy - b * zoom);
+    started = true;
     pen.lineTo(cx + a * zoom, cy - b * zoom);
   }
   pen.lineTo(cx + x * zoom, cy - y * zoom);
@@ -128,6 +133,7 @@ function nearest(canvas, event, time) {
   const px = event.clientX - box.left, py = event.clientY - box.top;
   let best = null, least = 24 * 24;
   for (let m = 0; m < M; m++) {
+    if (!isThere(Math.min(Math.floor(time), T - 1), m)) continue;
     const [x, y] = place(time, m);
     const d = (cx + x * zoom - px) ** 2 + (cy - y * zoom - py) ** 2;
     if (d < least) { least = d; best = m; }

@@ -14,6 +14,7 @@ from meqc_marl.config import Scenario
 from meqc_marl.env.render import MODE_COLOURS
 from meqc_marl.evaluation.rollout import Rollout
 from meqc_marl.files import replacing
+from meqc_marl.nature.presence import mean_of_present
 from meqc_marl.nature.trace import Trace
 from meqc_marl.physics.cost import Mode
 from meqc_marl.report.replay.pack import Pack
@@ -81,25 +82,33 @@ def save_replay(page: str, path: str | Path) -> None:
 
 
 def _flags(record: Rollout) -> np.ndarray:
-    """Executed mode in two bits, then: deadline missed, deadline could be met, QPU refused [T, M]."""
-    bits = (record.deadline_missed, record.deadline_feasible, record.qpu_rejected)
+    """Executed mode in two bits, then: deadline missed, deadline could be met, QPU refused, not there [T, M]."""
+    away = np.zeros_like(record.deadline_missed) if record.present is None else ~record.present
+    bits = (record.deadline_missed, record.deadline_feasible, record.qpu_rejected, away)
     return np.asarray(record.mode[:, 0] + sum(bit[:, 0] * (4 << place) for place, bit in enumerate(bits)))
 
 
 def _curves(record: Rollout, oracle: Rollout, queued: bool) -> dict[str, list[float]]:
-    """Over the slots, of a device: cost, its running mean, the sum above the oracle's, queue, share sent; misses.
+    """Over the slots, of a device that is there: cost, its running mean, the sum above the oracle's, queue, share sent.
 
+    Also deadlines missed, and how many devices are there.
     Where anything is queued also how long a task would wait at the server and at the QPU, in s.
     """
-    cost = record.cost[:, 0].mean(-1, dtype=np.float64)
-    slots = np.arange(1, len(cost) + 1)
+    present = None if record.present is None else record.present[:, 0]
+    there = np.full(len(record.cost), record.cost.shape[-1]) if present is None else present.sum(-1)
+
+    def mean(values: np.ndarray) -> np.ndarray:
+        return mean_of_present(values[:, 0], present, -1)
+
+    cost = mean(record.cost)
     curves: dict[str, Any] = {
         "cost": cost,
-        "running": cost.cumsum() / slots,
-        "excess": (cost - oracle.cost[:, 0].mean(-1, dtype=np.float64)).cumsum(),
-        "backlog": record.backlog[1:, 0].mean(-1),
-        "fraction": record.fraction[:, 0].mean(-1),
+        "running": (cost * there).cumsum() / np.maximum(there.cumsum(), 1),
+        "excess": (cost - mean(oracle.cost)).cumsum(),
+        "backlog": mean(record.backlog[1:]),
+        "fraction": mean(record.fraction),
         "missed": record.deadline_missed[:, 0].sum(-1),
+        "there": there,
     }
     if queued and record.waits is not None:
         curves["cpu_wait"], curves["qpu_wait"] = record.waits[1:, 0].T

@@ -31,7 +31,7 @@ function draw() {
     const policy = state[side], curve = facts.curves[policy];
     by(side).querySelector(".stats").textContent =
       `cost ${number(curve.cost[slot])}, so far ${number(curve.running[slot])}; ` +
-      `sent ${number(100 * curve.fraction[slot], 0)} %; deadlines missed ${curve.missed[slot]} of ${M}`;
+      `sent ${number(100 * curve.fraction[slot], 0)} %; deadlines missed ${curve.missed[slot]} of ${curve.there[slot]}`;
     drawMap(by(side).querySelector("canvas"), policy, state.time, state.followed);
   }
   drawFollowed(slot);
@@ -67,11 +67,11 @@ function drawFollowed(slot) {
   const m = state.followed;
   by("follow").hidden = m === null;
   if (m === null) return;
-  const [x, y] = place(slot, m);
-  by("who").textContent = `device ${m}: ${number(Math.hypot(x, y), 1)} m away, task of ` +
+  const [x, y] = place(slot, m), there = isThere(slot, m);
+  by("who").textContent = !there ? `device ${m} is not there in this slot` : `device ${m}: ${number(Math.hypot(x, y), 1)} m away, task of ` +
     `${number(value("data", slot, m) / 8e6, 0)} MB, deadline ${number(value("deadline", slot, m), 1)} s`;
   const shown = [...new Set([state.left, state.right])];
-  by("facts").replaceChildren(...shown.map((policy) => {
+  by("facts").replaceChildren(...(there ? shown : []).map((policy) => {
     const done = outcome(policy, slot, m), row = document.createElement("tr");
     const cells = [facts.policies[policy], MODES[done.mode] + (done.rejected ? " (QPU refused)" : ""),
       number(100 * done.fraction, 0) + " %", number(done.latency) + " s" + (done.missed ? (done.feasible ? " missed" : " missed, as it must") : ""),
