@@ -45,7 +45,7 @@ def make_identity_runner(**training) -> BatchedEnvRunner:
 
 
 def stacked(fragment):
-    return {name: np.stack(values) for name, values in vars(fragment).items()}
+    return {name: np.stack(values) for name, values in vars(fragment).items() if len(values)}
 
 
 def sampled(runner, slots, **kwargs):

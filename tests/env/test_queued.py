@@ -44,7 +44,8 @@ def run(simulator: OffloadingSimulator, start: int = 0, rows: slice = slice(None
     for t in range(start, SLOTS):
         told.append(simulator.observation.copy())
         outcome = simulator.step(mode[t], fraction[t])
-        told += [*vars(outcome).values(), *simulator.backlogs, *simulator.backlogs_without_each(), *simulator.waits]
+        told += [*(each for each in vars(outcome).values() if each is not None)]
+        told += [*simulator.backlogs, *simulator.backlogs_without_each(), *simulator.waits]
     return [*told, simulator.observation.copy()]
 
 

@@ -17,7 +17,7 @@ from meqc_marl.physics.places import Work, price
 from tests.policies.places import assert_same_places
 from tests.sentences import is_one_sentence
 
-FIELDS = tuple(field.name for field in fields(Outcome))
+FIELDS = tuple(field.name for field in fields(Outcome) if field.name != "present")
 
 
 def actions(horizon: int, rows: int, devices: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -47,7 +47,8 @@ def worked_places(scenario: Scenario | None = None, slot: Slot | None = None) ->
 
 def act(cost: Cost, places: PlaceCosts, mode: int, fraction: float) -> Outcome:
     outcome = settle(cost, places, np.array([[mode]]), one(fraction))
-    return Outcome(**{field.name: getattr(outcome, field.name)[0, 0] for field in fields(Outcome)})
+    names = [field.name for field in fields(Outcome) if field.name != "present"]
+    return Outcome(**{name: getattr(outcome, name)[0, 0] for name in names})
 
 
 def test_places_by_hand() -> None:

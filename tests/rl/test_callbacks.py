@@ -24,7 +24,7 @@ from meqc_marl.rl.tensorboard import SCALARS
 HORIZON = 30
 KINDS = ("batched", "stock")
 QUEUES = ("backlog", "drift", "objective")
-OUTCOME = tuple(field.name for field in fields(Outcome))
+OUTCOME = tuple(field.name for field in fields(Outcome) if field.name != "present")
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ class Recorder:
     def sample(self, slots, **kwargs):
         samples = self.runner.sample(num_timesteps=slots * self.rows, **kwargs)
         if self.kind == "batched":
-            data = {name: np.stack(values) for name, values in vars(samples[0]).items()}
+            data = {name: np.stack(values) for name, values in vars(samples[0]).items() if len(values)}
             mode, parameters = data["mode"], data["parameters"]
             fraction = np.where(mode == 1, parameters[..., 0], parameters[..., 1]) * (mode > 0)
             return {n: data[n] for n in ("observation", "next_observation", "reward", "mode")} | {"fraction": fraction}
