@@ -114,7 +114,7 @@ class OffloadingSimulator:
     @property
     def present(self) -> np.ndarray | None:
         """Who is there in the current slot, bool [E, M]; None if everybody is in every slot."""
-        return self.work.present
+        return self.work.present if self._block_stop else None
 
     @property
     def waits(self) -> tuple[np.ndarray, np.ndarray]:

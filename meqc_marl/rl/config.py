@@ -116,11 +116,12 @@ def _count_slots(config: DQNDDPGConfig, num_devices: int, given: Mapping[str, An
 
 
 def _refuse_unseen_absence(trace: LibraryFiles, scenario: Scenario, context: str) -> None:
-    """The context leaves out who is not there by the masks of the sufficient view, which the paper's lacks."""
+    """The context leaves out who is not there by the masks of the sufficient view, which others lack."""
     if open_library(trace, scenario.num_devices).comes_and_goes:
         raise InputError(
-            f"learner parameter context is {context} and observation is paper, which does not tell the others who is "
-            "there, while devices of the traces come and go; leave observation sufficient, or context none."
+            f"learner parameter context is {context} and observation is {scenario.observation}, which does not tell "
+            "the others who is there, while devices of the traces come and go; leave observation sufficient, or "
+            "context none."
         )
 
 
@@ -209,7 +210,7 @@ def offloading_config(
             raise InputError(f"{what}; it needs env-runner batched: RLlib's own takes every device by itself.")
         if config.context != "none":
             _count_slots(config, scenario.num_devices, learner)
-            if trace is not None and scenario.observation == "paper":
+            if trace is not None and scenario.observation != "sufficient":
                 _refuse_unseen_absence(trace, scenario, config.context)
     if config.gamma > 0 and _charged_in_the_reward(scenario):
         raise InputError(
