@@ -86,8 +86,7 @@ def parse_variations(scenario: Scenario, texts: Sequence[str]) -> tuple[Variatio
             raise InputError(
                 f"vary '{variation.field}' is not possible to or from queued: it decides which columns there are."
             )
-        for value in variation.choices or (variation.low, variation.high):
-            _with(scenario, {variation.field: round(value) if variation.whole else value})
+        at_ends(scenario, variation)
         variations.append(variation)
     for variation in variations:
         if variation.field in idle_fields(scenario):
@@ -97,6 +96,16 @@ def parse_variations(scenario: Scenario, texts: Sequence[str]) -> tuple[Variatio
             made = (_with(scenario, dict(zip(fields, values, strict=True))) for values in drawn_together)
             refuse_idle_everywhere("vary", variation.field, made)
     return tuple(variations)
+
+
+def at_ends(scenario: Scenario, variation: Variation) -> list[Scenario]:
+    """The scenario with each choice, or with either end of a range.
+
+    Raises:
+        InputError: If a value is not allowed.
+    """
+    values = variation.choices or (variation.low, variation.high)
+    return [_with(scenario, {variation.field: round(value) if variation.whole else value}) for value in values]
 
 
 def varied(scenario: Scenario, variations: Sequence[Variation], seed: int, episode: int) -> Scenario:

@@ -60,12 +60,14 @@ class TrainJob(Job):
         from meqc_marl.jobs.mirror import folder_of
         from meqc_marl.jobs.room import check_size
         from meqc_marl.jobs.training import Progress, train
-        from meqc_marl.rl.config import how_far_ahead
+        from meqc_marl.rl.config import how_far_ahead, what_is_not_seen
 
         config = configuration(self.run, place.placement)
         if not place.placement.autoscaling:
             check_size([config])
         tell(Said(text=how_far_ahead(self.run.scenario, config.gamma)))
+        if unseen := what_is_not_seen(self.run.scenario, self.run.vary):
+            tell(Said(text=unseen))
 
         def report(progress: Progress) -> None:
             tell(StepsProgress(**vars(progress)))

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from meqc_marl.config import Scenario
-from meqc_marl.config.variation import parse_variations
+from meqc_marl.config.variation import at_ends, parse_variations
 from meqc_marl.dqn_ddpg.algorithm import DQNDDPGConfig
 from meqc_marl.dqn_ddpg.env_runner import BatchedEnvRunner
 from meqc_marl.dqn_ddpg.errors import ConfigurationError
 from meqc_marl.dqn_ddpg.options import LearnerOptions, keeps_slots, settable
-from meqc_marl.env.view import observation_columns
+from meqc_marl.env.view import observation_columns, unseen_changes
 from meqc_marl.errors import InputError, did_you_mean, shown
 from meqc_marl.lyapunov import discount_of
 from meqc_marl.nature.library import LibraryFiles, fixed_by_traces, open_library
@@ -80,6 +80,21 @@ def how_far_ahead(scenario: Scenario, gamma: float) -> str:
             "to who sent it."
         )
     return f"discount {gamma:g}: work that is left waits for later slots."
+
+
+def what_is_not_seen(scenario: Scenario, vary: Sequence[str]) -> str:
+    """Which fields vary from row to row and no column shows them, in a sentence; nothing if there are none."""
+    variations = parse_variations(scenario, vary)
+    fields = [
+        each.field for each in variations if any(unseen_changes(scenario, end) for end in at_ends(scenario, each))
+    ]
+    if not fields:
+        return ""
+    loads = scenario.model_copy(update={"observation": "loads"})
+    ends = {each.field: at_ends(loads, each) for each in variations if each.field in fields}
+    shown = [field for field, scenarios in ends.items() if not any(unseen_changes(loads, end) for end in scenarios)]
+    sentence = f"not seen with observation={scenario.observation}, though drawn: {', '.join(fields)}"
+    return sentence + (f"; observation=loads shows {', '.join(shown)}." if shown else ".")
 
 
 def apply_learner(config: DQNDDPGConfig, learner: Mapping[str, Any], env_steps: int) -> None:

@@ -9,7 +9,7 @@ import pytest
 from meqc_marl.config import load_scenario
 from meqc_marl.errors import InputError
 from meqc_marl.rl.callbacks import DifferenceCallback, LyapunovCallback
-from meqc_marl.rl.config import how_far_ahead, offloading_config
+from meqc_marl.rl.config import how_far_ahead, offloading_config, what_is_not_seen
 
 ELSEWHERE = """
 import json, logging, sys
@@ -73,3 +73,24 @@ def test_a_checkpoint_is_read_where_nothing_else_was_imported(ray_session, tmp_p
     told = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[")]
     assert [row[:2] for row in told] == [[1, 2], [1, 2]]
     assert all(after > before for (_, _, after), before in zip(told, steps, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("preset", "view", "vary", "told"),
+    [
+        (
+            "queued",
+            "paper",
+            ["slot_s=2,6", "lyapunov.v=1,2"],
+            "paper, though drawn: slot_s; observation=loads shows slot_s.",
+        ),
+        ("queued", "loads", ["slot_s=2,6", "resources.server_hz=1e10,2e10", "lyapunov.delta=0,0.5"], ""),
+        ("queued", "loads", ["local.rho=1e-28,1e-27", "slot_s=2,6"], "loads, though drawn: local.rho."),
+        ("paper", "sufficient", ["local.rho=1e-28,1e-27", "lyapunov.delta=0,0.5"], ""),
+        ("paper", "paper", ["server.zeta=[2, 3]", "lyapunov.delta=0,0.5"], "paper, though drawn: server.zeta."),
+    ],
+)
+def test_what_varies_and_is_not_seen_is_told(preset, view, vary, told):
+    scenario = load_scenario(preset, [f"observation={view}"])
+    assert what_is_not_seen(scenario, vary) == (told and f"not seen with observation={told}")
+    assert what_is_not_seen(scenario, []) == ""
