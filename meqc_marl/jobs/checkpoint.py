@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from meqc_marl.errors import InputError
 from meqc_marl.files import sync_folder, telling_what_cannot_be_written
 from meqc_marl.jobs.manifest import describe, digest, first_difference, plain, sealed, unsealed
+from meqc_marl.jobs.run import completed
 from meqc_marl.policies.folders import CHECKPOINT_PREFIX, POLICY_FOLDER, list_checkpoints
 
 if TYPE_CHECKING:
@@ -118,7 +119,8 @@ def flaw_of(checkpoint: Path, belongs_to: Mapping[str, Any]) -> str | None:
         return f"is damaged ({Path(error.filename).name} is missing)"
     except (OSError, ValueError) as error:
         return f"is damaged ({getattr(error, 'strerror', None) or f'{MANIFEST}: {error}'})"
-    other = first_difference(content["belongs_to"], plain(belongs_to))
+    mine = plain(belongs_to)
+    other = first_difference(completed(content["belongs_to"], mine), mine)
     return None if other is None else f"is of another run ({other})"
 
 

@@ -19,7 +19,7 @@ from rich.console import Console
 from meqc_marl.errors import InputError
 from meqc_marl.jobs.manifest import first_difference, plain
 from meqc_marl.jobs.protocol import Said, Tell
-from meqc_marl.jobs.run import Placement, Run
+from meqc_marl.jobs.run import RAYS_OWN, Placement, Run, completed
 
 if TYPE_CHECKING:
     from meqc_marl.jobs.ownership import Lease
@@ -132,7 +132,7 @@ class Job(BaseModel, ABC):
             place.storage.write(_JOB_FILE, json.dumps(content, indent=1).encode())
             return
         mine = plain(self.common())
-        other = f"a {kind}" if kind != self.kind else first_difference(common, mine)
+        other = f"a {kind}" if kind != self.kind else first_difference(completed(common, mine), mine)
         if other is not None:
             raise InputError(
                 f"output folder '{place.storage.shown}' holds other work than this {self.kind} ({other}); give what is "
@@ -177,8 +177,6 @@ def check_placement(placement: Placement) -> None:
     Raises:
         InputError: If a custom resource is none.
     """
-    from meqc_marl.jobs.run import RAYS_OWN
-
     if placement.learner_resource in RAYS_OWN:
         raise InputError(
             f"learner-resource is '{placement.learner_resource}'; it must be the name of a custom resource, not one of "

@@ -5,6 +5,9 @@ No Ray here: bad input is told before RLlib is imported.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -79,3 +82,36 @@ class Placement(BaseModel):
     max_failures: int = Field(default=3, ge=-1)
     checkpoint_every_s: float = Field(default=60.0, ge=0.0)
     track: tuple[Literal["mlflow", "wandb"], ...] = ()
+
+
+def completed(theirs: dict[str, Any], ours: Mapping[str, Any]) -> dict[str, Any]:
+    """What was written before a field existed, with the default of that field where ``ours`` has it.
+
+    Args:
+        theirs: A run's identity, or what holds one, as JSON brings it back.
+        ours: The same of a run of this version.
+    """
+    found = dict(theirs)
+    for name, value in ours.items():
+        if name not in theirs:
+            field = Run.model_fields.get(name)
+            if "scenario" in theirs and field is not None and not field.is_required():
+                found[name] = json.loads(json.dumps(field.get_default(call_default_factory=True)))
+        elif isinstance(value, dict) and isinstance(theirs[name], dict):
+            if name != "scenario":
+                found[name] = completed(theirs[name], value)
+                continue
+            with suppress(ValueError):  # it is another in more than that
+                whole = Scenario.model_validate(theirs[name]).model_dump(mode="json")
+                found[name] = _filled(theirs[name], value, whole)
+    return found
+
+
+def _filled(theirs: dict[str, Any], ours: Mapping[str, Any], whole: Mapping[str, Any]) -> dict[str, Any]:
+    found = dict(theirs)
+    for name in ours.keys() & whole.keys():
+        if name not in theirs:
+            found[name] = whole[name]
+        elif isinstance(whole[name], dict) and isinstance(theirs[name], dict):
+            found[name] = _filled(theirs[name], ours[name], whole[name])
+    return found

@@ -22,6 +22,7 @@ from ray.tune.result import TIME_TOTAL_S, TIMESTEPS_TOTAL, TRAINING_ITERATION
 from meqc_marl.errors import InputError
 from meqc_marl.files import sync_folder
 from meqc_marl.jobs.manifest import Files, describe, digest, first_difference, plain, sealed, unsealed
+from meqc_marl.jobs.run import completed
 
 _SEAL = "complete.json"
 _logger = logging.getLogger(__name__)
@@ -60,7 +61,8 @@ class Sealed:
         Raises:
             InputError: If it is of another.
         """
-        other = first_difference(self.belongs_to, plain(identity))
+        mine = plain(identity)
+        other = first_difference(completed(self.belongs_to, mine), mine)
         if other is not None:
             raise InputError(f"checkpoint '{self.checkpoint.path}' is of another trial ({other}).")
 

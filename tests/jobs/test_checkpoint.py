@@ -25,9 +25,14 @@ from meqc_marl.config import load_scenario
 from meqc_marl.errors import InputError
 from meqc_marl.files import check_folder, replacing, telling_what_cannot_be_written
 from meqc_marl.jobs.checkpoint import flaw_of, newest_whole, remove_incomplete, save_checkpoint
+from meqc_marl.jobs.job import Place
 from meqc_marl.jobs.manifest import describe, first_difference, sealed, unsealed
-from meqc_marl.jobs.run import Run
+from meqc_marl.jobs.run import Placement, Run
+from meqc_marl.jobs.search import SearchJob
+from meqc_marl.jobs.space import DEFAULT_SPACE
+from meqc_marl.jobs.sweep import SweepJob
 from meqc_marl.policies.folders import list_checkpoints
+from meqc_marl.storage import Storage
 from tests.sentences import is_one_sentence
 
 RUN = Run(scenario=load_scenario("small"), env_steps=100, seed=1, learner={"hidden": (8, 8)})
@@ -326,3 +331,58 @@ def test_every_file_is_described(tmp_path):
     (tmp_path / "a" / "b").write_bytes(b"abc")
     known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2, appendix B.1
     assert describe(tmp_path) == {"a/b": [3, known]}
+
+
+def without_each_field(content, path=()):
+    """An identity as it was before there was a field, for each of its fields."""
+    for name, value in content.items():
+        if isinstance(value, dict) and name != "learner":
+            yield from without_each_field(value, (*path, name))
+        if name not in ("scenario", "learner"):
+            yield ".".join((*path, name)), lambda whole, where=(*path, name): removed(whole, where)
+
+
+def removed(whole, where):
+    part = whole = json.loads(json.dumps(whole))
+    for name in where[:-1]:
+        part = part[name]
+    del part[where[-1]]
+    return whole
+
+
+def test_what_was_written_before_there_was_a_field_has_its_default(run_folder, tmp_path):
+    (newest,) = list_checkpoints(run_folder)[-1:]
+    written = json.loads((newest / "manifest.json").read_bytes())["content"]
+    plain_run = Run(scenario=load_scenario("paper"), env_steps=100).identity()
+    fields = dict(without_each_field(json.loads(json.dumps(plain_run))))
+    assert {"scenario.lyapunov.v", "scenario.resources", "scenario.resources.band", "vary", "seed"} <= set(fields)
+    for name, before in fields.items():
+        content = written | {"belongs_to": before(plain_run)}
+        (newest / "manifest.json").write_bytes(sealed(content))
+        assert flaw_of(newest, plain_run) is None, name
+    # What is not at its default now is another.
+    content = written | {"belongs_to": fields["scenario.lyapunov.v"](plain_run)}
+    (newest / "manifest.json").write_bytes(sealed(content))
+    ten = Run(scenario=load_scenario("paper", ["lyapunov.v=10"]), env_steps=100).identity()
+    assert flaw_of(newest, ten) == "is of another run (scenario.lyapunov.v is 1.0, not 10.0)"
+
+
+def test_a_storage_from_before_there_was_a_field_is_the_same(tmp_path):
+    base = Run(scenario=load_scenario("paper"), env_steps=100)
+    jobs = (
+        SweepJob(base=base, v=(1.0,), delta=(0.5,)),
+        SearchJob(base=base, num_trials=2, space=DEFAULT_SPACE),
+    )
+    for job in jobs:
+        storage = Storage.open(tmp_path / job.kind)
+        place = Place(storage=storage, placement=Placement(), resume=True, lease=None)
+        job.begin(place)
+        written = storage.read_object("job.json")
+        above = ("base",) if "base" in written["common"] else ()
+        for where in (("vary",), ("scenario", "resources", "band"), ("scenario", "mobility")):
+            old = {"kind": written["kind"], "common": removed(written["common"], (*above, *where))}
+            storage.write("job.json", json.dumps(old).encode())
+            job.begin(place)
+            other = base.model_copy(update={"scenario": load_scenario("pooled"), "vary": ("lyapunov.v=1,2",)})
+            with pytest.raises(InputError, match="holds other work than this"):
+                job.model_copy(update={"base": other}).begin(place)
