@@ -47,7 +47,7 @@ def local_ray(num_env_runners: int = 0) -> Iterator[None]:
     # A job on a cluster finds its address here, and must not say how large the cluster is.
     address = os.environ.get("RAY_ADDRESS", "").strip()
     if address in ("", "local"):
-        own = {"num_cpus": max(os.cpu_count() or 1, num_env_runners + 1), "include_dashboard": False}
+        own = {"num_cpus": max(usable_cores(), num_env_runners + 1), "include_dashboard": False}
         if (left := left_by_ulimit()) is not None:  # Ray would map a third of the machine's memory, several times
             own["object_store_memory"] = max(_LEAST_STORE_BYTES, min(_STORE_BYTES, left // 16))
         _start(address="local", **own, **_session_folder())
@@ -57,6 +57,13 @@ def local_ray(num_env_runners: int = 0) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on, which ``taskset`` and batch systems make fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _start(**options: Any) -> None:
