@@ -38,6 +38,19 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f" (did you mean '{close[0]}'?)." if close else f"; known are {', '.join(known)}."
 
 
+def at_least(option: str, value: float, least: int) -> None:
+    """Refuse a number of an option that is less than it may be, or none."""
+    if not value >= least:  # NaN is not
+        raise InputError(f"{option}: {shown(value)} is not allowed; it must be at least {least}.")
+
+
+def within(option: str, value: float, least: int, most: int) -> None:
+    """Refuse a number of an option that is too small or too large, before memory is taken for it."""
+    at_least(option, value, least)
+    if value > most:
+        raise InputError(f"{option}: {shown(value)} is not allowed; it must be at most {most:,}.")
+
+
 _REPR = reprlib.Repr()
 _REPR.maxstring = _REPR.maxother = _REPR.maxlong = 60
 _REPR.maxlist = _REPR.maxtuple = _REPR.maxdict = _REPR.maxset = 6

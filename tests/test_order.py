@@ -24,7 +24,7 @@ ORDER = (
         ("nature",),
         ("config", "storage"),
         ("circuits",),
-        ("files", "registry", "uris"),
+        ("entry", "files", "registry", "uris"),
         ("errors",),
     ),
 )

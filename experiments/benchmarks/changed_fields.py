@@ -6,19 +6,20 @@ every section of the scenario that a policy sees through its choices' costs.
 
 from __future__ import annotations
 
-import json
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import tyro
 
+from experiments.measured import check_draws, check_kept, keep
 from meqc_marl.config import load_scenario
+from meqc_marl.entry.running import run_module
 from meqc_marl.errors import InputError
 from meqc_marl.evaluation.held_out import beside_oracle, held_out_traces
-from meqc_marl.files import make_folder, replacing
 from meqc_marl.policies.learned import load_policy
 
 RESULTS = Path(__file__).parents[1] / "results" / "changed_fields"
@@ -44,7 +45,7 @@ CHANGES: tuple[str, ...] = (
 class ChangedFields:
     """Evaluate, print and store."""
 
-    run: tyro.conf.Positional[str]
+    policy: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
     """Folder of the trained policy."""
     num_traces: int = 2
     """Held-out traces of each changed scenario."""
@@ -53,12 +54,20 @@ class ChangedFields:
     out: Path = RESULTS / "changed_fields.json"
     """Where the numbers go."""
 
+    def run(self) -> None:
+        """Evaluate."""
+        check_draws(self.num_slots, self.num_traces)
+        check_kept(self.out)
+        content = measure_all(self)
+        keep(content, self.out)
+        print(table(content))
+
 
 def measure_all(args: ChangedFields) -> dict[str, Any]:
     """Regret, misses and cost of the policy at every change."""
-    policy = load_policy(args.run)
+    policy = load_policy(args.policy)
     if policy.scenario is None:
-        raise InputError(f"checkpoint '{args.run}' does not name its scenario.")
+        raise InputError(f"checkpoint '{args.policy}' does not name its scenario.")
     rows: dict[str, dict[str, Any]] = {}
     for change in CHANGES:
         scenario = load_scenario(policy.scenario, [change])
@@ -90,13 +99,5 @@ def table(content: dict[str, Any]) -> str:
     )
 
 
-def main(args: ChangedFields) -> None:
-    content = measure_all(args)
-    make_folder(args.out.parent)
-    with replacing(args.out) as file:
-        file.write(json.dumps(content, indent=1).encode())
-    print(table(content))
-
-
 if __name__ == "__main__":
-    main(tyro.cli(ChangedFields))
+    sys.exit(run_module(ChangedFields))

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from meqc_marl.errors import InputError, shown
-from meqc_marl.files import json_object, read_bytes
+from experiments.measured import kept, of_this_kind
+from meqc_marl.errors import InputError, within
 from meqc_marl.jobs.kinds import Description
 from meqc_marl.jobs.run import Placement
 
 if TYPE_CHECKING:
     from experiments.benchmarks.job import BenchmarkJob
 
-_LARGEST = 100_000_000
-"""Bytes of a result."""
 _Count = Annotated[int | None, tyro.conf.arg(metavar="INT", help_behavior_hint="")]
 
 
@@ -36,8 +34,8 @@ class BenchmarkOptions:
 
         module = module_of(name)
         for option, value, most in (("seeds", self.seeds, 10_000), ("env-steps", self.env_steps, 10**12)):
-            if value is not None and not 1 <= value <= most:
-                raise InputError(f"{option}: {shown(value)} is not allowed; it must be from 1 to {most:,}.")
+            if value is not None:
+                within(option, value, 1, most)
         job = BenchmarkJob(name=name, seeds=self.seeds or module.SEEDS, env_steps=self.env_steps or module.ENV_STEPS)
         job.check()
         return job
@@ -63,13 +61,11 @@ class BenchmarkHere(BenchmarkOptions):
         where = str(Path("results/benchmarks") / name)
         if self.only_report:
             folder = self.out or Path(where)
-            results = {path.stem: _read(path) for path in _results(folder)}
+            results = {path.stem: kept(path) for path in _results(folder)}
             if not results:
                 raise InputError(f"folder '{folder}' holds no results; run without --only-report.")
-            try:
+            with of_this_kind(f"folder '{folder}'"):
                 print(module_of(name).table(results))
-            except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-                raise InputError(f"folder '{folder}' holds results that are not those of {name}.") from error
             return
         carry_out(Description(self.job_of(name), self.storage or where, placement), out=self.out)
 
@@ -78,8 +74,3 @@ def _results(folder: Path) -> list[Path]:
     """Files of results, by setting and seed."""
     found = [path for path in folder.glob("*-*.json") if path.stem.rpartition("-")[2].isdecimal()]
     return sorted(found, key=lambda path: (path.stem.rpartition("-")[0], int(path.stem.rpartition("-")[2])))
-
-
-def _read(path: Path) -> dict[str, Any]:
-    what = f"result '{path}'"
-    return json_object(read_bytes(path, what, _LARGEST), what)

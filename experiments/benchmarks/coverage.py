@@ -6,17 +6,18 @@ results; docs/statistics.md shows it. Beside ours is the percentile bootstrap ov
 
 from __future__ import annotations
 
-import json
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tyro
 
+from experiments.measured import check_kept, keep, kept, of_this_kind
+from meqc_marl.entry.running import run_module
+from meqc_marl.errors import InputError, within
 from meqc_marl.evaluation.intervals import iqm_intervals, mean_intervals, trimmed
-from meqc_marl.files import make_folder, replacing
 
 RESULTS = Path(__file__).parents[1] / "results" / "coverage"
 LAWS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -47,6 +48,20 @@ class Coverage:
     """Folder of the results."""
     only_report: bool = False
     """Print what there is, and simulate nothing."""
+
+    def run(self) -> None:
+        """Simulate and print."""
+        path = self.out / "coverage.json"
+        if not self.only_report:
+            for size in self.sizes:
+                within("sizes", size, 4, 10_000)
+            within("repetitions", self.repetitions, 1, 10**7)
+            check_kept(path)
+            keep({"repetitions": self.repetitions, "rows": [asdict(row) for row in rows(self)]}, path)
+        if not path.exists():
+            raise InputError(f"folder '{self.out}' holds no results; run without --only-report.")
+        with of_this_kind(f"result '{path}'"):
+            print(table(kept(path)["rows"]))
 
 
 @dataclass(frozen=True)
@@ -129,17 +144,5 @@ def table(found: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def main(args: Coverage) -> None:
-    path = args.out / "coverage.json"
-    if not args.only_report:
-        content = {"repetitions": args.repetitions, "rows": [asdict(row) for row in rows(args)]}
-        make_folder(args.out)
-        with replacing(path) as file:
-            file.write(json.dumps(content, indent=1).encode())
-    if not path.exists():
-        raise SystemExit(f"error: folder '{args.out}' holds no results; run without --only-report.")
-    print(table(json.loads(path.read_text())["rows"]))
-
-
 if __name__ == "__main__":
-    main(tyro.cli(Coverage))
+    sys.exit(run_module(Coverage))

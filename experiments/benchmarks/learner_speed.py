@@ -17,35 +17,29 @@ import json
 import logging
 import platform
 import resource
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import ray
 import torch
-import tyro
 from ray.rllib.algorithms.algorithm import Algorithm
 
 from experiments.benchmarks.bare_loop import bare_ratio
 from experiments.benchmarks.stock_path import as_stock
+from experiments.measured import check_kept, keep, kept
 from meqc_marl.config import load_scenario
-from meqc_marl.files import make_folder, replacing
+from meqc_marl.entry.running import run_module
+from meqc_marl.errors import within
 from meqc_marl.rl.config import offloading_config
 
 RESULTS = Path(__file__).parents[1] / "results" / "speed"
 
 
-@dataclass(frozen=True)
-class Speed:
-    """Measure, print and store."""
-
-    parts: tuple[str, ...] = ("stock", "bare", "profile", "devices", "workers", "memory")
-    """What to measure."""
-    memory_s: float = 120.0
-    """How long the run is whose memory is watched."""
-    out: Path = RESULTS / "speed.json"
-    """Where the numbers go."""
+Part = Literal["stock", "bare", "profile", "devices", "workers", "memory"]
+"""What can be measured."""
 
 
 # --- The stock path ---------------------------------------------------------------------------------------------------
@@ -175,12 +169,14 @@ def resident_mib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
 
 
-def main(args: Speed) -> None:
-    logging.getLogger("ray").setLevel(logging.ERROR)
-    torch.set_num_threads(1)
-    ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-    out: dict[str, Any] = {"date": time.strftime("%Y-%m-%d"), "cores": os.cpu_count(), "machine": platform.machine()}
-    if "stock" in args.parts:
+def measured(parts: tuple[Part, ...], memory_s: float) -> dict[str, Any]:
+    """Each of the parts, printed as it comes."""
+    out: dict[str, Any] = {
+        "date": time.strftime("%Y-%m-%d"),
+        "cores": os.cpu_count(),
+        "machine": platform.machine(),
+    }
+    if "stock" in parts:
         out["stock"] = {
             # One update of 256 rows for 480 agent-steps, small networks, 64 rows; and for 960, the default networks.
             "2x64, an update for 32 env-steps": stock_ratio((64, 64), 256, 8, 64),
@@ -188,26 +184,46 @@ def main(args: Speed) -> None:
             "3x128, the default update for 4 env-steps": stock_ratio((128, 128, 128), 64, 16, 16),
         }
         print(json.dumps(out["stock"], indent=1), flush=True)
-    if "bare" in args.parts:
+    if "bare" in parts:
         out["bare"] = {"3x128": bare_ratio((128, 128, 128)), "3x512": bare_ratio((512, 512, 512))}
         print(json.dumps(out["bare"], indent=1), flush=True)
-    if "profile" in args.parts:
+    if "profile" in parts:
         out["profile"] = where_time_goes()
         print(json.dumps(out["profile"], indent=1), flush=True)
-    if "devices" in args.parts:
+    if "devices" in parts:
         out["us_per_agent_step"] = {str(m): cost_per_agent_step(m) for m in (15, 100, 1_000, 10_000)}
         print(json.dumps(out["us_per_agent_step"], indent=1), flush=True)
-    if "workers" in args.parts:
+    if "workers" in parts:
         out["workers"] = worker_rates()
-    if "memory" in args.parts:
-        out["memory"] = memory_over_time(args.memory_s)
+    if "memory" in parts:
+        out["memory"] = memory_over_time(memory_s)
         print(json.dumps(out["memory"], indent=1), flush=True)
-    ray.shutdown()
-    make_folder(args.out.parent)
-    before = json.loads(args.out.read_text()) if args.out.exists() else {}
-    with replacing(args.out) as file:
-        file.write(json.dumps(before | out, indent=1).encode())
+    return out
+
+
+@dataclass(frozen=True)
+class LearnerSpeed:
+    """Measure, print and store; what is not measured now stays as it was."""
+
+    parts: tuple[Part, ...] = get_args(Part)
+    """What to measure."""
+    memory_s: float = 120.0
+    """How long the run is whose memory is watched."""
+    out: Path = RESULTS / "speed.json"
+    """Where the numbers go."""
+
+    def run(self) -> None:
+        """Measure."""
+        within("memory-s", self.memory_s, 0, 10**7)
+        check_kept(self.out)
+        before = kept(self.out) if self.out.exists() else {}
+        logging.getLogger("ray").setLevel(logging.ERROR)
+        torch.set_num_threads(1)
+        ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+        out = measured(self.parts, self.memory_s)
+        ray.shutdown()
+        keep(before | out, self.out)
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Speed))
+    sys.exit(run_module(LearnerSpeed))

@@ -14,8 +14,8 @@ import os
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[variable] = "1"
 
-import argparse
 import platform
+import sys
 import time
 from dataclasses import dataclass
 
@@ -24,8 +24,10 @@ from rich.console import Console
 from rich.table import Table
 
 from meqc_marl.config import Scenario, load_scenario
+from meqc_marl.entry.running import run_module
 from meqc_marl.env.parallel import OffloadingParallelEnv
 from meqc_marl.env.simulator import OffloadingSimulator
+from meqc_marl.errors import within
 
 
 @dataclass(frozen=True)
@@ -102,35 +104,42 @@ def pools_table(episodes: int) -> Table:
     return table
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--episodes", type=int, default=5, help="episodes timed for each figure")
-    episodes = parser.parse_args().episodes
-    console = Console()
-    console.print(f"{platform.machine()}, {platform.processor() or 'unknown CPU'}, numpy {np.__version__}, one thread")
+@dataclass(frozen=True)
+class SimulatorSpeed:
+    """Measure and print."""
 
-    table = Table(title="Batched simulator, million device-steps per second")
-    for heading in ("rows", "devices", "slots", "step + observation", "with nature", "nature, ns per device-slot"):
-        table.add_column(heading, justify="right")
-    sizes = [(1, 15, 500), (16, 15, 500), (512, 15, 500), (1, 100, 500), (1, 1000, 200), (1, 10_000, 50)]
-    for num_envs, devices, horizon in sizes:
-        scenario = load_scenario("paper", [f"num_devices={devices}", f"horizon={horizon}"])
-        speed = batch_speed(scenario, num_envs, episodes)
-        nature_ns = speed.reset_s / speed.device_steps * 1e9
-        rates = (f"{speed.step_rate / 1e6:.2f}", f"{speed.whole_rate / 1e6:.2f}", f"{nature_ns:.0f}")
-        table.add_row(str(num_envs), str(devices), str(horizon), *rates)
-    console.print(table)
-    console.print(pools_table(episodes))
+    episodes: int = 5
+    """Episodes timed for each figure."""
 
-    table = Table(title="PettingZoo view, env-steps per second")
-    for heading in ("devices", "step", "with nature"):
-        table.add_column(heading, justify="right")
-    for devices in (15, 100, 1000):
-        scenario = load_scenario("paper", [f"num_devices={devices}", "horizon=200"])
-        speed = pettingzoo_speed(scenario, episodes)
-        table.add_row(str(devices), f"{speed.step_rate / devices:,.0f}", f"{speed.whole_rate / devices:,.0f}")
-    console.print(table)
+    def run(self) -> None:
+        """Measure."""
+        within("episodes", self.episodes, 1, 10_000)
+        console = Console()
+        processor = platform.processor() or "unknown CPU"
+        console.print(f"{platform.machine()}, {processor}, numpy {np.__version__}, one thread")
+
+        table = Table(title="Batched simulator, million device-steps per second")
+        for heading in ("rows", "devices", "slots", "step + observation", "with nature", "nature, ns per device-slot"):
+            table.add_column(heading, justify="right")
+        sizes = [(1, 15, 500), (16, 15, 500), (512, 15, 500), (1, 100, 500), (1, 1000, 200), (1, 10_000, 50)]
+        for num_envs, devices, horizon in sizes:
+            scenario = load_scenario("paper", [f"num_devices={devices}", f"horizon={horizon}"])
+            speed = batch_speed(scenario, num_envs, self.episodes)
+            nature_ns = speed.reset_s / speed.device_steps * 1e9
+            rates = (f"{speed.step_rate / 1e6:.2f}", f"{speed.whole_rate / 1e6:.2f}", f"{nature_ns:.0f}")
+            table.add_row(str(num_envs), str(devices), str(horizon), *rates)
+        console.print(table)
+        console.print(pools_table(self.episodes))
+
+        table = Table(title="PettingZoo view, env-steps per second")
+        for heading in ("devices", "step", "with nature"):
+            table.add_column(heading, justify="right")
+        for devices in (15, 100, 1000):
+            scenario = load_scenario("paper", [f"num_devices={devices}", "horizon=200"])
+            speed = pettingzoo_speed(scenario, self.episodes)
+            table.add_row(str(devices), f"{speed.step_rate / devices:,.0f}", f"{speed.whole_rate / devices:,.0f}")
+        console.print(table)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_module(SimulatorSpeed))

@@ -14,9 +14,9 @@ import os
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[variable] = "1"
 
-import json
 import logging
 import platform
+import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,35 +24,18 @@ from typing import Any
 
 import ray
 import torch
-import tyro
 
 from experiments.benchmarks.learner_speed import RESULTS
 from experiments.benchmarks.stock_path import as_stock
+from experiments.measured import check_kept, keep
 from meqc_marl.config import load_scenario
-from meqc_marl.files import make_folder, replacing
+from meqc_marl.entry.running import run_module
+from meqc_marl.errors import within
 from meqc_marl.rl.config import offloading_config
 from meqc_marl.rl.evaluation import evaluate_against_oracle
 
 LEVELS = (0.01, 0.005, 0.002)
 """Regrets waited for."""
-
-
-@dataclass(frozen=True)
-class TimeToQuality:
-    """Train both side by side until the better levels are reached or the time is over."""
-
-    scenario: str = "paper"
-    """Preset."""
-    env_steps: int = 160_000
-    """Budget that the schedules of both are made for."""
-    seconds: float = 1_200.0
-    """Of one core for each side, evaluations apart."""
-    turn_s: float = 10.0
-    """How long a side trains before it is evaluated and the other's turn comes."""
-    seed: int = 0
-    """Of both."""
-    out: Path = RESULTS / "time_to_quality.json"
-    """Where the numbers go."""
 
 
 @dataclass
@@ -75,41 +58,69 @@ class Side:
         """Seconds to each level, None where it was not reached."""
         return {f"{level:g}": next((at for at, regret in self.curve if regret <= level), None) for level in LEVELS}
 
-    def finished(self, args: TimeToQuality) -> bool:
+    def finished(self, seconds: float) -> bool:
         """Whether the last level is reached or the time is over."""
-        return self.spent_s >= args.seconds or self.reached()[f"{LEVELS[-1]:g}"] is not None
+        return self.spent_s >= seconds or self.reached()[f"{LEVELS[-1]:g}"] is not None
 
 
-def main(args: TimeToQuality) -> None:
-    logging.getLogger("ray").setLevel(logging.ERROR)
-    torch.set_num_threads(1)
-    ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-    scenario = load_scenario(args.scenario)
-    ours = offloading_config(scenario, env_steps=args.env_steps, seed=args.seed)
-    stock = as_stock(offloading_config(scenario, env_steps=args.env_steps, seed=args.seed, env_runner="stock"))
-    sides = {"ours": Side(ours.build_algo()), "stock": Side(stock.build_algo())}
-    while not all(side.finished(args) for side in sides.values()):
-        for name, side in sides.items():
-            if not side.finished(args):
-                side.turn(args.turn_s)
-                print(f"{name}: {side.spent_s:.0f} s, regret {100 * side.curve[-1][1]:.2f} %", flush=True)
-    content = {
-        "date": time.strftime("%Y-%m-%d"),
-        "machine": platform.machine(),
-        "cores": os.cpu_count(),
-        "sides": {name: {"reached_s": side.reached(), "curve": side.curve} for name, side in sides.items()},
-    }
-    for side in sides.values():
-        side.algorithm.stop()
-    ray.shutdown()
-    make_folder(args.out.parent)
-    with replacing(args.out) as file:
-        file.write(json.dumps(content, indent=1).encode())
-    print("| regret | ours, s | stock path, s |\n|---|---|---|")
+def table(sides: dict[str, dict[str, Any]]) -> str:
+    """In Markdown; the ratio where both have reached a level."""
+    lines = ["| regret | ours, s | stock path, s | ratio |", "|---|---|---|---|"]
     for level in LEVELS:
-        cells = [sides[name].reached()[f"{level:g}"] for name in sides]
-        print(f"| {100 * level:g} % | " + " | ".join("not reached" if s is None else f"{s:.0f}" for s in cells) + " |")
+        ours, stock = (sides[name]["reached_s"][f"{level:g}"] for name in ("ours", "stock"))
+        cells = ["not reached" if seconds is None else f"{seconds:.0f}" for seconds in (ours, stock)]
+        if ours is not None:
+            spent = sides["stock"]["curve"][-1][0]
+            cells.append(f"above {spent / ours:.0f}" if stock is None else f"{stock / ours:.0f}")
+        lines.append(f"| {100 * level:g} % | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class TimeToQuality:
+    """Train both side by side until the better levels are reached or the time is over."""
+
+    scenario: str = "paper"
+    """Preset."""
+    env_steps: int = 160_000
+    """Budget that the schedules of both are made for."""
+    seconds: float = 1_200.0
+    """Of one core for each side, evaluations apart."""
+    turn_s: float = 10.0
+    """How long a side trains before it is evaluated and the other's turn comes."""
+    seed: int = 0
+    """Of both."""
+    out: Path = RESULTS / "time_to_quality.json"
+    """Where the numbers go."""
+
+    def run(self) -> None:
+        """Train, print and store."""
+        within("env-steps", self.env_steps, 1, 10**12)
+        within("seed", self.seed, 0, 2**32 - 1)
+        for option, seconds in (("seconds", self.seconds), ("turn-s", self.turn_s)):
+            within(option, seconds, 0, 10**10)
+        check_kept(self.out)
+        scenario = load_scenario(self.scenario)
+        ours = offloading_config(scenario, env_steps=self.env_steps, seed=self.seed)
+        stock = as_stock(offloading_config(scenario, env_steps=self.env_steps, seed=self.seed, env_runner="stock"))
+        logging.getLogger("ray").setLevel(logging.ERROR)
+        torch.set_num_threads(1)
+        ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+        sides = {"ours": Side(ours.build_algo()), "stock": Side(stock.build_algo())}
+        while not all(side.finished(self.seconds) for side in sides.values()):
+            for name, side in sides.items():
+                if not side.finished(self.seconds):
+                    side.turn(self.turn_s)
+                    print(f"{name}: {side.spent_s:.0f} s, regret {100 * side.curve[-1][1]:.2f} %", flush=True)
+        for side in sides.values():
+            side.algorithm.stop()
+        ray.shutdown()
+        told = {name: {"reached_s": side.reached(), "curve": side.curve} for name, side in sides.items()}
+        given = {"scenario": self.scenario, "env_steps": self.env_steps, "seed": self.seed}
+        machine = {"date": time.strftime("%Y-%m-%d"), "machine": platform.machine(), "cores": os.cpu_count()}
+        keep(given | machine | {"sides": told}, self.out)
+        print(table(told))
 
 
 if __name__ == "__main__":
-    main(tyro.cli(TimeToQuality))
+    sys.exit(run_module(TimeToQuality))

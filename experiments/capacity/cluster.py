@@ -14,8 +14,8 @@ import os
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import itertools
-import json
 import math
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import tyro
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -38,10 +37,12 @@ from experiments.capacity.measure import (
     tiny_trials,
     trial_costs,
 )
-from experiments.capacity.model import Cluster, Driver, Storage, Sweep, ideal_seconds, simulate
+from experiments.capacity.model import Cluster, Driver, Storage, Sweep, check_simpy, ideal_seconds, simulate
 from experiments.capacity.trials import StandIn
 from experiments.figures.figure import SCALES
+from experiments.measured import keep, kept, of_this_kind
 from meqc_marl.config import load_scenario
+from meqc_marl.entry.running import run_module
 from meqc_marl.files import make_folder, replacing
 from meqc_marl.jobs.study import CHECKPOINTS, run_study
 from meqc_marl.rl.config import default_env_steps
@@ -54,14 +55,6 @@ CORES_OF_A_NODE = 8
 NODES = (1, 3, 10, 30, 100, 300)
 #: What a writer gets and what all get together, MB/s. Assumed, not measured: a bucket grows with its writers.
 STORAGES = {"a bucket": Storage(50.0, 100_000.0), "one NFS server": Storage(100.0, 500.0)}
-
-
-@dataclass(frozen=True)
-class Capacity:
-    """What a sweep takes on a cluster."""
-
-    out: Path = OUT
-    """Folder of what was measured, the picture and the table."""
 
 
 @dataclass(frozen=True)
@@ -101,15 +94,14 @@ def measure(path: Path) -> dict[str, Any]:
         "storage_mb_s": lambda _: storage_speed(),
         **{f"point {number}": point_seconds(point) for number, point in enumerate(POINTS)},
     }
-    measured = json.loads(path.read_text()) if path.exists() else {}
+    measured = kept(path) if path.exists() else {}
     for number, (name, part) in enumerate(parts.items()):
         if name in measured:
             continue
         started = time.perf_counter()
         measured[name] = part(measured)
         measured["machine"] = {"cores": os.cpu_count(), "date": time.strftime("%Y-%m-%d")}
-        with replacing(path) as file:
-            file.write(json.dumps(measured, indent=1).encode())
+        keep(measured, path)
         told = f"{number + 1} of {len(parts)}, {name}: {time.perf_counter() - started:.0f} s"
         Console(stderr=True).print(told, highlight=False)
     return measured
@@ -179,21 +171,6 @@ def predict(measured: dict[str, Any]) -> list[dict[str, Any]]:
     return rows
 
 
-def main(args: Capacity) -> None:
-    torch.set_num_threads(1)
-    measured = measure(make_folder(args.out) / "measured.json")
-    points = [
-        asdict(point) | {"measured_s": measured[f"point {number}"], "model_s": predict_point(measured, point)}
-        for number, point in enumerate(POINTS)
-    ]
-    rows = predict(measured)
-    with replacing(args.out / "capacity.json") as file:
-        file.write(json.dumps({"points": points, "paper_scale": rows}, indent=1).encode())
-    console = Console()
-    console.print(points_table(points), predictions_table(rows))
-    draw(points, rows, args.out / "capacity.png")
-
-
 def points_table(points: list[dict[str, Any]]) -> Table:
     """The model against what was run."""
     table = Table(title="sweeps that were run on one machine, and the model")
@@ -261,5 +238,29 @@ def draw(points: list[dict[str, Any]], rows: list[dict[str, Any]], path: Path) -
         figure.savefig(file, format="png", dpi=130)
 
 
+@dataclass(frozen=True)
+class Capacity:
+    """What a sweep takes on a cluster."""
+
+    out: Path = OUT
+    """Folder of what was measured, the picture and the table."""
+
+    def run(self) -> None:
+        """Measure what is missing, simulate, print and draw."""
+        check_simpy()
+        torch.set_num_threads(1)
+        path = make_folder(self.out) / "measured.json"
+        measured = measure(path)
+        with of_this_kind(f"result '{path}'"):
+            points = [
+                asdict(point) | {"measured_s": measured[f"point {number}"], "model_s": predict_point(measured, point)}
+                for number, point in enumerate(POINTS)
+            ]
+            rows = predict(measured)
+        keep({"points": points, "paper_scale": rows}, self.out / "capacity.json")
+        Console().print(points_table(points), predictions_table(rows))
+        draw(points, rows, self.out / "capacity.png")
+
+
 if __name__ == "__main__":
-    main(tyro.cli(Capacity))
+    sys.exit(run_module(Capacity))

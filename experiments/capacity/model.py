@@ -12,7 +12,12 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
 
-import simpy
+from meqc_marl.errors import InputError
+
+try:
+    import simpy
+except ImportError:  # told when something is to be simulated
+    simpy = None  # type: ignore[assignment]
 
 _SNAPSHOT_PERIOD_S = 10.0
 _SNAPSHOT_SHARE = 20.0
@@ -106,6 +111,16 @@ class Outcome:
     driver_busy: float
     storage_busy: float
     waited: float
+
+
+def check_simpy() -> None:
+    """Refuse to go on without SimPy.
+
+    Raises:
+        InputError: It is not installed.
+    """
+    if simpy is None:
+        raise InputError("package 'simpy' is missing; install it with: pip install 'meqc-marl[capacity]'.")
 
 
 def ideal_seconds(sweep: Sweep, slots: int) -> float:

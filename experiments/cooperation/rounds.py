@@ -8,16 +8,18 @@ the first round is its decision, all at once.
 
 from __future__ import annotations
 
-import argparse
+import sys
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.measured import REFERENCE_SEEDS, keep, learned_policies, made_on
+from experiments.measured import REFERENCE_SEEDS, check_draws, check_kept, keep, learned_policies, made_on
 from meqc_marl.config import Scenario, load_scenario
+from meqc_marl.entry.running import run_module
 from meqc_marl.env.broadcast import USE_COLUMNS
 from meqc_marl.evaluation.rollout import rollout
 from meqc_marl.nature.trace import Trace, generate_trace
@@ -120,24 +122,32 @@ def table(results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    """Measure, keep the numbers, print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--learned", nargs="*", default=[], metavar="NAME=RUN", help="trained policies")
-    parser.add_argument("--num-slots", type=int, default=500)
-    parser.add_argument("--out", type=Path, required=True, help=f"folder of {RESULT}")
-    options = parser.parse_args()
-    scenario = load_scenario("pooled")
-    learned = learned_policies(options.learned)
-    trace = generate_trace(scenario, REFERENCE_SEEDS, num_slots=options.num_slots)
-    reference = make_policy("joint-oracle", scenario)
-    results = made_on(options.num_slots, REFERENCE_SEEDS)
-    results["rules"] = {
-        name: measured(rule, scenario, trace, reference) for name, rule in rules(scenario, learned).items()
-    }
-    keep(results, options.out / RESULT)
-    print(table(results))
+@dataclass(frozen=True, kw_only=True)
+class Rounds:
+    """Measure every rule, keep the numbers, print the table."""
+
+    out: Path
+    """Folder of rounds.json."""
+    learned: tuple[str, ...] = ()
+    """Trained policies, each as NAME=RUN."""
+    num_slots: int = 500
+    """Slots of a trace."""
+
+    def run(self) -> None:
+        """Measure."""
+        check_draws(self.num_slots)
+        check_kept(self.out / RESULT)
+        scenario = load_scenario("pooled")
+        learned = learned_policies(self.learned)
+        trace = generate_trace(scenario, REFERENCE_SEEDS, num_slots=self.num_slots)
+        reference = make_policy("joint-oracle", scenario)
+        results = made_on(self.num_slots, REFERENCE_SEEDS)
+        results["rules"] = {
+            name: measured(rule, scenario, trace, reference) for name, rule in rules(scenario, learned).items()
+        }
+        keep(results, self.out / RESULT)
+        print(table(results))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_module(Rounds))

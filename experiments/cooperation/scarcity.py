@@ -6,17 +6,20 @@ folder, so that the same command goes on where it was stopped; then it draws. Qu
 
 from __future__ import annotations
 
-import argparse
-import json
+import sys
+from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from experiments.measured import first_seeds, keep
+from experiments.measured import check_draws, check_kept, first_seeds, keep, kept, of_this_kind
 from meqc_marl.config import Scenario, load_scenario
-from meqc_marl.errors import InputError
+from meqc_marl.entry.running import run_module
+from meqc_marl.errors import InputError, shown
 from meqc_marl.evaluation.rollout import Rollout, rollout
+from meqc_marl.files import replacing
 from meqc_marl.nature.trace import generate_trace
 from meqc_marl.physics.load import Pools
 from meqc_marl.policies import make_policy
@@ -90,34 +93,54 @@ def draw(results: dict[str, Any], path: Path) -> None:
         panel.set(xlabel="pools, as a multiple of the preset's", ylabel=title)
         panel.grid(alpha=0.3)
         panel.legend(fontsize=8)
-    figure.savefig(path, dpi=110)
+    with replacing(path) as file:
+        figure.savefig(file, format="png", dpi=110)
 
 
-def main() -> None:
+@dataclass(frozen=True, kw_only=True)
+class Scarcity:
     """Work out what is missing, print a table in Markdown, draw."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--devices", type=int, nargs="+", default=[5, 15, 50, 200, 1_000])
-    parser.add_argument("--pools", type=float, nargs="+", default=[0.5, 1.0, 2.0])
-    parser.add_argument("--num-traces", type=int, default=2, help=f"one from {_ONE_TRACE} devices on")
-    parser.add_argument("--num-slots", type=int, default=60)
-    parser.add_argument("--out", type=Path, required=True, help=f"folder of {RESULT} and {PICTURE}")
-    options = parser.parse_args()
-    path = options.out / RESULT
-    results: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"points": {}}
-    for devices in options.devices:
-        for pools in options.pools:
-            settings = {"devices": devices, "pools": pools, "slots": options.num_slots}
-            settings["traces"] = options.num_traces if devices < _ONE_TRACE else 1
+
+    out: Path
+    """Folder of scarcity.json and scarcity.png."""
+    devices: tuple[int, ...] = (5, 15, 50, 200, 1_000)
+    """Numbers of devices."""
+    pools: tuple[float, ...] = (0.5, 1.0, 2.0)
+    """How many times as large as the preset's own the pools are."""
+    num_traces: int = 2
+    """Traces of each system; one from 200 devices on."""
+    num_slots: int = 60
+    """Slots of a trace."""
+
+    def run(self) -> None:
+        """Measure."""
+        check_draws(self.num_slots, self.num_traces)
+        for pools in self.pools:
+            if not 1e-3 <= pools <= 1e3:
+                raise InputError(f"pools: {shown(pools)} is not allowed; it must be from 0.001 to 1,000.")
+        for devices, pools in product(self.devices, self.pools):
+            scaled(devices, pools)
+        path = self.out / RESULT
+        check_kept(path)
+        results = kept(path) if path.exists() else {"points": {}}
+        for devices, pools in product(self.devices, self.pools):
+            self._point(devices, pools, results, path)
+        with of_this_kind(f"result '{path}'"):
+            print(table(results))
+        draw(results, self.out / PICTURE)
+
+    def _point(self, devices: int, pools: float, results: dict[str, Any], path: Path) -> None:
+        """Work a point out and keep it, if the results lack it."""
+        traces = self.num_traces if devices < _ONE_TRACE else 1
+        settings = {"devices": devices, "pools": pools, "slots": self.num_slots, "traces": traces}
+        with of_this_kind(f"result '{path}'"):
             known = results["points"].get(name := f"{devices}-{pools:g}", settings)
             if not settings.items() <= known.items():
                 raise InputError(f"'{path}' holds {devices} devices of other traces; choose another folder.")
-            if known == settings:
-                found = point(devices, pools, settings["traces"], options.num_slots)
-                results["points"][name] = settings | found
-                keep(results, path)
-    print(table(results))
-    draw(results, options.out / PICTURE)
+        if known == settings:
+            results["points"][name] = settings | point(devices, pools, traces, self.num_slots)
+            keep(results, path)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_module(Scarcity))

@@ -6,15 +6,17 @@ that the oracle visits. The ratio to the product says what a machine that is bus
 
 from __future__ import annotations
 
-import argparse
+import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from experiments.measured import first_seeds, keep, made_on
+from experiments.measured import check_draws, check_kept, first_seeds, keep, made_on
 from meqc_marl.config import load_scenario
+from meqc_marl.entry.running import run_module
 from meqc_marl.evaluation.rollout import rollout
 from meqc_marl.nature.trace import generate_trace
 from meqc_marl.policies import Policy, Situation
@@ -69,18 +71,28 @@ def table(results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
+@dataclass(frozen=True, kw_only=True)
+class Solving:
     """Measure, keep the numbers, print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--devices", type=int, nargs="+", default=list(DEVICES))
-    parser.add_argument("--num-slots", type=int, default=100)
-    parser.add_argument("--out", type=Path, required=True, help=f"folder of {RESULT}")
-    options = parser.parse_args()
-    results = made_on(options.num_slots, first_seeds(1))
-    results["devices"] = {str(devices): measured(devices, options.num_slots) for devices in options.devices}
-    keep(results, options.out / RESULT)
-    print(table(results))
+
+    out: Path
+    """Folder of solving.json."""
+    devices: tuple[int, ...] = DEVICES
+    """Numbers of devices."""
+    num_slots: int = 100
+    """Slots of the trace."""
+
+    def run(self) -> None:
+        """Measure."""
+        check_draws(self.num_slots)
+        check_kept(self.out / RESULT)
+        for devices in self.devices:
+            load_scenario("pooled", [f"num_devices={devices}"])
+        results = made_on(self.num_slots, first_seeds(1))
+        results["devices"] = {str(devices): measured(devices, self.num_slots) for devices in self.devices}
+        keep(results, self.out / RESULT)
+        print(table(results))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_module(Solving))

@@ -11,11 +11,11 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import tyro
-
 from experiments.figures.data import Data
 from experiments.figures.figure import AS_PRINTED, EXACT_ONLY, FIGURES, SCALES, Figure, judged
-from meqc_marl.errors import InputError
+from experiments.measured import kept, of_this_kind
+from meqc_marl.entry.running import run_module
+from meqc_marl.errors import InputError, shown
 from meqc_marl.files import replacing
 
 RESULTS = Path(__file__).parents[1] / "results" / "figures"
@@ -34,7 +34,7 @@ def ledger(folder: Path, scale: str = "quick") -> str:
         path = folder / scale / f"fig{name}.json"
         if not path.exists():
             continue
-        content = json.loads(path.read_text())
+        content = kept(path)
         exact = " --exact-only" if scale.endswith(EXACT_ONLY) else ""
         run = f"`meqc-marl figure {name} --scale {scale.removesuffix(EXACT_ONLY)}{exact}`"
         variants = {variant: _by_claim(part["claims"]) for variant, part in content.get("variants", {}).items()}
@@ -89,10 +89,11 @@ def judge_again(folder: Path, scale: str = "quick") -> None:
         path = folder / scale / f"fig{name}.json"
         if not path.exists():
             continue
-        content = json.loads(path.read_text())
+        content = kept(path)
         figure: Figure = importlib.import_module(f"experiments.figures.fig{name}").FIGURE
-        for part in (content, *content["variants"].values()):
-            part["claims"] = judged(figure, part)
+        with of_this_kind(f"result '{path}'"):
+            for part in (content, *content["variants"].values()):
+                part["claims"] = judged(figure, part)
         with replacing(path) as file:
             file.write(json.dumps(content).encode())
         figure.draw(Data(content), path.with_suffix(".png"))
@@ -105,21 +106,16 @@ class Ledger:
     scale: str = "quick"
     """Which results: quick, paper, or those without training, such as quick-exact."""
 
-
-def main() -> None:
-    scale = tyro.cli(Ledger, prog="python -m experiments.figures.ledger").scale
-    try:
-        if (kept := SCALES.get(scale.removesuffix(EXACT_ONLY))) is None or kept.settings is not None:
-            raise InputError(f"scale is '{scale}'; it must be one of quick, paper, quick-exact, paper-exact.")
-        judge_again(RESULTS, scale)
-        text = put(README.read_text(), ledger(RESULTS, scale))
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
-    with replacing(README) as file:
-        file.write(text.encode())
-    print(f"ledger: {README}")
+    def run(self) -> None:
+        """Judge, draw and write."""
+        if (found := SCALES.get(self.scale.removesuffix(EXACT_ONLY))) is None or found.settings is not None:
+            raise InputError(f"scale is {shown(self.scale)}; it must be one of quick, paper, quick-exact, paper-exact.")
+        judge_again(RESULTS, self.scale)
+        text = put(README.read_text(), ledger(RESULTS, self.scale))
+        with replacing(README) as file:
+            file.write(text.encode())
+        print(f"ledger: {README}")
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_module(Ledger))

@@ -8,19 +8,19 @@ trained. The bound is from below: the same system without waiting, for policies 
 
 from __future__ import annotations
 
-import argparse
-import json
+import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from experiments.measured import first_seeds, learned_policies
+from experiments.measured import check_draws, first_seeds, keep, kept, learned_policies, of_this_kind
 from experiments.queues.rules import Means, means, traces
 from meqc_marl.config import Scenario, load_scenario
-from meqc_marl.errors import InputError
+from meqc_marl.entry.running import run_module
+from meqc_marl.errors import InputError, did_you_mean, shown
 from meqc_marl.evaluation.joint_bounds import joint_bounds
-from meqc_marl.files import replacing
+from meqc_marl.files import check_folder, make_folder, replacing
 from meqc_marl.policies import make_policy
 from meqc_marl.report.bars import line_style
 
@@ -46,19 +46,21 @@ def point(changes: list[str], policies: tuple[str, ...], folder: Path, rows: int
     """Means of all policies on one system; what the folder holds is not worked out again."""
     path = folder / ("_".join(changes) or "queued").replace("=", "-").replace(".", "-")
     path = path.with_suffix(".json")
-    content: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    content = kept(path) if path.exists() else {}
     settings = {"traces": rows, "slots": slots, "changes": changes}
     if content.get("settings", settings) != settings:
         raise InputError(f"'{path}' was measured with {content['settings']}; choose another folder.")
     found: dict[str, list[float]] = content.get("means", {})
+    if not isinstance(found, dict):
+        raise InputError(f"result '{path}' is damaged; it must hold means by the names of rules.")
     scenario = load_scenario("queued", changes)
     for name in policies:
         if name not in found:
             found[name] = list(_measured(scenario, name, rows, slots))
-            with replacing(path) as file:
-                file.write((json.dumps({"settings": settings, "means": found}, indent=1) + "\n").encode())
+            keep({"settings": settings, "means": found}, path)
             print(f"{', '.join(changes) or 'queued'}: {name} {found[name][1]:.2f}", flush=True)
-    return {name: Means(*found[name]) for name in policies}
+    with of_this_kind(f"result '{path}'"):
+        return {name: Means(*map(float, found[name])) for name in policies}
 
 
 def _measured(scenario: Scenario, name: str, rows: int, slots: int) -> Means:
@@ -100,46 +102,68 @@ def draw(results: dict[str, dict[float, dict[str, Means]]], path: Path) -> None:
     panels[0, 0].legend(fontsize=8)
     for panel in panels[1]:
         panel.set_ylim(bottom=0.0)
-    figure.savefig(path, dpi=110)
+    with replacing(path) as file:
+        figure.savefig(file, format="png", dpi=110)
 
 
-def main() -> None:
-    """Work out, print and draw."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--axes", nargs="+", choices=list(SYSTEMS), default=list(SYSTEMS))
-    parser.add_argument("--policies", nargs="+", choices=POLICIES, default=list(POLICIES))
-    parser.add_argument("--learned", nargs="*", default=[], metavar="NAME=RUN", help="trained policies")
-    parser.add_argument("--num-traces", type=int, default=2)
-    parser.add_argument("--num-slots", type=int, default=200)
-    options = parser.parse_args()
-    policies = tuple(dict.fromkeys(("joint-oracle", "priced-joint", *options.policies, BOUND)))
-    learned = learned_policies(options.learned)
-    options.out.mkdir(parents=True, exist_ok=True)
-    results: dict[str, dict[float, dict[str, Means]]] = {}
-    for axis in options.axes:
-        field, values = SYSTEMS[axis]
-        results[axis] = {
-            value: point(system(field, value), policies, options.out, options.num_traces, options.num_slots)
-            for value in values
-        }
+def table(results: dict[str, dict[float, dict[str, Means]]]) -> str:
+    """In Markdown: cost with penalties of all, waits, and the price of myopia."""
+    names = list(next(iter(next(iter(results.values())).values())))
+    heads = ("system", *names, "waits, s", "price of myopia")
+    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
     for axis, points in results.items():
         for value, found in points.items():
-            scenario = load_scenario("queued", system(SYSTEMS[axis][0], value))
-            trace = traces(scenario, False, first_seeds(options.num_traces), options.num_slots)
-            found |= {f"learned ({name})": means(policy, scenario, trace) for name, policy in learned.items()}
-    policies = tuple(next(iter(next(iter(results.values())).values())))
-    print(f"| {' | '.join(('system', *policies, 'waits, s', 'price of myopia'))} |\n{'|---' * (len(policies) + 3)}|")
-    for axis, points in results.items():
-        for value, found in points.items():
-            cells = [f"{found[name].charged:.2f}" for name in policies]
-            waits = ", ".join(
-                f"{found[name].cpu_wait_s + found[name].qpu_wait_s:.1f}" for name in policies if name != BOUND
-            )
-            size = f"{axis} {value / _SCALE.get(axis, 1.0):g}"
-            print(f"| {size} | {' | '.join(cells)} | {waits} | {100 * price_of_myopia(found):+.1f} % |")
-    draw(results, options.out / "loads.png")
+            waits = (f"{found[name].cpu_wait_s + found[name].qpu_wait_s:.1f}" for name in names if name != BOUND)
+            cells = [f"{axis} {value / _SCALE.get(axis, 1.0):g}", *(f"{found[name].charged:.2f}" for name in names)]
+            lines.append(f"| {' | '.join(cells)} | {', '.join(waits)} | {100 * price_of_myopia(found):+.1f} % |")
+    return "\n".join(lines)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loads:
+    """Work out what is missing, print and draw."""
+
+    out: Path
+    """Folder of a file for each system, and of the picture."""
+    axes: tuple[str, ...] = tuple(SYSTEMS)
+    """What is varied."""
+    policies: tuple[str, ...] = POLICIES
+    """Rules beside the two that the price of myopia is of."""
+    learned: tuple[str, ...] = ()
+    """Trained policies, each as NAME=RUN."""
+    num_traces: int = 2
+    """Traces of each system."""
+    num_slots: int = 200
+    """Slots of a trace."""
+
+    def run(self) -> None:
+        """Measure."""
+        check_draws(self.num_slots, self.num_traces)
+        for option, given, known in (("axes", self.axes, tuple(SYSTEMS)), ("policies", self.policies, POLICIES)):
+            if not given:
+                raise InputError(f"{option}: none is given; known are {', '.join(known)}.")
+            for name in given:
+                if name not in known:
+                    raise InputError(f"{option}: {shown(name)} is not known{did_you_mean(name, known)}")
+        check_folder(self.out)
+        learned = learned_policies(self.learned)
+        policies = tuple(dict.fromkeys(("joint-oracle", "priced-joint", *self.policies, BOUND)))
+        make_folder(self.out)
+        results: dict[str, dict[float, dict[str, Means]]] = {}
+        for axis in dict.fromkeys(self.axes):
+            field, values = SYSTEMS[axis]
+            results[axis] = {
+                value: point(system(field, value), policies, self.out, self.num_traces, self.num_slots)
+                for value in values
+            }
+        for axis, points in results.items():
+            for value, found in points.items():
+                scenario = load_scenario("queued", system(SYSTEMS[axis][0], value))
+                trace = traces(scenario, False, first_seeds(self.num_traces), self.num_slots)
+                found |= {f"learned ({name})": means(policy, scenario, trace) for name, policy in learned.items()}
+        print(table(results))
+        draw(results, self.out / "loads.png")
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_module(Loads))

@@ -6,13 +6,15 @@ quarters of the reference traces, whose nature is drawn with slots of a second; 
 
 from __future__ import annotations
 
-import argparse
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments.measured import REFERENCE_SEEDS, keep, learned_policies, made_on
+from experiments.measured import REFERENCE_SEEDS, check_draws, check_kept, keep, learned_policies, made_on
 from experiments.queues.rules import SLOTS, means, traces
 from meqc_marl.config import Scenario, load_scenario
+from meqc_marl.entry.running import run_module
 from meqc_marl.nature.trace import Trace
 from meqc_marl.policies import Policy, make_policy
 
@@ -42,24 +44,34 @@ def table(results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
+@dataclass(frozen=True, kw_only=True)
+class LookingAhead:
     """Measure, keep the numbers, print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--scenario", default="queued")
-    parser.add_argument("--rules", nargs="*", default=RULES)
-    parser.add_argument("--learned", nargs="*", default=[], metavar="NAME=RUN", help="trained policies")
-    parser.add_argument("--num-slots", type=int, default=SLOTS)
-    parser.add_argument("--out", type=Path, required=True, help=f"folder of {RESULT}")
-    options = parser.parse_args()
-    scenario = load_scenario(options.scenario)
-    policies = {name: make_policy(name, scenario) for name in options.rules}
-    policies |= {f"learned ({name})": policy for name, policy in learned_policies(options.learned).items()}
-    trace = traces(scenario, own_nature=False, slots=options.num_slots)
-    results = made_on(options.num_slots, REFERENCE_SEEDS)
-    results["policies"] = {name: measured(policy, scenario, trace) for name, policy in policies.items()}
-    keep(results, options.out / RESULT)
-    print(table(results))
+
+    out: Path
+    """Folder of looking_ahead.json."""
+    scenario: str = "queued"
+    """A preset or a YAML file."""
+    rules: tuple[str, ...] = RULES
+    """Names of rules beside those that every table is relative to."""
+    learned: tuple[str, ...] = ()
+    """Trained policies, each as NAME=RUN."""
+    num_slots: int = SLOTS
+    """Slots of a trace."""
+
+    def run(self) -> None:
+        """Measure."""
+        check_draws(self.num_slots)
+        check_kept(self.out / RESULT)
+        scenario = load_scenario(self.scenario)
+        policies = {name: make_policy(name, scenario) for name in dict.fromkeys(("joint-oracle", *self.rules))}
+        policies |= {f"learned ({name})": policy for name, policy in learned_policies(self.learned).items()}
+        trace = traces(scenario, own_nature=False, slots=self.num_slots)
+        results = made_on(self.num_slots, REFERENCE_SEEDS)
+        results["policies"] = {name: measured(policy, scenario, trace) for name, policy in policies.items()}
+        keep(results, self.out / RESULT)
+        print(table(results))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_module(LookingAhead))

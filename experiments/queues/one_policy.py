@@ -9,16 +9,27 @@ are.
 
 from __future__ import annotations
 
-import argparse
-import json
+import sys
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-from experiments.measured import REFERENCE_SEEDS, keep, learned_policies, made_on
+from experiments.measured import (
+    REFERENCE_SEEDS,
+    check_draws,
+    check_kept,
+    keep,
+    kept,
+    learned_policies,
+    made_on,
+    of_this_kind,
+)
 from experiments.queues.rules import SLOTS, Means, means, traces
 from meqc_marl.config import Scenario, load_scenario
+from meqc_marl.entry.running import run_module
 from meqc_marl.errors import InputError
+from meqc_marl.files import replacing
 from meqc_marl.policies import make_policy
 from meqc_marl.policies.priced import Priced
 
@@ -107,34 +118,46 @@ def draw(results: dict[str, Any], path: Path) -> None:
     panel.set_xticks(range(len(loads)), list(loads), rotation=40, ha="right")
     panel.set(xlabel="server, slot, Delta", ylabel="cost and penalties over searched prices, %")
     panel.legend()
-    figure.savefig(path, dpi=110)
+    with replacing(path) as file:
+        figure.savefig(file, format="png", dpi=110)
 
 
-def main() -> None:
+@dataclass(frozen=True, kw_only=True)
+class OnePolicy:
     """Measure, keep the numbers, print the table, draw."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--learned", nargs="*", default=[], metavar="NAME=RUN", help="policies trained over loads")
-    parser.add_argument("--num-slots", type=int, default=SLOTS)
-    parser.add_argument("--out", type=Path, required=True, help=f"folder of {RESULT}")
-    options = parser.parse_args()
-    path = options.out / RESULT
-    results: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"loads": {}}
-    if results.get("num_slots", options.num_slots) != options.num_slots:
-        raise InputError(f"'{path}' was measured on {results['num_slots']} slots; choose another folder.")
-    results |= made_on(options.num_slots, REFERENCE_SEEDS)
-    learned = learned_policies(options.learned)
-    for load in LOADS:
-        scenario, where = load_scenario("queued", changes(load)), label(load)
-        if where not in results["loads"]:
-            results["loads"][where] = rules(scenario, options.num_slots)
-        trace = traces(scenario, own_nature=True, slots=options.num_slots)
-        for name, policy in learned.items():
-            results["loads"][where][f"learned ({name})"] = means(policy, scenario, trace)._asdict()
-        keep(results, path)
-        print(where, flush=True)
-    print(table(results))
-    draw(results, options.out / "one_policy.png")
+
+    out: Path
+    """Folder of one_policy.json and the picture."""
+    learned: tuple[str, ...] = ()
+    """Policies trained over loads, each as NAME=RUN."""
+    num_slots: int = SLOTS
+    """Slots of a trace."""
+
+    def run(self) -> None:
+        """Measure."""
+        check_draws(self.num_slots)
+        path = self.out / RESULT
+        check_kept(path)
+        results = kept(path) if path.exists() else {"loads": {}}
+        if results.get("num_slots", self.num_slots) != self.num_slots:
+            raise InputError(f"'{path}' was measured on {results['num_slots']} slots; choose another folder.")
+        results |= made_on(self.num_slots, REFERENCE_SEEDS)
+        learned = learned_policies(self.learned)
+        for load in LOADS:
+            with of_this_kind(f"result '{path}'"):
+                found = results["loads"].setdefault(label(load), {})
+            scenario = load_scenario("queued", changes(load))
+            if MYOPIC not in found:
+                found |= rules(scenario, self.num_slots)
+            trace = traces(scenario, own_nature=True, slots=self.num_slots)
+            for name, policy in learned.items():
+                found[f"learned ({name})"] = means(policy, scenario, trace)._asdict()
+            keep(results, path)
+            print(label(load), flush=True)
+        with of_this_kind(f"result '{path}'"):
+            print(table(results))
+        draw(results, self.out / "one_policy.png")
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_module(OnePolicy))

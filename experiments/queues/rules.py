@@ -8,18 +8,22 @@ the scenario draws.
 
 from __future__ import annotations
 
-import argparse
+import sys
 import time
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Annotated, NamedTuple
 
 import numpy as np
+import tyro
 
 from experiments.measured import REFERENCE_SEEDS
 from meqc_marl.config import Scenario, load_scenario
+from meqc_marl.config.idle import refuse_idle
+from meqc_marl.entry.running import run_module
 from meqc_marl.evaluation.joint_bounds import joint_bounds
 from meqc_marl.evaluation.rollout import rollout
 from meqc_marl.nature.trace import Trace, generate_trace
-from meqc_marl.policies import QUEUED_POLICIES, Policy, make_policy
+from meqc_marl.policies import POLICIES, QUEUED_POLICIES, Policy, make_policy
 from meqc_marl.policies.priced import Priced
 
 SLOTS = 400
@@ -60,28 +64,40 @@ def row(name: str, found: Means) -> str:
     return f"| {name} | " + " | ".join(numbers) + f" | {found.cpu_wait_s:.1f} s, {found.qpu_wait_s:.1f} s |"
 
 
-def main() -> None:
+@dataclass(frozen=True)
+class Rules:
     """Print a table in Markdown, and what was charged."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--policies", nargs="*", default=list(QUEUED_POLICIES))
-    parser.add_argument("--set", action="append", default=[], dest="changes", metavar="FIELD=VALUE")
-    parser.add_argument("--own-nature", action="store_true")
-    parser.add_argument("--bound", action="store_true", help="also the bound from below: the system without waiting")
-    options = parser.parse_args()
-    scenario = load_scenario("queued", options.changes)
-    trace = traces(scenario, options.own_nature)
-    print("| policy | C | C + penalty | misses | mean phi | wait CPU, QPU |\n|---|---|---|---|---|---|")
-    for name in options.policies:
-        begin = time.perf_counter()
-        policy = make_policy(name, scenario)
-        charged = f" {policy.schedule}" if isinstance(policy, Priced) else ""
-        found = time.perf_counter() - begin
-        print(row(name, means(policy, scenario, trace)), flush=True)
-        print(f"<!-- found in {found:.0f} s, all in {time.perf_counter() - begin:.0f} s{charged} -->", flush=True)
-    if options.bound:
-        bound = np.mean(joint_bounds(scenario, trace).lower)
-        print(f"no policy that keeps Delta costs less than {bound:.2f} with penalties")
+
+    policies: tuple[str, ...] = tuple(QUEUED_POLICIES)
+    """Names of rules."""
+    changes: Annotated[
+        tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(name="set", metavar="FIELD=VALUE")
+    ] = ()
+    """Change a field of the scenario `queued`; may be repeated."""
+    own_nature: bool = False
+    """Draw nature as the scenario does, not with slots of a second."""
+    bound: bool = False
+    """Also the bound from below: the system without waiting."""
+
+    def run(self) -> None:
+        """Measure."""
+        scenario = refuse_idle(load_scenario("queued", self.changes), self.changes)
+        for name in self.policies:
+            if name not in POLICIES:  # a mistake, or somebody's own: told before the others are searched and learned
+                make_policy(name, scenario)
+        trace = traces(scenario, self.own_nature)
+        print("| policy | C | C + penalty | misses | mean phi | wait CPU, QPU |\n|---|---|---|---|---|---|")
+        for name in self.policies:
+            begin = time.perf_counter()
+            policy = make_policy(name, scenario)
+            charged = f" {policy.schedule}" if isinstance(policy, Priced) else ""
+            found = time.perf_counter() - begin
+            print(row(name, means(policy, scenario, trace)), flush=True)
+            print(f"<!-- found in {found:.0f} s, all in {time.perf_counter() - begin:.0f} s{charged} -->", flush=True)
+        if self.bound:
+            bound = np.mean(joint_bounds(scenario, trace).lower)
+            print(f"no policy that keeps Delta costs less than {bound:.2f} with penalties")
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_module(Rules))

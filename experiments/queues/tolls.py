@@ -8,19 +8,23 @@ in the folder. A checkpoint is a pickle of RLlib's: only runs of one's own shoul
 
 from __future__ import annotations
 
-import argparse
-import json
 import pickle
+import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+import tyro
 
-from experiments.measured import keep
+from experiments.measured import check_kept, keep, kept, named_runs, of_this_kind
 from meqc_marl.config import Scenario, load_scenario
+from meqc_marl.config.idle import refuse_idle
+from meqc_marl.entry.running import run_module
 from meqc_marl.env.loads import load_of
 from meqc_marl.errors import InputError
+from meqc_marl.files import replacing
 from meqc_marl.lyapunov import BacklogValue, discount_of
 from meqc_marl.policies import make_policy
 from meqc_marl.policies.folders import list_checkpoints
@@ -79,7 +83,8 @@ def draw(curves: dict[str, Any], path: Path) -> None:
         panel.set_ylim(bottom=0.0)
         panel.grid(alpha=0.3)
         panel.legend(fontsize=8)
-    figure.savefig(path, dpi=110)
+    with replacing(path) as file:
+        figure.savefig(file, format="png", dpi=110)
 
 
 def table(curves: dict[str, Any], at_s: Sequence[float] = (0.0, 2.0, 5.0, 10.0)) -> str:
@@ -92,34 +97,42 @@ def table(curves: dict[str, Any], at_s: Sequence[float] = (0.0, 2.0, 5.0, 10.0))
     return "\n".join(lines)
 
 
-def main() -> None:
+@dataclass(frozen=True, kw_only=True)
+class Tolls:
     """Work out, keep, print and draw."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--set", action="append", default=[], dest="changes", metavar="FIELD=VALUE")
-    parser.add_argument("--learned", nargs="*", default=[], metavar="NAME=RUN", help="runs on the same scenario")
-    parser.add_argument("--out", type=Path, required=True, help=f"folder of {RESULT}")
-    options = parser.parse_args()
-    scenario, path = load_scenario("queued", options.changes), options.out / RESULT
-    results: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-    if results.get("changes", options.changes) != options.changes:
-        raise InputError(f"'{path}' is of {results['changes']}; choose another folder.")
-    results.setdefault("curves", {})
-    results["changes"] = options.changes
-    for rule, name in RULES.items():
-        if name not in results["curves"]:
-            policy = make_policy(rule, scenario)
-            assert isinstance(policy, Priced)
-            results["curves"][name] = of_schedule(scenario, policy.schedule)
-            keep(results, path)
-    for one in options.learned:
-        name, equals, run = one.partition("=")
-        if not equals:
-            raise InputError(f"learned is '{one}'; it must be NAME=RUN.")
-        results["curves"][f"learner's critic ({name})"] = of_critic(scenario, *critic_of(scenario, run))
-    keep(results, path)
-    print(table(results["curves"]))
-    draw(results["curves"], options.out / "tolls.png")
+
+    out: Path
+    """Folder of tolls.json and tolls.png."""
+    changes: Annotated[
+        tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(name="set", metavar="FIELD=VALUE")
+    ] = ()
+    """Change a field of the scenario `queued`; may be repeated."""
+    learned: tuple[str, ...] = ()
+    """Runs on the same scenario, each as NAME=RUN."""
+
+    def run(self) -> None:
+        """Measure."""
+        scenario, path = refuse_idle(load_scenario("queued", self.changes), self.changes), self.out / RESULT
+        check_kept(path)
+        critics = {name: critic_of(scenario, run) for name, run in named_runs(self.learned).items()}
+        results = kept(path) if path.exists() else {}
+        with of_this_kind(f"result '{path}'"):
+            if results.get("changes", list(self.changes)) != list(self.changes):
+                raise InputError(f"'{path}' is of {results['changes']}; choose another folder.")
+            curves = dict(results.get("curves", {}))
+        results = {"changes": list(self.changes), "curves": curves}
+        for rule, name in RULES.items():
+            if name not in curves:
+                policy = make_policy(rule, scenario)
+                assert isinstance(policy, Priced)
+                curves[name] = of_schedule(scenario, policy.schedule)
+                keep(results, path)
+        curves |= {f"learner's critic ({name})": of_critic(scenario, *critic) for name, critic in critics.items()}
+        keep(results, path)
+        with of_this_kind(f"result '{path}'"):
+            print(table(curves))
+        draw(curves, self.out / "tolls.png")
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_module(Tolls))

@@ -7,18 +7,15 @@ imports what is heavy (ray, torch) inside ``run``, so that every other command s
 from __future__ import annotations
 
 import importlib
-import io
-import os
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Annotated, Any, Union
 
 import tyro
 
 from meqc_marl import __version__
-from meqc_marl.cli.parsing import parse
-from meqc_marl.errors import InputError
+from meqc_marl.entry.parsing import parse
+from meqc_marl.entry.running import exit_code
 
 COMMANDS: dict[str, str] = {
     "train": "meqc_marl.cli.train:Train",
@@ -38,6 +35,7 @@ COMMANDS: dict[str, str] = {
     "trace": "meqc_marl.cli.trace:TraceCommand",
 }
 """Name to ``module:class``."""
+_DESCRIPTION = "Task offloading in hybrid mobile edge-quantum computing."
 
 __all__ = ["COMMANDS", "main"]
 
@@ -47,43 +45,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     0: done, or help. 2: bad input, told in one sentence on stderr. 130: interrupted.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a name of bytes that are no text, or a terminal without Unicode
-            stream.reconfigure(errors="backslashreplace")
     words = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
-    try:
+
+    def work() -> None:
         if words == ["--version"]:
             print(f"meqc-marl {__version__}")
         else:
-            command: Any = parse(_command_type(), words, tuple(COMMANDS))
+            command: Any = parse(_command_type(), words, tuple(COMMANDS), description=_DESCRIPTION)
             command.run()
-        sys.stdout.flush()
-    except InputError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt as stop:
-        print(f"interrupted: {stop}" if str(stop) else "interrupted", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        # The reader (head, less) went away: no fault of ours. Python would complain again at exit: give it a sink.
-        _drop_output()
-        return 141
-    except OSError as error:
-        # What a command reads and writes has sentences of its own; this is its output, or a disk that fails meanwhile.
-        where = "standard output" if error.filename is None else f"'{error.filename}'"
-        print(InputError(f"error: {where} cannot be used: {error.strerror or error}."), file=sys.stderr)
-        _drop_output()
-        return 2
-    except MemoryError:
-        print("error: there is not enough memory; take fewer devices, slots or traces.", file=sys.stderr)
-        return 2
-    return 0
 
-
-def _drop_output() -> None:
-    """Python writes what is left of the output at exit, and would complain again."""
-    with suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return exit_code(work)
 
 
 def _command_type() -> Any:

@@ -18,10 +18,9 @@ from meqc_marl.cli.options import (
     check_draws,
     scenario_with,
     trace_files,
-    within,
 )
 from meqc_marl.config import PRESETS, Scenario, changes
-from meqc_marl.errors import InputError
+from meqc_marl.errors import InputError, within
 from meqc_marl.evaluation.blocks import compare_seeds, compare_trace
 from meqc_marl.files import check_outputs
 from meqc_marl.nature.library import read_traces

@@ -7,8 +7,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from meqc_marl.cli.options import at_least
-from meqc_marl.errors import InputError
+from meqc_marl.errors import InputError, at_least
 from meqc_marl.jobs.job import check_placement
 from meqc_marl.jobs.run import Placement
 

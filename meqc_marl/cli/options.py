@@ -12,7 +12,7 @@ from meqc_marl.config import PRESETS, Scenario, load_scenario
 from meqc_marl.config.idle import refuse_idle
 from meqc_marl.config.io import parse_assignment, places, read_yaml
 from meqc_marl.dqn_ddpg.options import settable
-from meqc_marl.errors import InputError, shown
+from meqc_marl.errors import InputError, shown, within
 from meqc_marl.nature.library import LibraryFiles, open_library
 from meqc_marl.nature.trace import MAX_SEED
 from meqc_marl.policies import POLICIES
@@ -150,19 +150,6 @@ MAX_SECONDS = 10**10
 """Three centuries."""
 MAX_TRAINING_SEED = 2**32 - 1
 """RLlib seeds numpy's global generator, which takes 32 bits."""
-
-
-def at_least(option: str, value: float, least: int) -> None:
-    """Check a number from the command line."""
-    if not value >= least:  # NaN is not
-        raise InputError(f"{option}: {shown(value)} is not allowed; it must be at least {least}.")
-
-
-def within(option: str, value: float, least: int, most: int) -> None:
-    """Check a number from the command line that must not be too large either, before memory is taken for it."""
-    at_least(option, value, least)
-    if value > most:
-        raise InputError(f"{option}: {shown(value)} is not allowed; it must be at most {most:,}.")
 
 
 def check_draws(num_traces: int, num_slots: int | None, trace_seed: int, policy_seed: int = 0) -> None:

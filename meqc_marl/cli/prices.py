@@ -15,10 +15,9 @@ from meqc_marl.cli.options import (
     ScenarioSource,
     check_draws,
     scenario_with,
-    within,
 )
 from meqc_marl.config import PRESETS, Scenario
-from meqc_marl.errors import InputError
+from meqc_marl.errors import InputError, within
 from meqc_marl.evaluation.blocks import compare_seeds
 from meqc_marl.files import check_outputs
 from meqc_marl.nature.trace import check_size

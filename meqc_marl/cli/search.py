@@ -21,8 +21,8 @@ from meqc_marl.cli.options import (
     parse_assignments,
     read_mapping,
     scenario_with,
-    within,
 )
+from meqc_marl.errors import within
 from meqc_marl.jobs.kinds import Description
 from meqc_marl.jobs.run import Run
 from meqc_marl.jobs.search import SearchJob

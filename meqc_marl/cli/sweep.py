@@ -22,9 +22,8 @@ from meqc_marl.cli.options import (
     library_of,
     parse_assignments,
     scenario_with,
-    within,
 )
-from meqc_marl.errors import InputError
+from meqc_marl.errors import InputError, within
 from meqc_marl.jobs.kinds import Description
 from meqc_marl.jobs.run import Run
 from meqc_marl.jobs.sweep import SweepJob

@@ -9,9 +9,9 @@ from typing import Annotated
 import numpy as np
 import tyro
 
-from meqc_marl.cli.options import InputFile, OptionalInt, Overrides, ScenarioSource, scenario_with, trace_files, within
+from meqc_marl.cli.options import InputFile, OptionalInt, Overrides, ScenarioSource, scenario_with, trace_files
 from meqc_marl.config import PRESETS
-from meqc_marl.errors import InputError, shown
+from meqc_marl.errors import InputError, shown, within
 from meqc_marl.files import check_outputs
 from meqc_marl.nature.building import build_trace, to_metres
 from meqc_marl.nature.library import read_traces

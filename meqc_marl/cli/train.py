@@ -28,10 +28,9 @@ from meqc_marl.cli.options import (
     parse_assignments,
     read_mapping,
     scenario_with,
-    within,
 )
 from meqc_marl.config import Scenario
-from meqc_marl.errors import InputError
+from meqc_marl.errors import InputError, within
 from meqc_marl.jobs.interrupted import Interrupted
 from meqc_marl.jobs.kinds import Description
 from meqc_marl.jobs.run import Placement, Run

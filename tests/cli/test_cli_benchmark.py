@@ -22,7 +22,7 @@ def sentence_of(capsys, *words):
     [
         ([], "NAME is missing"),
         (["nothing"], "'nothing' is unknown"),
-        (["quality", "--seeds", "0"], "seeds: 0 is not allowed; it must be from 1 to 10,000"),
+        (["quality", "--seeds", "0"], "seeds: 0 is not allowed; it must be at least 1"),
         (["quality", "--seeds", "9" * 30], "seeds: 999"),
         (["quality", "--env-steps", str(10**30)], "env-steps: 1000"),
         (["quality", "--out", "/dev/full"], "output folder '/dev/full' cannot be written: Not a directory"),

@@ -7,11 +7,11 @@ import sys
 import pytest
 
 from meqc_marl.cli import main
-from meqc_marl.cli.parsing import parse
 from meqc_marl.cli.submit import SubmitCommand
 from meqc_marl.cluster.archive import pack
 from meqc_marl.cluster.entry import NO_PYTHON, job_command
 from meqc_marl.config import load_scenario, save_scenario
+from meqc_marl.entry.parsing import parse
 from meqc_marl.errors import InputError
 from meqc_marl.jobs.kinds import VARIABLE, Description
 from meqc_marl.jobs.protocol import Failure, Report, Said, decode, encode

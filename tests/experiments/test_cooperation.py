@@ -13,8 +13,8 @@ from experiments.measured import REFERENCE_SEEDS, first_seeds
 from meqc_marl.config import load_scenario
 from meqc_marl.dqn_ddpg.network_spec import NetworkSpec
 from meqc_marl.dqn_ddpg.networks import Actor, Critic
+from meqc_marl.entry.running import run_module
 from meqc_marl.env.view import observation_columns
-from meqc_marl.errors import InputError
 from meqc_marl.jobs.run import Run
 from meqc_marl.nature.trace import generate_trace
 from meqc_marl.policies import make_policy
@@ -108,21 +108,18 @@ def test_solving_is_timed_beside_a_product():
 
 def test_scarcer_pools_make_selfishness_and_ignorance_dearer(tmp_path, monkeypatch, capsys):
     """The command goes on where it was stopped, says what it kept, and draws."""
-    words = ["scarcity", "--devices", "4", "--num-slots", "12", "--num-traces", "1", "--out", str(tmp_path), "--pools"]
-    monkeypatch.setattr("sys.argv", [*words, "0.5"])
-    scarcity.main()
+    words = ["--devices", "4", "--num-slots", "12", "--num-traces", "1", "--out", str(tmp_path), "--pools"]
+    assert run_module(scarcity.Scarcity, [*words, "0.5"]) == 0
     monkeypatch.setattr(scarcity, "point", lambda devices, pools, *more, first=scarcity.point: first(4, 4.0, *more))
-    monkeypatch.setattr("sys.argv", [*words, "0.5", "4"])
-    scarcity.main()
+    assert run_module(scarcity.Scarcity, [*words, "0.5", "4"]) == 0
     kept = json.loads((tmp_path / scarcity.RESULT).read_text())["points"]
     assert list(kept) == ["4-0.5", "4-4"]
     for rule in ("selfish", "oblivious"):
         assert kept["4-0.5"][rule] > kept["4-4"][rule] >= 1.0 - 1e-3
     assert capsys.readouterr().out.count("| 4 | 0.5 |") == 2
     assert (tmp_path / scarcity.PICTURE).stat().st_size > 10_000
-    monkeypatch.setattr("sys.argv", [*words, "0.5", "--num-slots", "13"])
-    with pytest.raises(InputError, match="other traces"):
-        scarcity.main()
+    assert run_module(scarcity.Scarcity, [*words, "0.5", "--num-slots", "13"]) == 2
+    assert "other traces" in capsys.readouterr().err
 
 
 def test_the_reference_traces_come_first():

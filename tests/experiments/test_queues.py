@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import pickle
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from experiments.queues import loads, one_policy, tolls
 from experiments.queues.loads import point, price_of_myopia, system
 from experiments.queues.rules import Means, means, row, traces
 from meqc_marl.config import load_scenario
+from meqc_marl.entry.running import run_module
 from meqc_marl.errors import InputError
 from meqc_marl.evaluation.rollout import rollout
 from meqc_marl.lyapunov import BacklogValue
@@ -61,8 +61,7 @@ def test_loads_are_worked_out_and_drawn(
     monkeypatch.setattr(search, "QUICK", (1, 2, 7))
     monkeypatch.setattr(loads, "SYSTEMS", {"tiles": ("resources.qpu_tiles", (1, 2))})
     words = ["--out", str(tmp_path), "--policies", "selfish", "--num-traces", "1", "--num-slots", "4"]
-    monkeypatch.setattr(sys, "argv", ["loads", *words, "--axes", "tiles"])
-    loads.main()
+    assert run_module(loads.Loads, [*words, "--axes", "tiles"]) == 0
     told = capsys.readouterr().out
     assert "| tiles 1 |" in told
     assert "| tiles 2 |" in told
@@ -100,16 +99,14 @@ def test_tolls_are_worked_out_once_and_drawn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(search, "QUICK", (1, 2, 7))
-    words = ["tolls", "--out", str(tmp_path), "--set", "num_devices=3", "--set", "horizon=5"]
-    monkeypatch.setattr(sys, "argv", words)
+    words = ["--out", str(tmp_path), "--set", "num_devices=3", "--set", "horizon=5"]
     for _ in range(2):
-        tolls.main()
+        assert run_module(tolls.Tolls, words) == 0
         assert "| searched price |" in capsys.readouterr().out
         assert (tmp_path / "tolls.png").stat().st_size > 10_000
         monkeypatch.setattr(tolls, "make_policy", lambda *given: pytest.fail("worked out again"))
-    monkeypatch.setattr(sys, "argv", [*words, "--set", "slot_s=4"])
-    with pytest.raises(InputError, match="choose another folder"):
-        tolls.main()
+    assert run_module(tolls.Tolls, [*words, "--set", "slot_s=4"]) == 2
+    assert "choose another folder" in capsys.readouterr().err
 
 
 def test_one_policy_is_set_beside_the_prices_of_each_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,8 +115,8 @@ def test_one_policy_is_set_beside_the_prices_of_each_load(tmp_path: Path, monkey
     monkeypatch.setattr(
         one_policy, "learned_policies", lambda given: {"x": make_policy("selfish", load_scenario("queued"))}
     )
-    monkeypatch.setattr(sys, "argv", ["one_policy", "--out", str(tmp_path), "--num-slots", "4", "--learned", "x=run"])
-    one_policy.main()
+    words = ["--out", str(tmp_path), "--num-slots", "4", "--learned", "x=run"]
+    assert run_module(one_policy.OnePolicy, words) == 0
     results = json.loads((tmp_path / "one_policy.json").read_text())
     first = results["loads"]["10 GHz, 2 s, 0"]
     scenario = load_scenario("queued", ["resources.server_hz=1e10", "slot_s=2", "lyapunov.delta=0"])

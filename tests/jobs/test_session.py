@@ -270,3 +270,22 @@ def test_a_cluster_that_asks_for_a_token(tmp_path, monkeypatch):
         os.killpg(cluster.pid, signal.SIGTERM)
         cluster.wait(timeout=60)
         shutil.rmtree("/tmp/ray-token-test", ignore_errors=True)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system does not bind processes to cores")
+def test_a_ray_of_our_own_has_the_cores_that_the_process_may_use(no_ray, monkeypatch):
+    """As ``taskset`` and batch systems tell; more only where every EnvRunner needs one."""
+    started = []
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(module, "_start", lambda **options: started.append(options["num_cpus"]))
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+    allowed = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(allowed)})
+        enter()
+        with local_ray(num_env_runners=3):
+            pass
+    finally:
+        os.sched_setaffinity(0, allowed)
+    enter()
+    assert started == [1, 4, len(allowed)]

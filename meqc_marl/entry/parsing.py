@@ -41,13 +41,21 @@ class _Captured(io.StringIO):
         return getattr(sys.__stdout__, "encoding", "utf-8")
 
 
-def parse(command_type: Any, arguments: Sequence[str], commands: Sequence[str]) -> Any:
+def parse(
+    command_type: Any,
+    arguments: Sequence[str],
+    commands: Sequence[str] = (),
+    prog: str = "meqc-marl",
+    description: str | None = None,
+) -> Any:
     """Read the words of a command line.
 
     Args:
         command_type: What tyro makes of them.
         arguments: The words.
-        commands: Names of the commands.
+        commands: Names of the commands, where it is one of several.
+        prog: What stands before the words.
+        description: For the help; by default the docstring of ``command_type``.
 
     Raises:
         InputError: If they cannot be understood.
@@ -58,14 +66,14 @@ def parse(command_type: Any, arguments: Sequence[str], commands: Sequence[str]) 
         with contextlib.redirect_stderr(complaint), contextlib.redirect_stdout(helped):
             return tyro.cli(
                 command_type,
-                prog="meqc-marl",
-                description="Task offloading in hybrid mobile edge-quantum computing.",
+                prog=prog,
+                description=description,
                 args=arguments,
                 config=CONFIG,
             )
     except SystemExit as stop:
         if stop.code:
-            raise InputError(_sentence(complaint.getvalue(), arguments, commands)) from None
+            raise InputError(_sentence(complaint.getvalue(), arguments, commands, prog)) from None
         print(_wrapped(helped.getvalue()), end="")
         raise
 
@@ -75,7 +83,7 @@ def _choices(told: str) -> str:
     return ", ".join(sorted(choice for choice in told.split(", ") if choice != "'None'"))
 
 
-def _sentence(complaint: str, arguments: Sequence[str], commands: Sequence[str]) -> str:
+def _sentence(complaint: str, arguments: Sequence[str], commands: Sequence[str], prog: str) -> str:
     """One sentence of what tyro prints in a frame: the text above its first rule, and an option that is meant."""
     parts: list[list[str]] = [[]]
     for line in _COLOUR.sub("", complaint).strip().splitlines()[1:]:
@@ -91,7 +99,7 @@ def _sentence(complaint: str, arguments: Sequence[str], commands: Sequence[str])
         said = re.sub(rf"^(\S+?): {pattern}$", rf"\1: '\2' is not allowed; it must be {kind}", said, flags=re.DOTALL)
     said = re.sub(r"\. Expected one of \((.*)\)$", lambda found: f"; it must be one of {_choices(found[1])}", said)
     said = re.sub(r"^Missing from [^:]*: (\S+) .*$", r"\1 is missing", said)
-    if arguments and arguments[0] not in commands and not arguments[0].startswith("-"):
+    if commands and arguments and arguments[0] not in commands and not arguments[0].startswith("-"):
         close = difflib.get_close_matches(arguments[0], commands, n=1)
         hint = f" (did you mean '{close[0]}'?)" if close else f"; known are {', '.join(commands)}"
         return f"command '{arguments[0]}' is not known{hint}."
@@ -109,7 +117,7 @@ def _sentence(complaint: str, arguments: Sequence[str], commands: Sequence[str])
     about = " ".join([*arguments[:1], "--help"]) if arguments and arguments[0] in commands else "--help"
     said = said[0].lower() + said[1:] if said[1:2].islower() else said
     said = re.sub(r"\.\s+", "; ", said)  # one sentence, whatever a later tyro says
-    return f"{said}; see meqc-marl {about}."
+    return f"{said}; see {prog} {about}."
 
 
 def _wrapped(text: str) -> str:
