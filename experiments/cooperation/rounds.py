@@ -3,7 +3,8 @@
 ``python -m experiments.cooperation.rounds --learned itself=RUN mean=RUN --out FOLDER``. Every rule is judged in the
 states that it visits, on the reference traces. A round asks every device once, in turn: the access point tells it how
 many are at each place and what one more there costs the others, and it answers with its place. With a learned policy
-the first round is its decision, all at once.
+the first round is its decision, all at once; after it the counts may also be announced to all at once, upon which the
+one change that helps most is made.
 """
 
 from __future__ import annotations
@@ -39,10 +40,14 @@ class Rule(NamedTuple):
     """Messages of a device in a slot, apart from rounds of best response."""
 
     def messages(self, devices: int) -> float:
-        """Messages of the last slot: in every round a question to each device and its answer, and where the devices
-        decide for all, everybody's values after each change."""
+        """Messages of the last slot: in every round in turn a question to each device and its answer, and where the
+        devices decide for all, everybody's values after each change; in a round at once everybody's values and answer,
+        and two of the access point."""
         rounds = 0.0
-        if isinstance(self.policy, BestResponse):
+        if isinstance(self.policy, BestResponse) and self.policy.at_once:
+            # Everybody's values, what is announced, everybody's answer, and who changes.
+            rounds = float(self.policy.rounds.mean()) * (2.0 + 2.0 / devices)
+        elif isinstance(self.policy, BestResponse):
             values = self.policy.changes.mean() if self.policy.name.startswith("team") else 0.0
             rounds = float(2 * self.policy.rounds.mean() + values)
         return devices * (self.told + rounds)
@@ -59,8 +64,9 @@ def rules(scenario: Scenario, learned: Mapping[str, Policy]) -> dict[str, Rule]:
     for name, policy in learned.items():
         told = _told(policy, scenario.num_devices)
         found[f"learned ({name}), one shot"] = Rule(policy, told)
-        second = BestResponse(scenario, "team", team=True, most_rounds=1, start=policy)
-        found[f"learned ({name}), then one round"] = Rule(second, told)
+        for then, at_once in (("counts announced, one change", True), ("then one round", False)):
+            second = BestResponse(scenario, "team", team=True, most_rounds=1, start=policy, at_once=at_once)
+            found[f"learned ({name}), {then}"] = Rule(second, told)
     return found
 
 

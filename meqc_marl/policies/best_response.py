@@ -47,6 +47,8 @@ class BestResponse(Policy):
         team: Each minimises the objective of all, rather than its own.
         most_rounds: After which the modes stand as they are.
         start: Whose modes are announced before the first round; nobody sends anything away if None.
+        at_once: In a round all answer to the same announced counts, and the one whose change gains most changes,
+            rather than one device after another.
 
     Attributes:
         rounds: Rounds that each row took in the last slot, the one without a change included, int [E].
@@ -63,11 +65,12 @@ class BestResponse(Policy):
         team: bool,
         most_rounds: int = _MAX_ROUNDS,
         start: Policy | None = None,
+        at_once: bool = False,
     ) -> None:
         if most_rounds < 1:
             raise InputError(f"most_rounds is {most_rounds}; it must be at least 1.")
         self.name, self._scenario, self._team = name, scenario, team
-        self._most_rounds, self._start = most_rounds, start
+        self._most_rounds, self._start, self.at_once = most_rounds, start, at_once
         self.columns = None if start is None else start.columns
 
     def act(self, situation: Situation) -> tuple[np.ndarray, np.ndarray]:
@@ -108,10 +111,15 @@ class BestResponse(Policy):
 
     def _play(self, row: _Row) -> list[int]:
         """Rounds until one without a change; the number of changes in each."""
-        choose = row.best_for_all if self._team else row.best_for_itself
+        worth = row.for_all if self._team else row.for_itself
         changes: list[int] = []
         while (not changes or changes[-1]) and len(changes) < self._most_rounds:
-            changes.append(sum([choose(device) for device in range(len(row.mode))]))
+            if self.at_once:
+                every = [worth(device) for device in range(len(row.mode))]
+                most = max(range(len(every)), key=lambda device: every[device][row.mode[device]] - min(every[device]))
+                changes.append(row.take(most, every[most]))
+            else:
+                changes.append(sum([row.take(device, worth(device)) for device in range(len(row.mode))]))
         return changes
 
 
@@ -151,21 +159,22 @@ class _Row:
             (Mode.QPU, self._at(cpu, qpu + 1)),
         ]
 
-    def best_for_itself(self, device: int) -> bool:
-        """Take the mode of least own objective; whether it is another."""
-        return self._take(device, [float(value[mode, device]) for mode, value in self._options(device)])
+    def for_itself(self, device: int) -> list[float]:
+        """A device's own objective with each mode."""
+        return [float(value[mode, device]) for mode, value in self._options(device)]
 
-    def best_for_all(self, device: int) -> bool:
-        """Take the mode of least total; whether it is another."""
+    def for_all(self, device: int) -> list[float]:
+        """The total with each mode of a device."""
         total = []
         now = self.mode[device]
         for mode, value in self._options(device):
             self.mode[device] = mode
             total.append(float(value[self.mode, self._device].sum()))
         self.mode[device] = now
-        return self._take(device, total)
+        return total
 
-    def _take(self, device: int, worth: list[float]) -> bool:
+    def take(self, device: int, worth: list[float]) -> bool:
+        """Have a device take the mode that is worth least; whether it is another."""
         now, best = int(self.mode[device]), int(np.argmin(worth))
         if worth[best] >= worth[now] - _TIE * (abs(worth[now]) + 1.0):
             return False

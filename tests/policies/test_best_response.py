@@ -77,6 +77,43 @@ def test_rounds_that_begin_with_what_another_policy_decides() -> None:
         BestResponse(scenario, "none", team=True, most_rounds=0)
 
 
+@pytest.mark.parametrize("team", [True, False])
+def test_of_those_who_answer_at_once_the_one_that_gains_most_changes(team: bool) -> None:
+    """Found by trying every change of every device in the simulator."""
+    scenario = load_scenario("pooled", ["num_devices=6"])
+    simulator = OffloadingSimulator(scenario, 4)
+    simulator.reset(seed=3)
+    backlog = np.random.default_rng(2).exponential(10.0, (4, 6))
+    situation = Situation(simulator.observation, simulator.places, backlog, simulator.work, np.random.default_rng(0))
+    start = make_policy("greedy", scenario)
+    once = BestResponse(scenario, "once", team=team, most_rounds=1, start=start, at_once=True)
+    begun, found = start.act(situation)[0], once.act(situation)[0]
+
+    def own(mode: np.ndarray) -> np.ndarray:
+        share = place_values(scenario, price(scenario, simulator.work, Load.seen(mode)), backlog).fraction
+        taken = np.take_along_axis(share, mode[None].astype(int), 0)[0]
+        return objective_with_penalty(scenario, simulator.preview(mode, taken, placed=False), backlog)
+
+    gains = {}
+    for device in range(6):
+        for other in range(3):
+            changed = begun.copy()
+            changed[:, device] = other
+            gain = own(begun) - own(changed)
+            rejected = ~simulator.places.qpu_admitted[:, device] & (other == 2)
+            gains[device, other] = np.where(rejected, -np.inf, gain.sum(-1) if team else gain[:, device])
+    for row in range(4):
+        device, other = max(gains, key=lambda change: gains[change][row])
+        expected = begun[row].copy()
+        expected[device] = other
+        np.testing.assert_array_equal(found[row], expected)
+    np.testing.assert_array_equal(once.changes, (found != begun).sum(-1))
+    assert once.changes.sum() >= 2
+    settled = BestResponse(scenario, "settled", team=team, start=start, at_once=True)
+    settled.act(situation)
+    assert (settled.changes == settled.rounds - 1).all()
+
+
 def test_the_oblivious_take_what_they_believe() -> None:
     """Believing that nobody shares, they are greedy; and their belief of others is that of the joint optimum."""
     scenario = load_scenario("pooled", ["lyapunov.delta=0"])
