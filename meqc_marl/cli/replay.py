@@ -9,13 +9,23 @@ from typing import Annotated, Any
 import tyro
 
 from meqc_marl.cli.compare import load_checkpoints, policy_files
-from meqc_marl.cli.options import AllowCode, InputFile, Overrides, check_draws, scenario_of_policy, scenario_with
-from meqc_marl.config import PRESETS
+from meqc_marl.cli.options import (
+    AllowCode,
+    OptionalInt,
+    Overrides,
+    Traces,
+    check_draws,
+    scenario_of_policy,
+    scenario_with,
+    trace_files,
+    within,
+)
+from meqc_marl.config import PRESETS, Scenario
 from meqc_marl.errors import InputError, did_you_mean
 from meqc_marl.evaluation.rollout import rollout
 from meqc_marl.files import check_outputs
-from meqc_marl.nature.trace import generate_trace
-from meqc_marl.nature.trace_file import load_trace
+from meqc_marl.nature.library import read_rows
+from meqc_marl.nature.trace import Trace, generate_trace
 from meqc_marl.policies import POLICIES, Policy, make_policy
 from meqc_marl.report.plain import plain_console
 from meqc_marl.report.progress import show_progress
@@ -58,14 +68,16 @@ class Replay:
     """Seed of the policies' own randomness."""
     allow_code: AllowCode = False
     """Run the modules that a policy's scenario names (docs/own-parts.md); only of people whose code you would run."""
-    trace: InputFile = None
-    """Read the trace from a file (.npz), of which the first row is shown."""
+    trace: Traces = ()
+    """Read the traces from files (.npz), folders or URIs, one of whose rows is shown."""
+    row: OptionalInt = None
+    """Which of all rows of the traces, from 0 on; the first by default."""
 
     def run(self) -> None:
         """Roll the policies out and write the page."""
         check_draws(1, self.num_slots, self.trace_seed, self.policy_seed)
         given = None if self.scenario in PRESETS else self.scenario
-        check_outputs({"out": self.out}, {"trace": self.trace, "scenario": given})
+        check_outputs({"out": self.out}, {**trace_files(self.trace), "scenario": given})
         if not self.who:
             raise InputError("no policy is given; name a trained run, or a policy such as oracle.")
         learned = self._learned()
@@ -82,11 +94,12 @@ class Replay:
         if "oracle" not in names:
             policies.append(make_policy("oracle", scenario))
         slots = min(self.num_slots, scenario.horizon)
-        if self.trace is None:
-            trace, about = generate_trace(scenario, [self.trace_seed], num_slots=slots), f", seed {self.trace_seed}"
+        if self.trace:
+            trace, about = self._row(scenario, slots)
+        elif self.row is not None:
+            raise InputError(f"row is {self.row}; it is for traces, of which there are none.")
         else:
-            trace = load_trace(self.trace, scenario).row(0).window(0, slots)
-            about = f", trace {self.trace.name}"
+            trace, about = generate_trace(scenario, [self.trace_seed], num_slots=slots), f", seed {self.trace_seed}"
         records = {}
         with show_progress() as progress:
             for policy in policies:
@@ -95,6 +108,13 @@ class Replay:
         page = replay_page(scenario, trace, records, about)
         save_replay(page, self.out)
         plain_console().print(f"page: {self.out} ({len(page) / 1e6:.1f} MB)", highlight=False, soft_wrap=True)
+
+    def _row(self, scenario: Scenario, slots: int) -> tuple[Trace, str]:
+        """The row of the traces, and what it is called."""
+        names, rows = read_rows(self.trace, scenario)
+        row = 0 if self.row is None else self.row
+        within("row", row, 0, len(rows) - 1)
+        return rows[row].window(0, slots), f", trace {names[row]}"
 
     def _learned(self) -> dict[str, Any]:
         """Trained policies by the words that name them."""

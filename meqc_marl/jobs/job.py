@@ -19,7 +19,7 @@ from rich.console import Console
 from meqc_marl.errors import InputError
 from meqc_marl.jobs.manifest import first_difference, plain
 from meqc_marl.jobs.protocol import Said, Tell
-from meqc_marl.jobs.run import RAYS_OWN, Placement, Run, completed
+from meqc_marl.jobs.run import RAYS_OWN, Placement, Run, completed, wherever_they_lie
 
 if TYPE_CHECKING:
     from meqc_marl.jobs.ownership import Lease
@@ -132,7 +132,8 @@ class Job(BaseModel, ABC):
             place.storage.write(_JOB_FILE, json.dumps(content, indent=1).encode())
             return
         mine = plain(self.common())
-        other = f"a {kind}" if kind != self.kind else first_difference(completed(common, mine), mine)
+        theirs = wherever_they_lie(completed(common, mine))
+        other = f"a {kind}" if kind != self.kind else first_difference(theirs, wherever_they_lie(mine))
         if other is not None:
             raise InputError(
                 f"output folder '{place.storage.shown}' holds other work than this {self.kind} ({other}); give what is "

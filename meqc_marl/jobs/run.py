@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from meqc_marl.config import Scenario
 from meqc_marl.nature.library import LibraryFiles
@@ -115,3 +115,18 @@ def _filled(theirs: dict[str, Any], ours: Mapping[str, Any], whole: Mapping[str,
         elif isinstance(whole[name], dict) and isinstance(theirs[name], dict):
             found[name] = _filled(theirs[name], ours[name], whole[name])
     return found
+
+
+def wherever_they_lie(data: Any) -> Any:
+    """Plain data of runs, with the libraries in it by what is in them: moved files are the same."""
+    if isinstance(data, dict):
+        return {key: _contents(value) if key == "trace" else wherever_they_lie(value) for key, value in data.items()}
+    return data
+
+
+def _contents(library: Any) -> Any:
+    """The identity of a library in plain data; anything else as it is."""
+    try:
+        return library if library is None else LibraryFiles.model_validate(library).identity()
+    except ValidationError:
+        return library

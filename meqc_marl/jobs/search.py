@@ -21,6 +21,7 @@ from meqc_marl.jobs.protocol import Said, Tell
 from meqc_marl.jobs.run import Run
 from meqc_marl.jobs.space import Space
 from meqc_marl.jobs.sweep import put
+from meqc_marl.uris import redacted
 
 REPORT = ("best.yaml", "trials.json")
 SCORE = "regret"
@@ -107,6 +108,15 @@ class SearchJob(Job):
                 f"give --num-trials {size}, or name another folder."
             )
         super().begin(place)
+        before, now = (
+            (base.get("trace") or {}).get("files")
+            for base in (common.get("base", {}), self.base.model_dump(mode="json"))
+        )
+        if self.scheduler == "pbt" and before and before != now:
+            raise InputError(
+                f"trace: the population in '{place.storage.shown}' reads {redacted(before[0]['where'])}, and its "
+                "members go on with the files where they were; move them back, or name another folder."
+            )
 
     def perform(self, place: Place, tell: Tell) -> Outcome:
         """Draw and train until there are so many trials; the best of all that the storage holds is told."""

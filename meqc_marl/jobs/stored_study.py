@@ -11,7 +11,7 @@ import pyarrow
 
 from meqc_marl.errors import InputError
 from meqc_marl.jobs.manifest import first_difference
-from meqc_marl.jobs.run import Run
+from meqc_marl.jobs.run import Run, wherever_they_lie
 from meqc_marl.jobs.trial_checkpoint import Sealed, changed_file, farthest
 from meqc_marl.policies.folders import POLICY_FOLDER
 from meqc_marl.storage import Storage, unreadable
@@ -33,7 +33,8 @@ def begin_study(storage: Storage, study: Study, resume: bool) -> None:
     known = {name: run.model_dump(mode="json") for name, run in stored_study(storage).items()}
     given = {name: run.model_dump(mode="json") for name, run in study.items()}
     for name in given:
-        if name in known and (told := first_difference(known[name], given[name])) is not None:
+        mine = wherever_they_lie(given[name])
+        if name in known and (told := first_difference(wherever_they_lie(known[name]), mine)) is not None:
             raise InputError(
                 f"output folder '{storage.shown}' holds other trials (of '{name}' {told}); give what is there, or name "
                 "another folder."

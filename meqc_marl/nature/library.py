@@ -206,16 +206,32 @@ def read_traces(places: Sequence[str | Path], scenario: Scenario | None = None) 
     Raises:
         InputError: See :func:`open_library`.
     """
-    traces: list[Trace] = []
-    num_devices = None if scenario is None else scenario.num_devices
-    for where in (where for place in places for where in _files_at(str(place))):
-        traces.append(parse_trace(_read(where), redacted(where), num_devices))
-        num_devices = traces[0].num_devices
-    if not traces:
-        raise InputError("trace: no file is given; give one or more (.npz).")
+    traces = [trace for _, trace in _each(places, scenario)]
     slots = min(trace.num_slots for trace in traces)
     check_size(slots, sum(trace.num_envs for trace in traces), traces[0].num_devices)
     return traces[0] if len(traces) == 1 else Trace.stack([trace.window(0, slots) for trace in traces])
+
+
+def read_rows(places: Sequence[str | Path], scenario: Scenario) -> tuple[list[str], list[Trace]]:
+    """All rows of several files, each with its name and all of its slots; arguments as for :func:`read_traces`."""
+    names, rows = [], []
+    for where, trace in _each(places, scenario):
+        one = trace.num_envs == 1
+        names += [_name(where) if one else f"{_name(where)}:{row}" for row in range(trace.num_envs)]
+        rows += [trace.row(row) for row in range(trace.num_envs)]
+    return names, rows
+
+
+def _each(places: Sequence[str | Path], scenario: Scenario | None) -> list[tuple[str, Trace]]:
+    """Where each file is, and what is in it."""
+    traces: list[tuple[str, Trace]] = []
+    num_devices = None if scenario is None else scenario.num_devices
+    for where in (where for place in places for where in _files_at(str(place))):
+        traces.append((where, parse_trace(_read(where), redacted(where), num_devices)))
+        num_devices = traces[0][1].num_devices
+    if not traces:
+        raise InputError("trace: no file is given; give one or more (.npz).")
+    return traces
 
 
 def given_nature(given: Any, scenario: Scenario) -> Any:
