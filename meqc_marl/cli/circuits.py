@@ -92,7 +92,7 @@ def _families() -> Table:
 
 def _qpus() -> Iterator[str]:
     for name, qpu in QPUS.items():
-        times = ", ".join("not published" if time is None else f"{time * 1e9:g} ns" for time in qpu.times_s)
+        times = ", ".join(f"{time * 1e9:g} ns" for time in qpu.times_s)
         errors = ", ".join(f"{error:.2g}" for error in qpu.errors)
         yield f"{name}: {qpu.qubits} qubits, {qpu.neighbours} connected, gates {' '.join(qpu.basis)}"
         yield "    a gate on one qubit, on two, a measurement, medians"

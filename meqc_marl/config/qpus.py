@@ -17,7 +17,7 @@ class Qpu(NamedTuple):
 
     Attributes:
         qubits: Physical qubits.
-        times_s: Of a gate on one qubit, on two, and of a measurement; None where it is not published.
+        times_s: Of a gate on one qubit, on two, and of a measurement.
         errors: The same.
         basis: Gates that it carries out, in Qiskit's names.
         neighbours: Which qubits are, as ``tasks.circuit_map``.
@@ -25,7 +25,7 @@ class Qpu(NamedTuple):
     """
 
     qubits: int
-    times_s: tuple[float, float, float | None]
+    times_s: tuple[float, float, float]
     errors: tuple[float, float, float]
     basis: tuple[str, ...]
     neighbours: str
@@ -33,7 +33,7 @@ class Qpu(NamedTuple):
 
     def fields(self) -> dict[str, Any]:
         """The fields of a scenario that it sets, by dotted name."""
-        fields = {
+        return {
             "quantum.tau_1_s": self.times_s[0],
             "quantum.tau_2_s": self.times_s[1],
             "quantum.tau_m_s": self.times_s[2],
@@ -50,7 +50,6 @@ class Qpu(NamedTuple):
             "tasks.circuit_basis": self.basis,
             "tasks.circuit_map": self.neighbours,
         }
-        return {name: value for name, value in fields.items() if value is not None}
 
 
 def _ibm(name: str, day: str) -> str:
@@ -75,8 +74,8 @@ QPUS: dict[str, Qpu] = {
         "willow_pink, Pauli errors of 2024-08-16 in the package cirq-google 1.7",
     ),
     "ionq-aria": Qpu(
-        *(25, (135e-6, 600e-6, None), (5e-4, 4e-3, 3.9e-3), ("rxx", "rx", "ry", "rz"), "all"),
-        "Microsoft, Azure Quantum, IonQ provider",
+        *(25, (135e-6, 600e-6, 300e-6), (5e-4, 4e-3, 3.9e-3), ("rxx", "rx", "ry", "rz"), "all"),
+        "Microsoft, Azure Quantum, IonQ provider; time of a measurement: ionq_aria_25 in the package mqt-bench 2.3",
     ),
 }
 """Name to machine."""

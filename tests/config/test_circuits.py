@@ -1,6 +1,7 @@
 """Circuits and QPUs in a scenario: numbers when it is read, and nothing stale after an override."""
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -151,3 +152,14 @@ def test_every_qpu_has_a_source_and_times_in_order():
         assert len(qpu.source) > 10, name
         assert 0 < qpu.times_s[0] < qpu.times_s[1]
         assert 0 < qpu.errors[0] < qpu.errors[1] < 0.05
+
+
+def test_the_page_tells_the_numbers_of_every_machine():
+    page = (Path(__file__).parents[2] / "docs" / "circuits.md").read_text(encoding="utf-8")
+    units = {"ns": 1e-9, "us": 1e-6}
+    for name, qpu in QPUS.items():
+        cells = next(line for line in page.splitlines() if line.startswith(f"| `{name}` |")).split("|")[2:-1]
+        times = [float(number) * units[unit] for number, unit in (time.split() for time in cells[1].split(","))]
+        assert int(cells[0]) == qpu.qubits
+        assert times == pytest.approx(qpu.times_s)
+        assert [float(error) for error in cells[2].split(",")] == pytest.approx(qpu.errors)
