@@ -18,10 +18,9 @@ from meqc_marl.cli.options import (
     scenario_of_policy,
     scenario_with,
     trace_files,
-    within,
 )
 from meqc_marl.config import PRESETS, Scenario
-from meqc_marl.errors import InputError, did_you_mean
+from meqc_marl.errors import InputError, did_you_mean, within
 from meqc_marl.evaluation.rollout import rollout
 from meqc_marl.files import check_outputs
 from meqc_marl.nature.library import read_rows
