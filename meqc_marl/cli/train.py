@@ -205,7 +205,9 @@ class Train(TrainOptions):
 
         try:
             carry_out(Description(job, where, self.placement()), resume=self.resume)
-        except Interrupted:
+        except Interrupted as stop:
+            if not stop.begun:
+                raise
             place = ["--out", str(self.out)] if self.storage is None else ["--storage", self.storage]
             again = shlex.join(["meqc-marl", "train", "--resume", *place])
             plain_console().print(f"stopped early; go on with: {again}", highlight=False, soft_wrap=True)

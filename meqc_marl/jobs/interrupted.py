@@ -10,7 +10,15 @@ from typing import Any
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C or SIGTERM, told in a sentence: how far the work is, and how it goes on. The command line prints it."""
+    """The user has interrupted a job; the text says how far it is and how it goes on.
+
+    Attributes:
+        begun: Whether there is something to go on with.
+    """
+
+    def __init__(self, text: str, begun: bool = True) -> None:
+        super().__init__(text)
+        self.begun = begun
 
 
 @contextmanager

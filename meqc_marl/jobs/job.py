@@ -83,6 +83,15 @@ class Job(BaseModel, ABC):
             Interrupted: If it was interrupted; the same command goes on.
         """
 
+    @property
+    def goes_on(self) -> str:
+        """How it goes on after an interruption, as the end of a sentence."""
+        return "the same command goes on"
+
+    def has_begun(self, storage: Storage) -> bool:
+        """Whether the storage holds something to go on with."""
+        return stored_job(storage)[0] is not None
+
     def common(self) -> dict[str, Any]:
         """What two commands on one storage must have in common; a job that is extended has more besides."""
         return self.model_dump(mode="json")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 
 from meqc_marl.errors import InputError
+from meqc_marl.jobs.interrupted import Interrupted
 from meqc_marl.jobs.job import Place, check_placement
 from meqc_marl.jobs.kinds import Description
 from meqc_marl.jobs.ownership import owned
@@ -34,12 +35,20 @@ def perform(description: Description, tell: Tell, *, resume: bool = True) -> Sto
     check_place(description.where)
     check_placement(placement)
     job.check()
-    with local_ray(job.cpus_of_a_run - 1) if job.needs_ray else nullcontext():
-        storage = Storage.open(description.where)
-        with owned(storage, job.kind, lambda text: tell(Said(text=text))) as lease:
-            place = Place(storage, lease, placement, resume)
-            job.begin(place)
-            outcome = job.perform(place, tell)
+    storage = None
+    try:
+        with local_ray(job.cpus_of_a_run - 1) if job.needs_ray else nullcontext():
+            storage = Storage.open(description.where)
+            with owned(storage, job.kind, lambda text: tell(Said(text=text))) as lease:
+                place = Place(storage, lease, placement, resume)
+                job.begin(place)
+                outcome = job.perform(place, tell)
+    except Interrupted:
+        raise
+    except KeyboardInterrupt:  # while Ray starts, or something is evaluated, compared or drawn
+        if storage is None or not job.has_begun(storage):
+            raise Interrupted("nothing has begun; the same command begins it.", begun=False) from None
+        raise Interrupted(f"what is finished is kept in '{storage.shown}'; {job.goes_on}.") from None
     tell(Report(files=outcome.report))
     if outcome.failure is not None:
         raise InputError(outcome.failure)

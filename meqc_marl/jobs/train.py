@@ -14,9 +14,10 @@ from meqc_marl.jobs.interrupted import Interrupted
 from meqc_marl.jobs.job import Job, Outcome, Place, show
 from meqc_marl.jobs.protocol import Said, StepsProgress, Tell
 from meqc_marl.jobs.run import Run
-from meqc_marl.jobs.run_folder import DIVERGED_FILE, RUN_FILE, SCENARIO_FILE
+from meqc_marl.jobs.run_folder import DIVERGED_FILE, RUN_FILE, SCENARIO_FILE, stored_run
 from meqc_marl.jobs.work_progress import telling
 from meqc_marl.policies.folders import CHECKPOINT_PREFIX, DESCRIPTION, POLICY_FOLDER, WEIGHTS
+from meqc_marl.storage import Storage
 
 _POLICY = rf"{CHECKPOINT_PREFIX}\d+/{POLICY_FOLDER}/({DESCRIPTION}|{WEIGHTS})"
 HELD_OUT = "held-out.npz"
@@ -40,6 +41,15 @@ class TrainJob(Job):
     def runs(self) -> Mapping[str, Run]:
         """The one run, in the storage itself."""
         return {"": self.run}
+
+    @property
+    def goes_on(self) -> str:
+        """With an option, so that a run is not gone on with by mistake."""
+        return "the run goes on with --resume"
+
+    def has_begun(self, storage: Storage) -> bool:
+        """Whether there is a run."""
+        return stored_run(storage) is not None
 
     def common(self) -> dict[str, Any]:
         """Nothing: the run that is there tells what contradicts it, by name."""
@@ -69,7 +79,11 @@ class TrainJob(Job):
         if unseen := what_is_not_seen(self.run.scenario, self.run.vary):
             tell(Said(text=unseen))
 
+        trained = ""
+
         def report(progress: Progress) -> None:
+            nonlocal trained
+            trained = f"{progress.env_steps:,} of {self.run.env_steps:,} env-steps are trained; "
             tell(StepsProgress(**vars(progress)))
 
         with folder_of(place.storage) as (folder, send):
@@ -89,7 +103,7 @@ class TrainJob(Job):
                     send()
                 raise
             if not finished:
-                raise Interrupted(f"the run has a checkpoint, {checkpoint.name}, and goes on with --resume.")
+                raise Interrupted(f"{trained}the run has a checkpoint, {checkpoint.name}, and goes on with --resume.")
             tell(Said(text=f"checkpoint: {place.storage.uri_of(checkpoint.name)}"))
             self._compare(folder, checkpoint, tell)
             send()
