@@ -53,6 +53,21 @@ def folder(tmp_path, monkeypatch):
         sys.modules.pop(name.removesuffix(".py"), None)
 
 
+@pytest.fixture
+def refused(folder):
+    """The sentence in which something is refused; the module ``bad_parts`` can be imported."""
+    (folder / "bad_parts.py").write_text(BAD)
+
+    def sentence(said, work, *given, **named):
+        with pytest.raises(InputError, match=said) as caught:
+            work(*given, **named)
+        assert is_one_sentence(str(caught.value)), caught.value
+        return str(caught.value)
+
+    yield sentence
+    sys.modules.pop("bad_parts", None)
+
+
 def outside(folder, words):
     return subprocess.run(
         [sys.executable, "-m", "meqc_marl.cli", *words],
@@ -175,14 +190,10 @@ def oracle(scenario):
         *((name, "module:function") for name in ("", ":", "a:", "a b:c", "x:y:z", "../x:f", "nothing like it")),
     ],
 )
-def test_a_part_that_cannot_be_used_is_one_sentence(folder, kind, name, said):
-    (folder / "bad_parts.py").write_text(BAD)
+def test_a_part_that_cannot_be_used_is_one_sentence(folder, refused, kind, name, said):
     (folder / "broken_parts.py").write_text("1 / 0\n")
-    with pytest.raises(InputError, match=said) as caught:
-        load_scenario("small", [f"{FIELDS[kind]}={json.dumps(name)}"])
-    assert str(caught.value).startswith(f"{FIELDS[kind]} is ")
-    assert is_one_sentence(str(caught.value)), caught.value
-    sys.modules.pop("bad_parts", None)
+    told = refused(said, load_scenario, "small", [f"{FIELDS[kind]}={json.dumps(name)}"])
+    assert told.startswith(f"{FIELDS[kind]} is ")
 
 
 @pytest.mark.parametrize(
@@ -195,13 +206,9 @@ def test_a_part_that_cannot_be_used_is_one_sentence(folder, kind, name, said):
         ("tasks.source", "one_array", "two arrays"),
     ],
 )
-def test_what_a_part_gives_is_checked(folder, field, part, said):
-    (folder / "bad_parts.py").write_text(BAD)
+def test_what_a_part_gives_is_checked(refused, field, part, said):
     scenario = load_scenario("small", [f"{field}=bad_parts:{part}"])
-    with pytest.raises(InputError, match=f"{field} is 'bad_parts:{part}'.*{said}") as caught:
-        generate_trace(scenario, [0], num_slots=5)
-    assert is_one_sentence(str(caught.value)), caught.value
-    sys.modules.pop("bad_parts", None)
+    refused(f"{field} is 'bad_parts:{part}'.*{said}", generate_trace, scenario, [0], num_slots=5)
 
 
 @pytest.mark.parametrize(
@@ -214,14 +221,10 @@ def test_what_a_part_gives_is_checked(folder, field, part, said):
         ("wrong_shape", "band that it gives must be"),
     ],
 )
-def test_what_an_allocation_gives_is_checked(folder, part, said):
-    (folder / "bad_parts.py").write_text(BAD)
+def test_what_an_allocation_gives_is_checked(refused, part, said):
     scenario = load_scenario("pooled", [f"resources.allocation=bad_parts:{part}"])
     slot = generate_trace(scenario, [0], num_slots=1).slot(0)
-    with pytest.raises(InputError, match=f"resources.allocation is 'bad_parts:{part}'.*{said}") as caught:
-        price(scenario, slot)
-    assert is_one_sentence(str(caught.value)), caught.value
-    sys.modules.pop("bad_parts", None)
+    refused(f"resources.allocation is 'bad_parts:{part}'.*{said}", price, scenario, slot)
 
 
 def test_an_allocation_needs_a_pool(folder):
@@ -259,12 +262,8 @@ def test_the_joint_optimum_with_another_allocation_is_that_of_brute_force(folder
         ("5d", "is unknown"),
     ],
 )
-def test_a_figure_that_cannot_be_used_is_one_sentence(folder, name, said):
-    (folder / "bad_parts.py").write_text(BAD)
-    with pytest.raises(InputError, match=said) as caught:
-        figure_of(name)
-    assert is_one_sentence(str(caught.value)), caught.value
-    sys.modules.pop("bad_parts", None)
+def test_a_figure_that_cannot_be_used_is_one_sentence(refused, name, said):
+    refused(said, figure_of, name)
 
 
 @pytest.mark.parametrize(
@@ -277,12 +276,8 @@ def test_a_figure_that_cannot_be_used_is_one_sentence(folder, name, said):
         ("oracel", "did you mean 'oracle'"),
     ],
 )
-def test_a_policy_that_cannot_be_used_is_one_sentence(folder, name, said):
-    (folder / "bad_parts.py").write_text(BAD)
-    with pytest.raises(InputError, match=said) as caught:
-        make_policy(name, load_scenario("small"))
-    assert is_one_sentence(str(caught.value)), caught.value
-    sys.modules.pop("bad_parts", None)
+def test_a_policy_that_cannot_be_used_is_one_sentence(refused, name, said):
+    refused(said, make_policy, name, load_scenario("small"))
 
 
 def test_built_in_names_are_those_of_the_tables():

@@ -107,18 +107,19 @@ class TimeToQuality:
         torch.set_num_threads(1)
         ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
         sides = {"ours": Side(ours.build_algo()), "stock": Side(stock.build_algo())}
+        given = {"scenario": self.scenario, "env_steps": self.env_steps, "seed": self.seed}
+        machine = {"date": time.strftime("%Y-%m-%d"), "machine": platform.machine(), "cores": os.cpu_count()}
+        told: dict[str, dict[str, Any]] = {}
         while not all(side.finished(self.seconds) for side in sides.values()):
             for name, side in sides.items():
                 if not side.finished(self.seconds):
                     side.turn(self.turn_s)
                     print(f"{name}: {side.spent_s:.0f} s, regret {100 * side.curve[-1][1]:.2f} %", flush=True)
+            told = {name: {"reached_s": side.reached(), "curve": side.curve} for name, side in sides.items()}
+            keep(given | machine | {"sides": told}, self.out)
         for side in sides.values():
             side.algorithm.stop()
         ray.shutdown()
-        told = {name: {"reached_s": side.reached(), "curve": side.curve} for name, side in sides.items()}
-        given = {"scenario": self.scenario, "env_steps": self.env_steps, "seed": self.seed}
-        machine = {"date": time.strftime("%Y-%m-%d"), "machine": platform.machine(), "cores": os.cpu_count()}
-        keep(given | machine | {"sides": told}, self.out)
         print(table(told))
 
 

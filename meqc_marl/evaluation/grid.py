@@ -135,3 +135,28 @@ def grid_json(points: Sequence[GridPoint]) -> list[dict[str, Any]]:
         }
         for point in points
     ]
+
+
+def points_of(content: Sequence[dict[str, Any]]) -> list[GridPoint]:
+    """The points that :func:`grid_json` has written.
+
+    Raises:
+        AttributeError, KeyError, TypeError: If the content is something else.
+    """
+
+    def number(value: float | None, unknown: float) -> float:
+        return unknown if value is None else float(value)
+
+    return [
+        GridPoint(
+            v=float(point["v"]),
+            delta=float(point["delta"]),
+            learned={name: Estimate.of_numbers(numbers) for name, numbers in point["learned"].items()},
+            oracle={name: float(value) for name, value in point["oracle"].items()},
+            optimum=float(point["optimum"]),
+            feasible=bool(point["feasible"]),
+            cost_bound=number(point["cost_bound"], np.inf),
+            backlog_bound=number(point["backlog_bound"], np.inf),
+        )
+        for point in content
+    ]

@@ -11,8 +11,8 @@ is no interval, only the units' own values (:attr:`Estimate.points`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -79,6 +79,12 @@ class Estimate(NamedTuple):
         """Value and ends as plain numbers for JSON; None where there is no interval."""
         ends = {"value": self.value, "low": self.low, "high": self.high}
         return {key: float(number) if np.isfinite(number) else None for key, number in ends.items()}
+
+    @classmethod
+    def of_numbers(cls, numbers: Mapping[str, Any]) -> Estimate:
+        """What :meth:`numbers` has told, with the units' own values where they stand beside it."""
+        value, low, high = (np.nan if numbers[key] is None else float(numbers[key]) for key in ("value", "low", "high"))
+        return cls(value, low, high, tuple(map(float, numbers.get("points", ()))))
 
     def times(self, factor: float) -> Estimate:
         """The estimate in another unit."""

@@ -172,7 +172,19 @@ def show_progress(console: Console | None = None) -> Iterator[Begin]:
         yield start
 
 
-class Trials(Protocol):
+class Steps(Protocol):
+    """How far training is."""
+
+    @property
+    def env_steps(self) -> int:
+        """Environment steps made, of all runs together."""
+
+    @property
+    def total_env_steps(self) -> int:
+        """The budget, of all together; 0 if steps are not counted."""
+
+
+class Trials(Steps, Protocol):
     """How far many trials are."""
 
     @property
@@ -190,14 +202,6 @@ class Trials(Protocol):
     @property
     def total(self) -> int:
         """All."""
-
-    @property
-    def env_steps(self) -> int:
-        """Environment steps of all together."""
-
-    @property
-    def total_env_steps(self) -> int:
-        """Their budgets together; 0 if steps are not counted."""
 
 
 @contextmanager

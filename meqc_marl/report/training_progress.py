@@ -10,19 +10,11 @@ from rich.console import Console
 
 from meqc_marl.config.quantity import fixed
 from meqc_marl.report.plain import plain_console
-from meqc_marl.report.progress import show_work
+from meqc_marl.report.progress import Steps, show_work
 
 
-class Progress(Protocol):
+class Progress(Steps, Protocol):
     """How far one training run is."""
-
-    @property
-    def env_steps(self) -> int:
-        """Environment steps made."""
-
-    @property
-    def total_env_steps(self) -> int:
-        """The budget."""
 
     @property
     def scalars(self) -> dict[str, float]:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from learned import learned_is_local_only
 
 from meqc_marl.cli import COMMANDS, main
 from meqc_marl.cli.compare import Compare
@@ -76,17 +77,7 @@ def test_help_of_every_command(capsys):
 
 def test_checkpoints_go_to_the_loader(monkeypatch, tmp_path):
     """A learned policy needs only the Policy interface."""
-    import types
-
-    from meqc_marl.policies.local_only import LocalOnly
-
-    class Learned(LocalOnly):
-        def __init__(self, name):
-            self.name = name
-
-    module = types.ModuleType("meqc_marl.policies.learned")
-    module.load_policy = lambda path, name: Learned(name)
-    monkeypatch.setitem(sys.modules, "meqc_marl.policies.learned", module)
+    learned_is_local_only(monkeypatch)
     out = tmp_path / "out.json"
     arguments = ["compare", *SMALL, "--policies", "local-only", "--json", str(out), "--plot", str(tmp_path / "p.png")]
     for checkpoints, names in (

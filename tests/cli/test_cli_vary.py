@@ -4,6 +4,7 @@ import csv
 import json
 
 import pytest
+from learned import learned_is_local_only
 
 from meqc_marl.cli import main
 from tests.sentences import is_one_sentence
@@ -35,18 +36,7 @@ def test_a_question_in_one_command(tmp_path, capsys):
 
 
 def test_learned_policies_stand_beside_the_others(monkeypatch, tmp_path):
-    import sys
-    import types
-
-    from meqc_marl.policies.local_only import LocalOnly
-
-    class Learned(LocalOnly):
-        def __init__(self, name):
-            self.name = name
-
-    module = types.ModuleType("meqc_marl.policies.learned")
-    module.load_policy = lambda path, name: Learned(name)
-    monkeypatch.setitem(sys.modules, "meqc_marl.policies.learned", module)
+    learned_is_local_only(monkeypatch)
     out = tmp_path / "out.json"
     command = ["vary", "lyapunov.v=1,10", *SMALL, "--policies", "local-only", "--checkpoints", "some/run"]
     assert main([*command, "--json", str(out)]) == 0

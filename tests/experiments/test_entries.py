@@ -13,6 +13,7 @@ import ray
 import tyro
 
 import experiments
+from experiments import redraw
 from meqc_marl.entry.running import run_module
 from tests.sentences import is_one_sentence
 
@@ -112,7 +113,7 @@ def needed(command, without=""):
 
 
 def test_every_entry_is_run_by_the_one_that_tells_mistakes():
-    assert len(MODULES) >= 16
+    assert len(MODULES) >= 17
     for module, (done,) in ENTRIES.items():
         assert done.startswith("sys.exit(run_module("), f"{module}: {done}"
         assert callable(command_of(module).run)
@@ -128,7 +129,7 @@ def test_words_that_nobody_knows(module, refused):
 
 
 @pytest.mark.timeout(15)
-@pytest.mark.parametrize(("module", "name", "value"), cases())
+@pytest.mark.parametrize(("module", "name", "value"), list(cases()))
 def test_every_option_is_judged_before_anything_is_done(module, name, value, refused):
     command = command_of(module)
     field = next(field for field in fields(command) if field.name == name)
@@ -218,3 +219,14 @@ def test_a_module_run_by_python_says_its_name():
         "error: --num-slots: 'x' is not allowed; it must be a whole number; "
         "see python -m experiments.cooperation.scarcity --help.\n"
     )
+
+
+def test_stored_sweeps_can_be_drawn_again(capsys, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(redraw, "save_grid_plot", lambda points, path: drawn.append((len(points), path)))
+    assert run_module(redraw.Redraw, []) == 0
+    assert drawn == [(42, redraw.RESULTS / name / "sweep.png") for name in ("sweep", "one_policy")]
+    assert capsys.readouterr().out.count("picture: ") == 2
+    (tmp_path / "sweep-points.json").write_text('{"points": [{"v": 1}]}')
+    assert run_module(redraw.Redraw, [str(tmp_path)]) == 2
+    assert "holds other numbers" in capsys.readouterr().err

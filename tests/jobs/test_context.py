@@ -1,10 +1,8 @@
 """Runs whose modules see the others: exact resumption, the policy's folder, and other numbers of devices."""
 
-import copy
-
 import numpy as np
 import pytest
-from states import differences
+from states import differences, state_of
 
 from meqc_marl.cli import main
 from meqc_marl.config import load_scenario
@@ -25,18 +23,6 @@ def config_of(scenario=None, **learner):
     return config.env_runners(num_envs_per_env_runner=6).reporting(min_sample_timesteps_per_iteration=150)
 
 
-def state_of(algorithm):
-    learner = algorithm.learner_group.get_state()["learner"]
-    return copy.deepcopy(
-        {
-            "module": learner["rl_module"],
-            "optimizer": learner["optimizer"],
-            "runner": algorithm.env_runner.get_state(not_components=["rl_module"]),
-            "replay": algorithm.replay_buffer.get_state(),
-        }
-    )
-
-
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, ray_session):
     """The folder of a run with a checkpoint after two iterations, and the state after two more without a break."""
@@ -51,8 +37,8 @@ def trained(tmp_path_factory, ray_session):
         algorithm.train()
     undisturbed = state_of(algorithm)
     algorithm.stop()
-    assert differences(begun["module"], undisturbed["module"])
-    assert begun["replay"]["columns"]["obs"].shape[1] == 5
+    assert differences(begun["learner"]["rl_module"], undisturbed["learner"]["rl_module"])
+    assert next(iter(begun["replay"].values()))["columns"]["obs"].shape[1] == 5
     return folder, policy, undisturbed
 
 

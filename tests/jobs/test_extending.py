@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from states import differences
+from states import differences, last_state
 
 from experiments.capacity.trials import StandIn
 from meqc_marl.config import load_scenario
@@ -45,19 +45,6 @@ def run(env_steps=1_600, **more):
     return Run(**({"scenario": SMALL, "env_steps": env_steps, "seed": 1, "learner": {"hidden": [16, 16]}} | more))
 
 
-def state_of(folder):
-    algorithm = DQNDDPG.from_checkpoint(str(list_checkpoints(folder)[-1]))
-    state = {
-        "learner": algorithm.learner_group.get_state()["learner"],
-        "runner": algorithm.env_runner.get_state(not_components=["rl_module"]),
-        "replay": {name: buffer.get_state() for name, buffer in algorithm.replay.named()},
-        "iteration": algorithm.iteration,
-    }
-    algorithm.stop()
-    state["learner"].pop("metrics_logger", None)  # it holds the times that updates took
-    return state
-
-
 @pytest.mark.timeout(240)
 def test_n_steps_and_n_more_are_2_n_steps_where_no_schedule_depends_on_the_budget(ray_session, tmp_path):
     whole = run(3_200, learner=CONSTANT)
@@ -68,7 +55,7 @@ def test_n_steps_and_n_more_are_2_n_steps_where_no_schedule_depends_on_the_budge
     checkpoint, finished = train(whole, tmp_path / "extended", placement=NEVER, resume=True)
     assert finished
     assert load_run(tmp_path / "extended") == whole
-    assert differences(state_of(tmp_path / "whole"), state_of(tmp_path / "extended")) == []
+    assert differences(last_state(tmp_path / "whole"), last_state(tmp_path / "extended")) == []
     assert checkpoint.name == list_checkpoints(tmp_path / "whole")[-1].name
 
 

@@ -7,9 +7,8 @@ import time
 
 import numpy as np
 import pytest
-from states import differences
+from states import differences, last_state
 
-from meqc_marl.dqn_ddpg.algorithm import DQNDDPG
 from meqc_marl.policies.folders import list_checkpoints
 
 KILLS = 20
@@ -27,19 +26,6 @@ SYSTEMS = {
         *("--set", "resources.broadcast=counts", "--learner", "context=mean"),
     ],
 }
-
-
-def final_state(folder):
-    algorithm = DQNDDPG.from_checkpoint(str(list_checkpoints(folder)[-1]))
-    state = {
-        "learner": algorithm.learner_group.get_state()["learner"],
-        "runner": algorithm.env_runner.get_state(not_components=["rl_module"]),
-        "replay": {name: buffer.get_state() for name, buffer in algorithm.replay.named()},
-        "iteration": algorithm.iteration,
-    }
-    algorithm.stop()
-    state["learner"].pop("metrics_logger", None)  # it holds the times that updates took
-    return state
 
 
 def train(folder, arguments):
@@ -75,7 +61,7 @@ def test_twenty_kills_change_nothing(system, tmp_path, ray_session):
     assert resumed_from == sorted(resumed_from)
     process = train(killed, AGAIN)
     assert process.wait(timeout=600) == 0, process.stderr.read()
-    states = [final_state(folder / "run") for folder in (undisturbed, killed)]
+    states = [last_state(folder / "run") for folder in (undisturbed, killed)]
     assert differences(*states) == []
     if system == "queued":
         (learned,) = (each["value"] for each in states[0]["runner"]["sampling"]["callbacks"])

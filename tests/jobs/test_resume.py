@@ -29,7 +29,7 @@ def test_interrupted_training_equals_undisturbed_training(runs):
     undisturbed, _, resumed = runs
     assert list(resumed) == [5, 6, 7, 8]
     assert undisturbed[8]["replay"]["num_added"] > 4_000
-    assert differences(undisturbed[4]["module"], undisturbed[8]["module"])
+    assert differences(undisturbed[4]["learner"]["rl_module"], undisturbed[8]["learner"]["rl_module"])
     for iteration, state in resumed.items():
         assert differences(undisturbed[iteration], state) == []
 

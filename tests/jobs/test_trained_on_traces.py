@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from states import train_with_a_break
 
 from meqc_marl.cli import main
 from meqc_marl.config import load_scenario
@@ -48,14 +49,7 @@ def test_a_run_goes_on_exactly_and_with_the_same_traces_only(library, tmp_path, 
     files = LibraryFiles.of([library], ["sunday"])
     run = Run(scenario=SCENARIO, env_steps=2_400, learner={"hidden": [8]}, trace=files)
     train(run, tmp_path / "whole")
-    with pytest.raises(KeyboardInterrupt):
-        train(
-            run,
-            tmp_path / "run",
-            lambda _: (_ for _ in ()).throw(KeyboardInterrupt),
-            placement=Placement(checkpoint_every_s=0.0),
-        )
-    train(run, tmp_path / "run", resume=True)
+    train_with_a_break(run, tmp_path / "run")
     for mine, theirs in zip(weights(tmp_path / "run"), weights(tmp_path / "whole"), strict=True):
         np.testing.assert_array_equal(mine, theirs)
     # Elsewhere, but the same.

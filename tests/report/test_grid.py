@@ -1,10 +1,12 @@
 """Points of a sweep against the oracle, C_opt and the bounds written out."""
 
+import json
+
 import numpy as np
 import pytest
 
 from meqc_marl.config import load_scenario
-from meqc_marl.evaluation.grid import grid_json, grid_points
+from meqc_marl.evaluation.grid import grid_json, grid_points, points_of
 from meqc_marl.evaluation.metrics import OracleReference, measure
 from meqc_marl.evaluation.optimum import constrained_optimum
 from meqc_marl.evaluation.rollout import rollout
@@ -73,5 +75,6 @@ def test_report_says_what_is_out_of_reach_and_has_plain_numbers(points, tmp_path
     assert "*: Delta is out of reach" in table.caption
     content = grid_json(list(points.values()))
     assert [point["backlog_bound"] for point in content if point["delta"] == 1.0] == [None] * 3
+    assert grid_json(points_of(json.loads(json.dumps(content)))) == content
     save_grid_plot(list(points.values()), tmp_path / "sweep.png")
     assert (tmp_path / "sweep.png").read_bytes().startswith(b"\x89PNG")

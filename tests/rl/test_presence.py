@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from comings import coming_and_going
+from states import train_with_a_break
 
 from meqc_marl.config import load_scenario
 from meqc_marl.dqn_ddpg.columns import PRESENT
@@ -149,18 +150,9 @@ def test_a_runner_goes_on_exactly(files):
     [([], {}), (POOLED, {"context": "mean"}), (QUEUED, {}), (POOLED, {"context": "attention", "replay_alpha": 0.6})],
 )
 def test_a_run_goes_on_exactly(files, tmp_path, changes, learner, ray_session):
-    from meqc_marl.jobs.run import Placement
-
     run = Run(scenario=scenario_of(*changes), env_steps=2_400, learner={"hidden": [8], **learner}, trace=files)
     train(run, tmp_path / "whole")
-    with pytest.raises(KeyboardInterrupt):
-        train(
-            run,
-            tmp_path / "run",
-            lambda _: (_ for _ in ()).throw(KeyboardInterrupt),
-            placement=Placement(checkpoint_every_s=0.0),
-        )
-    train(run, tmp_path / "run", resume=True)
+    train_with_a_break(run, tmp_path / "run")
     one, two = load_policy(tmp_path / "run"), load_policy(tmp_path / "whole")
     for part in ("actor", "critic"):
         for mine, theirs in zip(getattr(one, part).parameters(), getattr(two, part).parameters(), strict=True):

@@ -3,13 +3,13 @@
 As a script: ``train_and_record.py FOLDER ITERATIONS`` writes ``FOLDER/states``.
 """
 
-import copy
 import logging
 import pickle
 import sys
 from pathlib import Path
 
 import ray
+from states import state_of
 
 from meqc_marl.config import load_scenario
 from meqc_marl.dqn_ddpg.algorithm import DQNDDPG
@@ -33,18 +33,12 @@ def train_and_record(folder, iterations):
     states = {}
     for _ in range(iterations):
         result = algorithm.train()
-        learner = algorithm.learner_group.get_state()["learner"]
-        state = {
-            "module": learner["rl_module"],
-            "optimizer": learner["optimizer"],
-            "runner": algorithm.env_runner.get_state(not_components=["rl_module"]),
-            "replay": algorithm.replay_buffer.get_state(),
-            "iteration": algorithm.iteration,
-            "steps": int(result["env_runners"]["num_env_steps_sampled_lifetime"]),
-            "epsilon": float(result["env_runners"]["epsilon"]),
-            "cost": float(result["env_runners"]["lyapunov"]["cost"]),
+        sampled = result["env_runners"]
+        states[algorithm.iteration] = state_of(algorithm) | {
+            "steps": int(sampled["num_env_steps_sampled_lifetime"]),
+            "epsilon": float(sampled["epsilon"]),
+            "cost": float(sampled["lyapunov"]["cost"]),
         }
-        states[algorithm.iteration] = copy.deepcopy(state)
     save_checkpoint(algorithm, policy_of(algorithm), folder)
     algorithm.stop()
     return states
