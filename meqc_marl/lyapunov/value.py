@@ -12,7 +12,8 @@ every episode of every row has a constant of its own in the fit, and the mean ba
 coefficient; the credit looks at the waits alone. With a discount of 1 the value is that of the average reward.
 
 What a wait costs depends on the load. Where that varies from row to row, every coefficient is a linear function of what
-the rows are told of it (:mod:`meqc_marl.env.loads`), and all rows are fitted together.
+the rows are told of it (:mod:`meqc_marl.env.loads`), and all rows are fitted together, to three times as many slots
+(:mod:`meqc_marl.lyapunov.loads`).
 """
 
 from __future__ import annotations
@@ -22,11 +23,14 @@ from typing import Any
 import numpy as np
 
 from meqc_marl.config import Scenario
+from meqc_marl.lyapunov.loads import fit_over_loads
 
 USUAL_DISCOUNT = 0.9
 """Where anything queues and the scenario says nothing: a busy period lasts a few slots."""
 _WINDOW, _REFIT = 8_000, 800
 """Slots of a row that the value is fitted to, and new ones between two fits."""
+_OVER_LOADS = 3
+"""Times as many where the load varies."""
 _TEN_SECONDS = 10.0
 _RIDGE = 1e-5
 """Of the slots fitted to, on features of order one."""
@@ -47,11 +51,6 @@ def features(cpu_s: np.ndarray, qpu_s: np.ndarray) -> np.ndarray:
     return np.stack([cpu, qpu, cpu**2, cpu * qpu, qpu**2], -1)
 
 
-def _at_loads(seen: np.ndarray, load: np.ndarray) -> np.ndarray:
-    """Features [N, 5] and each of them times each number of the load [N, K], [N, 5 (1 + K)]."""
-    return np.concatenate([seen, *(seen * each[:, None] for each in load.T)], -1)
-
-
 class BacklogValue:
     """A value v of the waits at the server and at the QPU, for a device and in units of cost, and the credit of it.
 
@@ -67,7 +66,7 @@ class BacklogValue:
     def __init__(self, discount: float, num_loads: int = 0) -> None:
         self.discount, self._num_loads = discount, num_loads
         self.weights = np.zeros(5 * (1 + num_loads))
-        self._slots = np.zeros((_WINDOW, len(_COLUMNS) + num_loads))
+        self._slots = np.zeros((_WINDOW * (_OVER_LOADS if num_loads else 1), len(_COLUMNS) + num_loads))
         self._added = self._fitted = 0
         self._num_episodes = 0
         self._rows: dict[int, np.ndarray] = {}
@@ -137,7 +136,9 @@ class BacklogValue:
             self._rows[group] = np.stack([episodes, *np.zeros((3, len(gain)))])
         before, after = self._rows[group], np.stack([*waits, queue])
         of_load = np.zeros((0, len(gain))) if load is None else load.T
-        self._slots[(self._added + np.arange(len(gain))) % _WINDOW] = np.vstack([before, gain, after, of_load]).T
+        self._slots[(self._added + np.arange(len(gain))) % len(self._slots)] = np.vstack(
+            [before, gain, after, of_load]
+        ).T
         self._added += len(gain)
         self._rows[group] = np.vstack([before[:1], after])
         if self._added - self._fitted >= _REFIT:
@@ -151,9 +152,11 @@ class BacklogValue:
         once these are eliminated.
         """
         episode, cpu_s, qpu_s, queue, gain, next_cpu_s, next_qpu_s, next_queue = slots.T[: len(_COLUMNS)]
-        load = slots[:, len(_COLUMNS) :]
-        now = np.column_stack([_at_loads(features(cpu_s, qpu_s), load), queue / _TEN_SECONDS])
-        then = np.column_stack([_at_loads(features(next_cpu_s, next_qpu_s), load), next_queue / _TEN_SECONDS])
+        now = np.column_stack([features(cpu_s, qpu_s), queue / _TEN_SECONDS])
+        then = np.column_stack([features(next_cpu_s, next_qpu_s), next_queue / _TEN_SECONDS])
+        if self._num_loads:
+            load = slots[:, len(_COLUMNS) :]
+            return fit_over_loads(now, then, load, gain, episode, self.discount, _RIDGE).ravel()
         _, which, number = np.unique(episode, return_inverse=True, return_counts=True)
         total = np.zeros((len(number), now.shape[1]))
         np.add.at(total, which, now)
@@ -173,7 +176,7 @@ class BacklogValue:
     def set_state(self, state: dict[str, Any]) -> None:
         """Inverse of :meth:`get_state`."""
         self.weights = np.array(state["weights"], np.float64)
-        self._slots = np.zeros((_WINDOW, len(_COLUMNS) + self._num_loads))
+        self._slots = np.zeros_like(self._slots)
         self._slots[: len(state["slots"])] = state["slots"]
         self._added, self._fitted, self._num_episodes = map(int, state["counts"])
         self._rows = {group: np.array(values, np.float64) for group, values in state["rows"].items()}

@@ -68,6 +68,19 @@ def test_one_fit_holds_the_values_of_systems_of_different_loads(monkeypatch: pyt
     np.testing.assert_allclose(paid, np.tile(3 * g * exact[:, None], 3), rtol=0.1, atol=0.2)
 
 
+def test_waiting_costs_at_every_load_whatever_chance_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slots in which waits seem to help at some loads: the fit knows better. What does not vary has no weight."""
+    monkeypatch.setattr(value, "_REFIT", 600)
+    rng, rows = np.random.default_rng(4), 60
+    critic, load = BacklogValue(0.9, num_loads=3), np.column_stack([rng.normal(size=(rows, 2)), np.ones(rows)])
+    for _ in range(10):
+        waits = (rng.exponential(5.0, rows), rng.exponential(5.0, rows))
+        critic.observe(load[:, 0] * waits[0] + rng.normal(size=rows), np.zeros(rows), waits, load=load)
+    assert critic.weights.any()
+    assert (critic.weights_at(load) <= 1e-9).all()
+    assert not critic.weights[15:].any()
+
+
 def test_more_work_is_never_paid_for() -> None:
     """A fit that says that waiting helps charges nothing; one that says that it costs charges all whom it delays."""
     critic = BacklogValue(discount=0.5)
