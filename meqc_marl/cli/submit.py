@@ -57,6 +57,12 @@ class ClusterOptions:
         """Check, submit or find again, follow, fetch."""
         self.check_place()
         check_address(self.address)
+        for place in getattr(self, "trace", ()):
+            if "://" not in place and not Path(place).is_absolute():
+                raise InputError(
+                    f"trace '{place}' is not an absolute path; every node must reach it: give a URI (s3://, gs://), or "
+                    "a folder that all share."
+                )
         self.send(self.job(), self.placement())
 
     def check_place(self) -> str:

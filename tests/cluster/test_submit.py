@@ -16,6 +16,8 @@ from meqc_marl.errors import InputError
 from meqc_marl.jobs.kinds import VARIABLE, Description
 from meqc_marl.jobs.protocol import Failure, Report, Said, decode, encode
 from meqc_marl.jobs.run import Placement
+from meqc_marl.nature.trace import generate_trace
+from meqc_marl.nature.trace_file import save_trace
 from tests.sentences import is_one_sentence
 
 
@@ -197,3 +199,16 @@ def test_which_python_runs_a_job(tmp_path, python):
         assert done.returncode == 2
     else:
         assert done.returncode == NO_PYTHON
+
+
+@pytest.mark.parametrize("kind", ["train", "sweep", "search"])
+def test_traces_must_be_where_every_node_reaches_them(kind, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    scenario = load_scenario("small", ["horizon=10"])
+    save_trace(generate_trace(scenario, [1], num_slots=25), "mine.npz")
+    words = ["submit", kind, "--scenario", "small", "--set", "horizon=10", "--storage", "s3://b/x", "--dry-run"]
+    assert main([*words, "--trace", "mine.npz"]) == 2
+    told = capsys.readouterr().err
+    assert "trace 'mine.npz' is not an absolute path; every node must reach it" in told
+    assert main([*words, "--trace", str(tmp_path / "mine.npz")]) == 0
+    assert str(tmp_path / "mine.npz") in capsys.readouterr().out
