@@ -98,11 +98,13 @@ class Build:
         save_trace(trace, self.out)
         console = plain_console()
         text = f"{self.out}: {trace.num_slots} slots, {trace.num_devices} devices{_who_is_there(trace)}"
-        console.print(text, highlight=False, markup=False)
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
         if names:
-            console.print(f"devices from 0 on: {' '.join(map(shown, names[:20]))}", highlight=False, markup=False)
+            more = "" if len(names) <= 20 else f" and {len(names) - 20} more"
+            text = f"devices from 0 on: {' '.join(map(shown, names[:20]))}{more}"
+            console.print(text, highlight=False, markup=False, soft_wrap=True)
         text = f"use: meqc-marl compare --set num_devices={trace.num_devices} --trace {self.out}"
-        console.print(text, highlight=False, markup=False)
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def _check(self) -> None:
         within("seed", self.seed, 0, MAX_SEED)
@@ -137,7 +139,7 @@ class Check:
         trace = load_any_trace(self.file)
         text = f"{self.file}: valid, {trace.num_slots} slots, {trace.num_envs} rows, {trace.num_devices} devices"
         text += _who_is_there(trace)
-        plain_console().print(text, highlight=False, markup=False)
+        plain_console().print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 @dataclass(frozen=True)

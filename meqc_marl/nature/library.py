@@ -176,9 +176,9 @@ def open_library(files: LibraryFiles, num_devices: int | None = None) -> Library
         held.update(of_file.get(name, [name]))
     if len(held) == len(rows):
         raise InputError(f"held-out names all of the {len(rows)} row(s) of the library; one must be left to train on.")
-    return Library(
-        tuple(row for name, row in rows.items() if name not in held),
-        tuple(row for name, row in rows.items() if name in held),
+    return _split(
+        {name: row for name, row in rows.items() if name not in held},
+        {name: row for name, row in rows.items() if name in held},
     )
 
 
@@ -190,10 +190,21 @@ def _split_by_time(rows: dict[str, Trace]) -> Library:
                 f"{SHARE_HELD_OUT} or more, or name rows to hold out (--held-out)."
             )
     cut = {name: row.num_slots - row.num_slots // SHARE_HELD_OUT for name, row in rows.items()}
-    return Library(
-        tuple(row.window(0, cut[name]) for name, row in rows.items()),
-        tuple(row.window(cut[name]) for name, row in rows.items()),
+    return _split(
+        {name: row.window(0, cut[name]) for name, row in rows.items()},
+        {name: row.window(cut[name]) for name, row in rows.items()},
     )
+
+
+def _split(training: dict[str, Trace], held_out: dict[str, Trace]) -> Library:
+    for part, rows in (("for training", training), ("held out", held_out)):
+        for name, row in rows.items():
+            if row.present is not None and not row.present.any():
+                raise InputError(
+                    f"trace {shown(name)} has nobody who is there in the {row.num_slots} slots {part}; name other rows "
+                    "to hold out (--held-out), or cut the trace."
+                )
+    return Library(tuple(training.values()), tuple(held_out.values()))
 
 
 def read_traces(places: Sequence[str | Path], scenario: Scenario | None = None) -> Trace:

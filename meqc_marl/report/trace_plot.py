@@ -56,7 +56,7 @@ def save_trace_plot(trace: Trace, path: str | Path) -> None:
         axis.fill_between(slots, least, most, color="#0072B2", alpha=0.15, linewidth=0, label="range")
         axis.fill_between(slots, low, high, color="#0072B2", alpha=0.35, linewidth=0, label="middle half")
         axis.plot(slots, middle, color="black", linewidth=0.8, label="median device")
-        axis.set(title=label, xlabel="slot", xmargin=0)
+        axis.set(title=label, xlabel="slot", xlim=(0, max(trace.num_slots - 1, 1)))
     axes.flat[1].legend(loc="best", fontsize="small")
     for name, label, unit in _OWNED:
         axis = next(panels)

@@ -236,6 +236,13 @@ def test_a_library_tells_it_of_all_rows_or_of_none(tmp_path):
     assert drawn.present.shape == (8, 20, 3)
     assert 0 < drawn.present.all((0, 2)).sum() < 20
     assert library.held_out_trace(2, 4).present is not None
+    away = coming_and_going(SCENARIO, [1], 20)
+    away.present[16:] = False
+    (tmp_path / "away").mkdir()
+    save_trace(away, tmp_path / "away" / "gone.npz")
+    with pytest.raises(InputError, match="'gone' has nobody who is there in the 4 slots held out") as caught:
+        open_library(LibraryFiles.of([tmp_path / "away"]))
+    assert is_one_sentence(str(caught.value))
     alone = open_library(LibraryFiles.of([tmp_path / "stay.npz"]))
     assert not alone.comes_and_goes
     assert alone.draw([3], 0, 8).present is None
