@@ -38,6 +38,11 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f" (did you mean '{close[0]}'?)." if close else f"; known are {', '.join(known)}."
 
 
+def how_to_install(extra: str) -> str:
+    """Middle or end of a sentence about a package that is missing."""
+    return f"install it with: pip install 'meqc-marl[{extra}]'"
+
+
 def at_least(option: str, value: float, least: int) -> None:
     """Refuse a number of an option that is less than it may be, or none."""
     if not value >= least:  # NaN is not

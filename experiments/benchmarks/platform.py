@@ -23,7 +23,7 @@ from experiments.benchmarks.learner_runs import by_setting
 from experiments.benchmarks.recipe import recipe
 from meqc_marl.dqn_ddpg.algorithm import DQNDDPGConfig
 from meqc_marl.dqn_ddpg.arrays import to_numpy
-from meqc_marl.errors import InputError
+from meqc_marl.errors import InputError, how_to_install
 from meqc_marl.evaluation.statistics import interquartile_mean
 from meqc_marl.files import replacing
 
@@ -92,7 +92,7 @@ def cases(seeds: int = SEEDS, env_steps: int = ENV_STEPS) -> dict[str, Callable[
         InputError: If the benchmark is not installed.
     """
     if importlib.util.find_spec("gym_platform") is None:
-        raise InputError("package 'hybrid-platform' is missing; install it with: pip install 'meqc-marl[platform]'.")
+        raise InputError(f"package 'hybrid-platform' is missing; {how_to_install('platform')}.")
     return {
         f"{critic}-{seed}": partial(perform, critic, seed, env_steps) for seed in range(seeds) for critic in CRITICS
     }

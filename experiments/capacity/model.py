@@ -12,7 +12,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
 
-from meqc_marl.errors import InputError
+from meqc_marl.errors import InputError, how_to_install
 
 try:
     import simpy
@@ -120,7 +120,7 @@ def check_simpy() -> None:
         InputError: It is not installed.
     """
     if simpy is None:
-        raise InputError("package 'simpy' is missing; install it with: pip install 'meqc-marl[capacity]'.")
+        raise InputError(f"package 'simpy' is missing; {how_to_install('capacity')}.")
 
 
 def ideal_seconds(sweep: Sweep, slots: int) -> float:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from meqc_marl.circuits.families import FAMILIES, MOST_REPS
-from meqc_marl.errors import InputError, did_you_mean, shown
+from meqc_marl.errors import InputError, did_you_mean, how_to_install, shown
 from meqc_marl.files import read_text
 
 BASIS = ("cx", "h", "x", "y", "z", "s", "sdg", "t", "tdg", "rx", "ry", "rz")
@@ -83,7 +83,7 @@ def count(text: str, basis: tuple[str, ...] = BASIS, coupling: str = "all", leve
         hint = did_you_mean(name, FAMILIES).removesuffix(".") if ":" in text else ""
         raise NoSuchCircuitError(f"it must be a file that ends in .qasm, family:size or a circuit's numbers{hint}")
     if importlib.util.find_spec("qiskit") is None:
-        raise NoSuchCircuitError("it is built with Qiskit; install it with pip install 'meqc-marl[quantum]'")
+        raise NoSuchCircuitError(f"it is built with Qiskit; {how_to_install('quantum')}")
     circuit = _made(text) if (found := _FAMILY.fullmatch(text)) and found[1] in FAMILIES else _read(text)
     return _counted(_transpiled(circuit, basis, coupling, level), basis)
 

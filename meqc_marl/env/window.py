@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from meqc_marl.errors import InputError
+from meqc_marl.errors import InputError, how_to_install
 
 
 class Window:
@@ -24,9 +24,7 @@ class Window:
 
     def __init__(self, title: str, fps: int) -> None:
         if importlib.util.find_spec("pygame") is None:
-            raise InputError(
-                "render_mode 'human' needs the package pygame; install it with pip install 'meqc-marl[render]'."
-            )
+            raise InputError(f"render_mode 'human' needs the package pygame; {how_to_install('render')}.")
         self._title, self._fps = title, fps
         self._screen: Any = None
         self._clock: Any = None

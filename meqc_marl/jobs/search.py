@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal
 import yaml
 from pydantic import Field
 
-from meqc_marl.errors import InputError
+from meqc_marl.errors import InputError, how_to_install
 from meqc_marl.jobs.job import Job, Outcome, Place, stored_job
 from meqc_marl.jobs.protocol import Said, Tell
 from meqc_marl.jobs.run import Run
@@ -123,9 +123,7 @@ class SearchJob(Job):
         try:
             import optuna  # noqa: F401 (pbt needs none, but the extra is one)
         except ImportError as error:
-            raise InputError(
-                "package 'optuna' is missing; install it with: pip install 'meqc-marl[search]'."
-            ) from error
+            raise InputError(f"package 'optuna' is missing; {how_to_install('search')}.") from error
 
         if self.scheduler == "asha":
             from meqc_marl.jobs.asha import run_asha as run

@@ -22,7 +22,7 @@ from ray.tune.experiment import Trial
 from ray.tune.logger import LoggerCallback
 from ray.tune.result import TIMESTEPS_TOTAL
 
-from meqc_marl.errors import InputError
+from meqc_marl.errors import InputError, how_to_install
 from meqc_marl.files import make_folder
 from meqc_marl.jobs.configuration import configuration
 from meqc_marl.jobs.run import Run
@@ -85,9 +85,7 @@ def check_trackers(names: Sequence[str]) -> None:
     """Refuse one whose package is not installed."""
     for name in names:
         if importlib.util.find_spec(name) is None:
-            raise InputError(
-                f"track is '{name}'; it needs the package {name}; install it with pip install 'meqc-marl[{name}]'."
-            )
+            raise InputError(f"track is '{name}'; it needs the package {name}; {how_to_install(name)}.")
 
 
 class Tracker(LoggerCallback):

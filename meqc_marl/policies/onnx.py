@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from meqc_marl.dqn_ddpg.networks import Decision
-from meqc_marl.errors import InputError
+from meqc_marl.errors import InputError, how_to_install
 from meqc_marl.files import check_output, replacing
 from meqc_marl.policies.learned import LearnedPolicy
 
@@ -39,9 +39,7 @@ def export_onnx(policy: LearnedPolicy, path: Path) -> float:
         import onnxruntime
         import onnxscript  # noqa: F401 (torch's exporter needs it)
     except ImportError as error:
-        raise InputError(
-            f"package '{error.name}' is missing; install it with: pip install 'meqc-marl[export]'."
-        ) from None
+        raise InputError(f"package '{error.name}' is missing; {how_to_install('export')}.") from None
     # The exporter tells everybody who has no torchvision so.
     logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
     decision = Decision(policy.spec, policy.actor, policy.critic).eval()

@@ -130,7 +130,7 @@ def test_the_window_shows_every_slot_and_can_be_closed(monkeypatch):
 
 def test_without_pygame_it_is_a_sentence(monkeypatch):
     monkeypatch.setattr(window_module.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r"render_mode 'human' needs the package pygame; install it with .*\.$"):
+    with pytest.raises(InputError, match=r"render_mode 'human' needs the package pygame; install it with: .*\.$"):
         meqc_marl.parallel_env("small", render_mode="human")
 
 
