@@ -28,6 +28,7 @@ from meqc_marl.report.bars import line_style
 RULES = ("joint-oracle", "team-best-response", "selfish", "oblivious")
 RESULT, PICTURE = "scarcity.json", "scarcity.png"
 _ONE_TRACE = 200
+_STYLES = (*RULES, "greedy", "random", "local-only")
 
 
 def scaled(devices: int, pools: float) -> Scenario:
@@ -85,7 +86,7 @@ def draw(results: dict[str, Any], path: Path) -> None:
     for panel, name, title in zip(figure.subplots(1, 2), RULES[2:], titles, strict=True):
         for index, devices in enumerate(numbers):
             line = sorted((found["pools"], found[name]) for found in points if found["devices"] == devices)
-            style = line_style(RULES[index % len(RULES)], RULES)
+            style = line_style(_STYLES[index % len(_STYLES)], _STYLES)
             panel.plot(*zip(*line, strict=True), label=f"{devices:,} devices", **style)
         panel.set_xscale("log", base=2)
         panel.set_xticks(sorted({found["pools"] for found in points}), minor=False)
