@@ -111,10 +111,11 @@ def draw(results: dict[str, Any], path: Path) -> None:
         panel.bar(at, more, 0.8 / len(names), edgecolor="black", label=name, **shade)
     panel.axhline(0.0, color="black", linewidth=0.8)
     panel.axhline(2.0, color="black", linewidth=0.8, linestyle=":")
+    every = [over(found, name, PRICED) for found in loads.values() for name in names]
+    ticks = (-5, -2, -1, 0, 1, 2, 5, 10, 20, 50, 100)
     panel.set_yscale("symlog", linthresh=2.0)
-    panel.set_yticks(
-        [-2, -1, 0, 1, 2, 5, 10, 20, 50], [f"{tick:+d}" if tick else "0" for tick in (-2, -1, 0, 1, 2, 5, 10, 20, 50)]
-    )
+    panel.set_yticks(ticks, [f"{tick:+d}" if tick else "0" for tick in ticks])
+    panel.set_ylim(min(0.0, 1.2 * min(every)), max(2.5, 1.3 * max(every)))
     panel.set_xticks(range(len(loads)), list(loads), rotation=40, ha="right")
     panel.set(xlabel="server, slot, Delta", ylabel="cost and penalties over searched prices, %")
     panel.legend()
