@@ -74,10 +74,10 @@ def draw(curves: dict[str, Any], path: Path) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10.0, 4.4), layout="constrained")
-    names = list(curves)
+    names, rule_of = list(curves), {name: rule for rule, name in RULES.items()}
     for panel, place, number in zip(figure.subplots(1, 2), PLACES, range(2), strict=True):
         for name in names:
-            style = line_style(name, names) | {"markevery": 8}
+            style = line_style(rule_of.get(name, name), [rule_of.get(each, each) for each in names]) | {"markevery": 8}
             panel.plot(WAITS_S, curves[name][number], label=name, **style)
         panel.set(xlabel=f"wait at the {place}, s", ylabel=f"cost charged for a second of the {place}")
         panel.set_ylim(bottom=0.0)
