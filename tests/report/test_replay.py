@@ -9,6 +9,7 @@ import time
 
 import numpy as np
 import pytest
+from comings import coming_and_going
 
 from meqc_marl.cli import main
 from meqc_marl.config import load_scenario
@@ -328,3 +329,57 @@ def test_the_page_does_not_replace_the_scenario(tmp_path, capsys):
     assert main(["replay", "oracle", "--scenario", str(scenario), "--out", str(scenario)]) == 2
     assert "the same file as scenario" in capsys.readouterr().err
     assert scenario.read_text() == "num_devices: 2\n"
+
+
+def coming(slots=30):
+    scenario, _, _ = made(5, 1)
+    trace = coming_and_going(scenario, [5], slots)
+    return (
+        scenario,
+        trace,
+        {each: rollout(make_policy(each, scenario), scenario, trace) for each in ("greedy", "oracle")},
+    )
+
+
+def test_curves_are_means_of_those_who_are_there():
+    scenario, trace, records = coming()
+    page = replay_page(scenario, trace, records)
+    facts = json.loads(re.search(r'id="facts-json"[^>]*>(.*?)</script>', page, re.DOTALL)[1])
+    there = trace.present[:, 0]
+    for curve, record in zip(facts["curves"], records.values(), strict=True):
+        assert curve["there"] == there.sum(-1).tolist()
+        cost = record.cost[:, 0]
+        for t in range(30):
+            by_hand = cost[t, there[t]].mean() if there[t].any() else 0.0
+            assert curve["cost"][t] == pytest.approx(by_hand, abs=1e-4)
+            assert curve["running"][t] == pytest.approx(cost[: t + 1][there[: t + 1]].mean(), abs=1e-4)
+
+
+@needs_browser
+def test_who_is_not_there_is_neither_drawn_nor_followed(opened):
+    scenario, trace, records = coming()
+    there = trace.present[:, 0]
+    page = opened(scenario, trace, records)
+    shown = page.execute_script(
+        "const all = []; for (let t = 0; t < T; t++) for (let m = 0; m < M; m++) all.push(isThere(t, m)); return all;"
+    )
+    np.testing.assert_array_equal(np.array(shown).reshape(there.shape), there)
+    # Half-way to a slot in which a device is away it stays where it was.
+    t, m = np.argwhere(there[:-1] & ~there[1:])[0]
+    at = page.execute_script(f"return place({t} + 0.5, {m})")
+    np.testing.assert_allclose(at, trace.position_m[t, 0, m], atol=0.01)
+    for slot in (t, t + 1):
+        page.execute_script(f"go({slot}); follow({m})")
+        until(page, f"document.body.dataset.slot === '{slot}' && document.body.dataset.device === '{m}'")
+        text = page.execute_script("return document.getElementById('who').textContent")
+        assert ("is not there" in text) == (slot == t + 1)
+        rows = page.execute_script("return document.getElementById('facts').children.length")
+        assert rows == (2 if slot == t else 0)
+        stats = page.execute_script("return document.querySelector('#left .stats').textContent")
+        assert stats.endswith(f"of {there[slot].sum()}")
+    marks = page.execute_script(
+        "let count = 0; const keep = mark; mark = (...all) => { count++; keep(...all); };"
+        f"follow(null); go({t + 1}); drawMap(document.querySelector('#left canvas'), 0, {t + 1}, null);"
+        "mark = keep; return count;"
+    )
+    assert marks == there[t + 1].sum()
