@@ -104,7 +104,7 @@ def scenario_page() -> str:
         "`penalty`, which is the default then.",
         "- A field that has no effect in the system that the others make (`lyapunov.discount` where nothing is queued, "
         "`resources.server_hz` of a lease) is refused where the command line gives it, and named by "
-        "`meqc-marl scenario check` where a file does.",
+        "`meqc-marl scenario check FILE` where a file does.",
         "- The lower end of a range does not exceed its upper end.",
         "- Whatever is drawn, the channel's gain is at most 1 (what arrives is no more than what was sent), at least "
         "1e-36.",
