@@ -114,13 +114,13 @@ def _while_there(what: str, ways: dict[str, Way], when: np.ndarray, at: np.ndarr
         if present.any():
             place = np.stack([np.interp(at, when[index], known[:, axis]) for axis in (0, 1)], -1)
             told[name] = (np.where(present[:, None], place, 0.0), present)
+        if len(told) * len(at) > MAX_DEVICE_SLOTS:
+            raise InputError(
+                f"{what}: more than {len(told) - 1:,} devices in {len(at):,} slots are more than {MAX_DEVICE_SLOTS:,} "
+                "places; take fewer slots."
+            )
     if not told:
         raise InputError(f"{what} has nobody who is there in a slot from {at[0]:g} to {at[-1]:g} s.")
-    if len(told) * len(at) > MAX_DEVICE_SLOTS:
-        raise InputError(
-            f"{what}: {len(told):,} devices in {len(at):,} slots are more than {MAX_DEVICE_SLOTS:,} places; take fewer "
-            "slots."
-        )
     places, present = (np.stack(each, 1) for each in zip(*told.values(), strict=True))
     return Movements(list(told), places, present)
 

@@ -246,3 +246,13 @@ def test_a_library_tells_it_of_all_rows_or_of_none(tmp_path):
     alone = open_library(LibraryFiles.of([tmp_path / "stay.npz"]))
     assert not alone.comes_and_goes
     assert alone.draw([3], 0, 8).present is None
+
+
+def test_more_vehicles_than_fit_are_refused_before_they_are_laid_out(tmp_path, monkeypatch):
+    monkeypatch.setattr("meqc_marl.nature.movements.MAX_DEVICE_SLOTS", 20)
+    steps = {float(t): {f"v{t}": (t, 0.0), f"w{t}": (t, 1.0)} for t in range(5)}
+    (tmp_path / "a.xml").write_text(fcd(steps))
+    assert read_fcd(tmp_path / "a.xml", 1.0, num_slots=2, come_and_go=True).present.shape == (2, 4)
+    with pytest.raises(InputError, match="more than 4 devices in 5 slots are more than 20 places") as caught:
+        read_fcd(tmp_path / "a.xml", 1.0, come_and_go=True)
+    assert is_one_sentence(str(caught.value))
