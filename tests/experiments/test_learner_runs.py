@@ -1,10 +1,12 @@
 """The experiments on the learner, at a tiny scale: what is stored, what is not repeated, what the tables say."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import experiments
 from experiments.benchmarks import ablation, quality
 from experiments.benchmarks.ablation import OPTIONS
 from experiments.benchmarks.job import BenchmarkJob
@@ -14,7 +16,7 @@ from meqc_marl.jobs.kinds import Description
 from meqc_marl.jobs.perform import perform
 from meqc_marl.jobs.protocol import Report
 from meqc_marl.jobs.run import Placement, Run
-from meqc_marl.rl.config import offloading_config
+from meqc_marl.rl.config import default_env_steps, offloading_config
 
 
 @pytest.mark.timeout(120)
@@ -86,8 +88,30 @@ def test_tables_show_interquartile_means_of_what_is_stored():
     # Of five seeds the least and the greatest do not count.
     found = results(runs, lambda run: [0.9, 0.01, 0.02, 0.03, 0.0][run.seed - 100])
     (row,) = quality.table(found).splitlines()[2:]
-    assert row.startswith("| paper | 0.1 | 240,000 | 5 | 2.000 [")
+    assert row.startswith("| paper | 0.1 | 160,000 | 5 | 2.000 [")
     assert "| 90.000 % | +0.00 [" in row
     assert "| 0.20 % (worst 0.20) | 0.010 | 2.000 % |" in row
     table = ablation.table(results(ablation.runs(), lambda run: 0.01))
     assert [line.split("`")[1] for line in table.splitlines()[2:]] == list(OPTIONS)
+
+
+def test_quality_trains_for_the_budget_of_the_first_command():
+    asked = quality.runs()
+    assert {default_env_steps(run.scenario) for run in asked.values()} == {quality.ENV_STEPS}
+    assert {run.env_steps for run in asked.values()} == {quality.ENV_STEPS}
+
+
+def test_the_published_table_of_quality_is_that_of_the_stored_results():
+    """Of runs as they are asked for now; regret is never negative and no deadline is missed that can be met."""
+    asked, folder = quality.runs(), Path(experiments.__file__).parent
+    names = (name for name in asked if (folder / "results" / "quality" / f"{name}.json").exists())
+    stored = {name: json.loads((folder / "results" / "quality" / f"{name}.json").read_text()) for name in names}
+    assert stored
+    page = (folder / "README.md").read_text().splitlines()
+    assert set(quality.table(stored).splitlines()) <= set(page)
+    for name, result in stored.items():
+        run = Run.model_validate(result["run"])
+        assert (run.identity(), run.env_steps) == (asked[name].identity(), quality.ENV_STEPS)
+        for where in (result["held_out"], *result["held_out_devices"].values()):
+            assert where["regret"] >= 0.0
+            assert where["deadline_missed_feasible"] == 0.0
