@@ -22,6 +22,7 @@ _FRAME = "╭╮╰╯│─"
 _RULE = re.compile(r"[-─╰╯]{5,}")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _MISPLACED = re.compile(r"Unrecognized or misplaced options: (\S+) \(applied to ([^)]*)\)")
+_NUMBERS = {"FLOAT": "number", "INT": "whole number"}
 _NO_NUMBER = (
     (r"invalid literal for int\(\) with base 10: '?(.*?)'?", "a whole number"),
     (r"could not convert string to float: '?(.*?)'?", "a number"),
@@ -94,7 +95,11 @@ def _sentence(complaint: str, arguments: Sequence[str], commands: Sequence[str],
             parts[-1].append(inner)
     texts = [" ".join(part) for part in parts if part] or ["the command line is not understood"]
     said = re.sub(r"\. Expected 1 values?$", "", texts[0].removeprefix("Error parsing ").rstrip("."))
-    said = re.sub(r"^(\S+?): Could not find valid parse for arguments: \[(.*?)\]$", r"\1: \2 cannot be read", said)
+    several = re.search(r"(FLOAT|INT) \[\1 \.\.\.\]", " ".join(texts[1:]))  # what tyro says of the option
+    each = f"; each must be a {_NUMBERS[several[1]]}" if several else ""
+    said = re.sub(
+        r"^(\S+?): Could not find valid parse for arguments: \[(.*?)\]$", rf"\1: \2 cannot be read{each}", said
+    )
     for pattern, kind in _NO_NUMBER:
         said = re.sub(rf"^(\S+?): {pattern}$", rf"\1: '\2' is not allowed; it must be {kind}", said, flags=re.DOTALL)
     said = re.sub(r"\. Expected one of \((.*)\)$", lambda found: f"; it must be one of {_choices(found[1])}", said)

@@ -42,6 +42,24 @@ def test_help_names_presets_and_policies(capsys):
     assert {"batched", "stock"} <= set(re.findall(r"[\w-]+", helped(capsys, "train")))
 
 
+BEFORE_OPTIONS = {"evaluate": ["RUN"], "replay": ["RUN"], "figure": ["5a"], "benchmark": ["quality"]} | {
+    "vary": ["lyapunov.v=1"]
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_number_says_that_it_must_be_one(command, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+    numbers = re.findall(r"(--[a-z][a-z-]*) \[?(INT|FLOAT)", helped(capsys, command))
+    for option, kind in numbers:
+        assert main([command, *BEFORE_OPTIONS.get(command, []), option, "x"]) == 2
+        told = capsys.readouterr().err.strip()
+        assert is_one_sentence(told), told
+        assert option in told
+        assert re.search("must be a whole number" if kind == "INT" else "must be a number", told), told
+    assert numbers or command in ("submit", "export", "scenario", "circuits", "trace")
+
+
 def test_no_words_is_help(capsys):
     with pytest.raises(SystemExit) as stop:
         main([])
