@@ -13,6 +13,7 @@ from meqc_marl.dqn_ddpg.encoders import ContextEncoder
 from meqc_marl.dqn_ddpg.learner import pop_row_errors
 from meqc_marl.dqn_ddpg.network_spec import NetworkSpec
 from meqc_marl.dqn_ddpg.networks import Actor, Critic, greedy_action
+from meqc_marl.dqn_ddpg.replay_buffer import FlatReplayBuffer
 from meqc_marl.dqn_ddpg.transitions import Fragment
 from tests.dqn_ddpg.test_learner import MODULE, make_batch, make_learner
 
@@ -166,3 +167,18 @@ def test_an_update_on_whole_slots_is_that_on_the_rows_of_those_who_are_there(gam
     if prioritised:
         mine, theirs = (each[1][np.argsort(each[0])] for each in errors)
         np.testing.assert_allclose(theirs, [mine[of_row == slot].mean() for slot in range(10)], rtol=1e-4)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.6])
+def test_a_fragment_in_which_nobody_is_there_leaves_replay_as_it_is(alpha):
+    rng = np.random.default_rng(0)
+    present = np.ones((T + 1, E, M), bool)
+    nobody = fragment_of(np.zeros_like(present), np.zeros((T, E), bool), rng)[0].rows(0.9)
+    some = fragment_of(present, np.zeros((T, E), bool), rng)[0].rows(0.9)
+    buffer = FlatReplayBuffer(50, 0, alpha)
+    for rows, size in ((nobody, 0), (some, 42), (nobody, 42)):
+        buffer.add(rows)
+        assert len(buffer) == size
+    again = FlatReplayBuffer(50, 0, alpha)
+    again.set_state(buffer.get_state())
+    np.testing.assert_array_equal(again.sample(9)["obs"], buffer.sample(9)["obs"])
