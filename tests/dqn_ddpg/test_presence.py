@@ -32,7 +32,7 @@ def fragment_of(present, done, rng):
     return fragment, seen, reward
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(st.integers(0, 10_000), st.integers(1, 4), st.booleans())
 def test_what_is_learned_from_are_the_present_and_their_returns_end_where_they_go(seed, num_steps, whole_slots):
     rng = np.random.default_rng(seed)
@@ -104,7 +104,7 @@ def observations(rng, batch, devices, present):
 
 
 @pytest.mark.parametrize("context", ["mean", "attention"])
-@settings(max_examples=20)
+@settings(max_examples=10)
 @given(seed=st.integers(0, 10_000))
 def test_the_context_of_those_who_are_there_is_that_of_them_alone(context, seed):
     torch.manual_seed(seed)

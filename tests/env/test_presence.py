@@ -88,7 +88,7 @@ def test_a_device_that_never_comes_is_as_if_it_were_not(kind):
     np.testing.assert_array_equal(waits, expected_waits)
 
 
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(arrays.arrays(bool, (T, 2, M)), st.sampled_from(sorted(KINDS)), st.integers(0, 99))
 def test_any_presence_row_by_row_and_whatever_the_absent_ask_for_or_would_have_had_to_do(present, kind, seed):
     scenario, rng = scenario_of(kind), np.random.default_rng(seed)

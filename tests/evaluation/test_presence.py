@@ -67,7 +67,7 @@ def test_every_policy_decides_for_the_others_as_if_one_had_never_been(kind):
             np.testing.assert_allclose(mine[metric], values, rtol=1e-9, atol=1e-9, err_msg=f"{name} {metric}")
 
 
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(st.lists(st.booleans(), min_size=M, max_size=M), st.integers(0, 50), st.booleans())
 def test_the_joint_optimum_of_those_who_are_there_is_that_of_brute_force(there, seed, queued):
     kind = "queued" if queued else "pooled"

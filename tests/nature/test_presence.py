@@ -152,7 +152,7 @@ def test_two_tables_must_agree_on_who_is_there_and_a_whole_one_says_nothing(tmp_
 PRESENCE = st.lists(st.lists(st.booleans(), min_size=9, max_size=9), min_size=1, max_size=4)
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(PRESENCE, st.sampled_from([0.5, 0.75, 1.0, 2.0]), st.sampled_from([None, 0.25, 1.0]))
 def test_movements_of_those_who_come_and_go(tmp_path_factory, there, slot_s, begin_s):
     there = np.array(there).T  # [9 steps of half a second, vehicles]
