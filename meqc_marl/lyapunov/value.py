@@ -1,11 +1,11 @@
 """What unfinished work costs later slots: a value of a row's waits, learned from what happens, and the credit it gives.
 
 Where servers queue, who sends work makes everybody wait later. Which work a slot leaves is known exactly; what it costs
-is not. A critic of the shared state learns it: the value of the two waits by least-squares temporal differences
-(Bradtke and Barto, Machine Learning 22, 33, 1996) over the latest slots. A device is then paid, beside what it adds to
-the slot's total, the discounted difference of the values of what the slot left and of what it would have left without
-what the device sent: a counterfactual again, so that whoever raises it raises the total by as much. In the mean it is
-a toll: minus the slope of the value.
+is not. A critic of the shared state learns it: the value of the two waits over the latest slots
+(:mod:`meqc_marl.lyapunov.temporal_difference`). A device is then paid, beside what it adds to the slot's total, the
+discounted difference of the values of what the slot left and of what it would have left without what the device sent: a
+counterfactual again, so that whoever raises it raises the total by as much. In the mean it is a toll: minus the slope
+of the value.
 
 What the devices gain in a slot scatters from row to row by their equipment, and that has nothing to do with waits. So
 every episode of every row has a constant of its own in the fit, and the mean backlog of the virtual queues has a
@@ -24,6 +24,7 @@ import numpy as np
 
 from meqc_marl.config import Scenario
 from meqc_marl.lyapunov.loads import fit_over_loads
+from meqc_marl.lyapunov.temporal_difference import fit_value, quadratic
 
 USUAL_DISCOUNT = 0.9
 """Where anything queues and the scenario says nothing: a busy period lasts a few slots."""
@@ -47,8 +48,7 @@ def discount_of(scenario: Scenario) -> float:
 
 def features(cpu_s: np.ndarray, qpu_s: np.ndarray) -> np.ndarray:
     """All quadratic terms of the two waits, in tens of seconds, [..., 5]; no constant, which no difference has."""
-    cpu, qpu = cpu_s / _TEN_SECONDS, qpu_s / _TEN_SECONDS
-    return np.stack([cpu, qpu, cpu**2, cpu * qpu, qpu**2], -1)
+    return quadratic(cpu_s / _TEN_SECONDS, qpu_s / _TEN_SECONDS)
 
 
 class BacklogValue:
@@ -146,23 +146,15 @@ class BacklogValue:
             self.weights = self._fit(self._slots[: self._added])
 
     def _fit(self, slots: np.ndarray) -> np.ndarray:
-        """Solve sum of (f - mean f) (f - discount f')^T weights = sum of (f - mean f) gain.
-
-        f holds what the waits and the queue are. The mean is that of the episode: what remains of a constant for each,
-        once these are eliminated.
-        """
+        """Weights of :func:`features`; the mean virtual queue has a coefficient of any sign, and is left out."""
         episode, cpu_s, qpu_s, queue, gain, next_cpu_s, next_qpu_s, next_queue = slots.T[: len(_COLUMNS)]
         now = np.column_stack([features(cpu_s, qpu_s), queue / _TEN_SECONDS])
         then = np.column_stack([features(next_cpu_s, next_qpu_s), next_queue / _TEN_SECONDS])
         if self._num_loads:
             load = slots[:, len(_COLUMNS) :]
             return fit_over_loads(now, then, load, gain, episode, self.discount, _RIDGE).ravel()
-        _, which, number = np.unique(episode, return_inverse=True, return_counts=True)
-        total = np.zeros((len(number), now.shape[1]))
-        np.add.at(total, which, now)
-        around = now - (total / number[:, None])[which]
-        left = around.T @ (now - self.discount * then) + _RIDGE * len(slots) * np.eye(now.shape[1])
-        return np.linalg.solve(left, around.T @ gain)[: len(self.weights)]
+        cost = fit_value(now, then, -gain, self.discount, episode, free=1, ridge=_RIDGE)
+        return -cost[: len(self.weights)]
 
     def get_state(self) -> dict[str, Any]:
         """All of it, for exact resumption."""

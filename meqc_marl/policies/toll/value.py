@@ -1,13 +1,12 @@
 """What a backlog costs in the long run, learned: the value of (W, U) by least-squares temporal difference.
 
 With w = W / F_tot and u = U in seconds, v = c1 w + c2 u + c3 w^2 + c4 w u + c5 u^2 and a level is the discounted cost
-with penalties of all devices that follows a slot that begins so. It is fitted to v(s) = cost + discount v(s') over the
-slots of training traces (Bradtke and Barto, Machine Learning 22, 33, 1996), with no coefficient below 0: a value whose
-slope falls invites to fill a full queue. Two things keep the fit quiet, and neither changes what is fitted: each row
-has a level of its own, for its equipment, and what the slot's tasks would cost if nothing waited, which no queue
-changes, is fitted along. Of several rounds each acts by what was learned before it, some rows with less and some with
-more of the toll, so that queues of all lengths are seen; the first acts without a toll, fills the queues more than any
-later one, and is left out of the later fits.
+with penalties of all devices that follows a slot that begins so. It is fitted over the slots of training traces
+(:mod:`meqc_marl.lyapunov.temporal_difference`), with no coefficient below 0: a value whose slope falls invites to fill
+a full queue. What the slot's tasks would cost if nothing waited, which no queue changes, is fitted along. Of several
+rounds each acts by what was learned before it, some rows with less and some with more of the toll, so that queues of
+all lengths are seen; the first acts without a toll, fills the queues more than any later one, and is left out of the
+later fits.
 
 The toll on a second of the server's time is the discounted slope of v at the waits of the slot, never below 0.
 """
@@ -19,9 +18,9 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import lsq_linear
 
 from meqc_marl.config import Scenario
+from meqc_marl.lyapunov.temporal_difference import fit_value, quadratic
 from meqc_marl.nature.trace import Trace, generate_trace
 from meqc_marl.physics.load import Load
 from meqc_marl.physics.modes import Mode
@@ -67,8 +66,7 @@ class LearnedValue:
 
 
 def _features(wait_s: np.ndarray) -> np.ndarray:
-    w, u = wait_s[..., 0], wait_s[..., 1]
-    return np.stack([w, u, w * w, w * u, u * u], -1)
+    return quadratic(wait_s[..., 0], wait_s[..., 1])
 
 
 class _Round(NamedTuple):
@@ -143,27 +141,11 @@ def _alone(scenario: Scenario, work: Work) -> np.ndarray:
 
 
 def fit(data: list[_Round], discount: float) -> np.ndarray:
-    """Coefficients, none below 0, by least-squares temporal difference of all rounds together.
-
-    Where no coefficient would be below 0 anyway this is the usual solution; else the one of least projected error.
-    """
-    features, differences, costs = [], [], []
-    for part in data:
-        now, then = _features(part.before), _features(part.after)
-        # What the tasks cost alone is known of this slot, and says nothing of the next.
-        features.append(_within_rows(np.concatenate([now, part.alone], -1)))
-        differences.append(_within_rows(np.concatenate([now - discount * then, part.alone], -1)))
-        costs.append(_within_rows(part.cost[..., None])[:, 0])
-    x, step, cost = (np.concatenate(parts) for parts in (features, differences, costs))
-    scale = np.where(x.std(0) > 0.0, x.std(0), 1.0)  # of what is not queued nothing is learned
-    x, step = x / scale, step / scale
-    basis = np.linalg.svd(x, full_matrices=False)[0]
-    queues = len(_features(np.zeros(2)))
-    lowest = np.where(np.arange(x.shape[-1]) < queues, 0.0, -np.inf)
-    solved = lsq_linear(basis.T @ step, basis.T @ cost, (lowest, np.inf), method="bvls").x
-    return np.asarray((solved / scale)[:queues])
-
-
-def _within_rows(values: np.ndarray) -> np.ndarray:
-    """Less the mean of each row over the slots, [T E, K] of [T, E, K]: rows have levels of their own."""
-    return np.asarray((values - values.mean(0)).reshape(-1, values.shape[-1]))
+    """Coefficients, none below 0, of all rounds together; every row of every round has a level of its own."""
+    rounds = []
+    for number, part in enumerate(data):
+        level = np.broadcast_to(number * part.cost.shape[1] + np.arange(part.cost.shape[1]), part.cost.shape)
+        slots = (_features(part.before), _features(part.after), part.cost, level, part.alone)
+        rounds.append([each.reshape(-1, *each.shape[2:]) for each in slots])
+    now, then, cost, level, alone = (np.concatenate(each) for each in zip(*rounds, strict=True))
+    return fit_value(now, then, cost, discount, level, alone)
