@@ -28,7 +28,7 @@ from meqc_marl.lyapunov.temporal_difference import fit_value, quadratic
 
 USUAL_DISCOUNT = 0.9
 """Where anything queues and the scenario says nothing: a busy period lasts a few slots."""
-_WINDOW, _REFIT = 8_000, 800
+_WINDOW, _REFIT = 25_600, 800
 """Slots of a row that the value is fitted to, and new ones between two fits."""
 _OVER_LOADS = 3
 """Times as many where the load varies."""

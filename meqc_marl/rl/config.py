@@ -25,6 +25,10 @@ SHARED_MODULE = "device"
 DEFAULT_DEVICE_STEPS = 2_400_000
 #: Cost of a device in a slot at the defaults is about 15; this brings rewards to about 1.
 TYPICAL_COST = 15.0
+#: Devices in a minibatch.
+_MINIBATCH = 256
+#: Devices that replay keeps.
+_REPLAY = 500_000
 #: Slots of a row that replay keeps where the reward itself is learned.
 _RECENT_SLOTS = 4_000
 #: A number given for one of these is where its decay starts.
@@ -63,6 +67,18 @@ def _allowed_by(scenario: Scenario) -> dict[str, Any]:
 def _charged_in_the_reward(scenario: Scenario) -> bool:
     """Whether the reward holds what the work of a slot costs later ones."""
     return scenario.lyapunov.reward == "difference" and scenario.resources.queued
+
+
+def _of_a_learned_reward(scenario: Scenario, env_steps: int) -> dict[str, Any]:
+    """What is otherwise where the reward holds what work costs later slots."""
+    return {
+        # What was charged long ago is wrong: replay is short, and as many slots are sampled as there are updates.
+        "replay_capacity": min(_REPLAY, _RECENT_SLOTS * scenario.num_devices),
+        "updates_per_training_step": 4,
+        "train_batch_size_per_learner": 2 * _MINIBATCH,
+        # Whoever explores is in the way of all others, whose values are then those of a busier system.
+        "epsilon": [[0, 1.0], [max(1, env_steps // 50), 0.05], [max(2, env_steps // 2), 0.02], [env_steps, 0.01]],
+    }
 
 
 def _gamma(scenario: Scenario) -> float:
@@ -125,7 +141,7 @@ def _count_slots(config: DQNDDPGConfig, num_devices: int, given: Mapping[str, An
     those of a slot resemble each other more."""
     sizes = {
         "replay_capacity": max(1, config.replay_capacity // num_devices),
-        "train_batch_size_per_learner": max(8, 2 * config.train_batch_size_per_learner // num_devices),
+        "train_batch_size_per_learner": max(8, 2 * _MINIBATCH // num_devices),
     }
     config.training(**{name: size for name, size in sizes.items() if name not in given})
 
@@ -210,14 +226,13 @@ def offloading_config(
         parameterless_modes=(int(Mode.LOCAL),),
         **_allowed_by(scenario),
         reward_scale=1.0 / TYPICAL_COST,
-        train_batch_size_per_learner=256,
+        train_batch_size_per_learner=_MINIBATCH,
         updates_per_training_step=16,
-        # Where what is charged is learned, what was charged long ago is wrong.
-        replay_capacity=min(500_000, _RECENT_SLOTS * scenario.num_devices)
-        if _charged_in_the_reward(scenario)
-        else 500_000,
+        replay_capacity=_REPLAY,
         num_steps_before_learning=min(env_steps // 50, 4_000),
     )
+    if _charged_in_the_reward(scenario):
+        config.training(**_of_a_learned_reward(scenario, env_steps))
     if learner:
         apply_learner(config, learner, env_steps)
         if keeps_slots(config) and env_runner == "stock":
