@@ -31,7 +31,7 @@ from meqc_marl.policies.joint.search import joint_optimum
 from meqc_marl.policies.toll.schedules import MOST, Schedule, price_unit, toll_of
 from meqc_marl.policies.toll.training import TRAINING_SEED, training_slots
 
-DISCOUNT = 0.7
+DISCOUNT = 0.9
 ROUNDS, ROWS, SLOTS = 4, 8, 400
 """Of training, the first round without a toll; traces and slots of each."""
 _SEED = TRAINING_SEED + 1000
