@@ -39,6 +39,20 @@ def test_a_context_keeps_as_many_devices_and_needs_the_batched_runner():
             offloading_config(pooled, learner=learner, env_runner="stock")
 
 
+def test_a_reward_that_is_learned_is_sampled_anew_and_what_is_given_stays() -> None:
+    """As many slots as updates, from a short replay, of as many devices whether they are seen together or not."""
+    queued, pooled = load_scenario("queued"), offloading_config(load_scenario("pooled"))
+    config = offloading_config(queued, env_steps=9_600)
+    assert config.updates_per_training_step == config.rollout_fragment_length == 4
+    assert config.replay_capacity == 4_000 * 15 < pooled.replay_capacity
+    assert config.epsilon[-1] == [9_600, 0.01]
+    together = offloading_config(queued, learner={"context": "mean"})
+    assert 15 * together.train_batch_size_per_learner == pytest.approx(config.train_batch_size_per_learner, rel=0.01)
+    given = {"updates_per_training_step": 16, "epsilon": 0.1, "train_batch_size_per_learner": 9}
+    assert offloading_config(queued, learner=given).options.model_dump().items() >= given.items()
+    offloading_config(queued, env_steps=1).validate()
+
+
 @pytest.mark.timeout(120)
 def test_later_slots_count_where_work_waits_for_them_and_the_run_says_so():
     """In the reward where that is what a device adds to the total, by gamma where it is not, not at all elsewhere."""
