@@ -1,4 +1,4 @@
-"""Whom a discount serves: learners that look ahead and learners that do not, where work waits and where it does not.
+"""Whom a discount serves: learners that look ahead and that do not, where work waits and where it does not.
 
 ``python -m experiments.queues.discounts --runs RUNS --out FOLDER``. Every run is trained in a folder of RUNS; what is
 finished is kept, so the command goes on where it was stopped. Where work waits, policies are measured on the reference
@@ -7,18 +7,20 @@ traces, last three quarters, beside the exact optimum of every slot; elsewhere b
 
 from __future__ import annotations
 
-import argparse
-import json
+import sys
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from experiments.benchmarks.learner_runs import by_setting, evaluate
-from experiments.measured import REFERENCE_SEEDS, keep, made_on
+from experiments.measured import REFERENCE_SEEDS, check_kept, keep, kept, made_on, of_this_kind
 from experiments.queues.rules import SLOTS, means, traces
 from meqc_marl.config import load_scenario
+from meqc_marl.entry.running import run_module
+from meqc_marl.errors import InputError, shown, within
 from meqc_marl.evaluation.statistics import interquartile_mean
 from meqc_marl.jobs.run import Run
 from meqc_marl.policies import make_policy
@@ -101,37 +103,52 @@ def table(results: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
+@dataclass(frozen=True, kw_only=True)
+class Discounts:
     """Train what is missing, measure, keep the numbers, print the table."""
-    from meqc_marl.jobs.run_folder import RUN_FILE
-    from meqc_marl.jobs.training import train
 
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--env-steps", type=int, default=ENV_STEPS)
-    parser.add_argument("--only", nargs="*", choices=SETTINGS, default=list(SETTINGS))
-    parser.add_argument("--runs", type=Path, required=True, help="folder of the trained runs")
-    parser.add_argument("--out", type=Path, required=True, help=f"folder of {RESULT}")
-    options = parser.parse_args()
-    path = options.out / RESULT
-    results: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"runs": {}}
-    if "myopic" not in results:
-        scenario = load_scenario("queued")
-        reference = traces(scenario, own_nature=False)
-        results["myopic"] = means(make_policy(MYOPIC, scenario), scenario, reference)._asdict()
-    results |= made_on(SLOTS, REFERENCE_SEEDS) | {"env_steps": options.env_steps}
-    for name, run in runs(options.seeds, options.env_steps).items():
-        if name in results["runs"] or run.labels["setting"] not in options.only:
-            continue
-        folder = options.runs / name
-        checkpoint, whole = train(run, folder, resume=(folder / RUN_FILE).exists())
-        if not whole:
-            return
-        results["runs"][name] = measured(str(checkpoint), run)
-        keep(results, path)
-        print(name, flush=True)
-    print(table(results))
+    out: Path
+    """Folder of discounts.json."""
+    runs: Path
+    """Folder of the trained runs."""
+    seeds: int = 1
+    """Of each setting."""
+    env_steps: int = ENV_STEPS
+    """Of each run."""
+    only: tuple[str, ...] = tuple(SETTINGS)
+    """Names of settings."""
+
+    def run(self) -> None:
+        """Train and measure."""
+        from meqc_marl.jobs.run_folder import RUN_FILE
+        from meqc_marl.jobs.training import train
+
+        within("seeds", self.seeds, 1, 1_000)
+        if unknown := sorted(set(self.only) - set(SETTINGS)):
+            raise InputError(f"only holds {shown(unknown[0])}; known are {', '.join(SETTINGS)}.")
+        path = self.out / RESULT
+        check_kept(path)
+        results = kept(path) if path.exists() else {"runs": {}}
+        if results.get("env_steps", self.env_steps) != self.env_steps:
+            raise InputError(f"'{path}' holds runs of {results['env_steps']} env-steps; choose another folder.")
+        results |= made_on(SLOTS, REFERENCE_SEEDS) | {"env_steps": self.env_steps}
+        if "myopic" not in results:
+            scenario = load_scenario("queued")
+            reference = traces(scenario, own_nature=False)
+            results["myopic"] = means(make_policy(MYOPIC, scenario), scenario, reference)._asdict()
+        for name, run in runs(self.seeds, self.env_steps).items():
+            if name in results["runs"] or run.labels["setting"] not in self.only:
+                continue
+            folder = self.runs / name
+            checkpoint, whole = train(run, folder, resume=(folder / RUN_FILE).exists())
+            if not whole:
+                return
+            results["runs"][name] = measured(str(checkpoint), run)
+            keep(results, path)
+            print(name, flush=True)
+        with of_this_kind(f"result '{path}'"):
+            print(table(results))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_module(Discounts))

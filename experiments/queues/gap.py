@@ -8,15 +8,17 @@ compared with that optimum, and with its own modes and the best shares.
 
 from __future__ import annotations
 
-import argparse
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from experiments.measured import REFERENCE_SEEDS, keep, learned_policies, made_on
+from experiments.measured import REFERENCE_SEEDS, check_draws, check_kept, keep, learned_policies, made_on
 from experiments.queues.rules import SLOTS, means, traces
 from meqc_marl.config import Scenario, load_scenario
+from meqc_marl.entry.running import run_module
 from meqc_marl.evaluation.rollout import Rollout, rollout
 from meqc_marl.lyapunov import BacklogValue, beyond_local, discount_of, growth, objective
 from meqc_marl.nature.trace import generate_trace
@@ -131,25 +133,33 @@ def table(results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
+@dataclass(frozen=True, kw_only=True)
+class Gap:
     """Measure, keep the numbers, print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--learned", nargs="+", required=True, metavar="NAME=RUN", help="trained policies")
-    parser.add_argument("--num-slots", type=int, default=SLOTS)
-    parser.add_argument("--out", type=Path, required=True, help=f"folder of {RESULT}")
-    options = parser.parse_args()
-    scenario = load_scenario("queued")
-    trace = traces(scenario, own_nature=False, slots=options.num_slots)
-    results = made_on(options.num_slots, REFERENCE_SEEDS) | {"policies": {}}
-    for name, policy in learned_policies(options.learned).items():
-        tolled, watched = Tolled(scenario, value_under(policy, scenario)), _Watched(policy)
-        record = rollout(watched, scenario, trace)
-        found = {"policy": means(policy, scenario, trace), "tolled": means(tolled, scenario, trace)}
-        results["policies"][name] = {each: at._asdict() for each, at in found.items()}
-        results["policies"][name]["regret"] = regret(record, watched.seen, tolled, scenario)
-        keep(results, options.out / RESULT)
-    print(table(results))
+
+    out: Path
+    """Folder of gap.json."""
+    learned: tuple[str, ...]
+    """Trained policies, each as NAME=RUN."""
+    num_slots: int = SLOTS
+    """Slots of a trace."""
+
+    def run(self) -> None:
+        """Measure."""
+        check_draws(self.num_slots)
+        check_kept(self.out / RESULT)
+        scenario = load_scenario("queued")
+        trace = traces(scenario, own_nature=False, slots=self.num_slots)
+        results = made_on(self.num_slots, REFERENCE_SEEDS) | {"policies": {}}
+        for name, policy in learned_policies(self.learned).items():
+            tolled, watched = Tolled(scenario, value_under(policy, scenario)), _Watched(policy)
+            record = rollout(watched, scenario, trace)
+            found = {"policy": means(policy, scenario, trace), "tolled": means(tolled, scenario, trace)}
+            results["policies"][name] = {each: at._asdict() for each, at in found.items()}
+            results["policies"][name]["regret"] = regret(record, watched.seen, tolled, scenario)
+            keep(results, self.out / RESULT)
+        print(table(results))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_module(Gap))

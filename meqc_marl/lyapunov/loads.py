@@ -8,7 +8,8 @@ that sign at all loads that were seen.
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import lsq_linear
+
+from meqc_marl.lyapunov.temporal_difference import fit_value
 
 
 def fit_over_loads(
@@ -35,15 +36,7 @@ def fit_over_loads(
     """
     shares, linear = _shares(load)
     x, after = (np.column_stack([_spread(each[:, :-1], shares), each[:, -1]]) for each in (now, then))
-    around = _within(episode, np.column_stack([x, x - discount * after, gain]))
-    size = x.shape[1]
-    x, step, gain = around[:, :size], around[:, size:-1], around[:, -1]
-    scale = np.where(x.std(0) > 0.0, x.std(0), 1.0)
-    basis = np.linalg.svd(x / scale, full_matrices=False)[0]
-    left = np.concatenate([basis.T @ (step / scale), np.sqrt(ridge * len(x)) * np.eye(size)])
-    right = np.concatenate([basis.T @ gain, np.zeros(size)])
-    most = np.where(np.arange(size) < size - 1, 0.0, np.inf)
-    solved = lsq_linear(left, right, (-np.inf, most), method="bvls").x / scale
+    solved = -fit_value(x, after, -gain, discount, episode, free=1, ridge=ridge)
     return np.asarray(linear.T @ solved[:-1].reshape(len(linear), -1))
 
 
@@ -64,11 +57,3 @@ def _shares(load: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _spread(features: np.ndarray, shares: np.ndarray) -> np.ndarray:
     """Each share times each feature [N, J F]."""
     return (shares[:, :, None] * features[:, None, :]).reshape(len(features), -1)
-
-
-def _within(episode: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Less the mean of the episode."""
-    _, which, number = np.unique(episode, return_inverse=True, return_counts=True)
-    total = np.zeros((len(number), values.shape[1]))
-    np.add.at(total, which, values)
-    return np.asarray(values - (total / number[:, None])[which])

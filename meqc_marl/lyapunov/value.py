@@ -28,10 +28,8 @@ from meqc_marl.lyapunov.temporal_difference import fit_value, quadratic
 
 USUAL_DISCOUNT = 0.9
 """Where anything queues and the scenario says nothing: a busy period lasts a few slots."""
-_WINDOW, _REFIT = 25_600, 800
+_WINDOW, _REFIT = 24_000, 800
 """Slots of a row that the value is fitted to, and new ones between two fits."""
-_OVER_LOADS = 3
-"""Times as many where the load varies."""
 _TEN_SECONDS = 10.0
 _RIDGE = 1e-5
 """Of the slots fitted to, on features of order one."""
@@ -66,7 +64,7 @@ class BacklogValue:
     def __init__(self, discount: float, num_loads: int = 0) -> None:
         self.discount, self._num_loads = discount, num_loads
         self.weights = np.zeros(5 * (1 + num_loads))
-        self._slots = np.zeros((_WINDOW * (_OVER_LOADS if num_loads else 1), len(_COLUMNS) + num_loads))
+        self._slots = np.zeros((_WINDOW, len(_COLUMNS) + num_loads))
         self._added = self._fitted = 0
         self._num_episodes = 0
         self._rows: dict[int, np.ndarray] = {}
