@@ -3,7 +3,7 @@
 ``python -m experiments.queues.loads --out FOLDER`` works out one system after another and keeps each in the folder, so
 that the same command goes on where it was stopped; then it draws. Every policy is judged on the same traces; prices are
 searched and values learned anew for each system, and learned policies (``--learned NAME=RUN``) are as they were
-trained. The bound is from below: the same system without waiting, for policies that keep Delta.
+trained. ``no-waiting`` is a bound from below: the same system without waiting, for policies that keep Delta.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ SYSTEMS: dict[str, tuple[str, tuple[float, ...]]] = {
     "devices, a task each a slot": ("num_devices", (10, 12, 15, 18)),
 }
 """Axis: field and values; everything else is the preset ``queued``, whose pools do not grow with the devices."""
-BOUND = "without waiting (bound)"
+BOUND = "no-waiting"
+EVERY = (*POLICIES, BOUND)
 _SCALE = {"server, GHz": 1e9}
 
 
@@ -127,8 +128,8 @@ class Loads:
     """Folder of a file for each system, and of the picture."""
     axes: tuple[str, ...] = tuple(SYSTEMS)
     """What is varied."""
-    policies: tuple[str, ...] = POLICIES
-    """Rules beside the two that the price of myopia is of."""
+    policies: tuple[str, ...] = EVERY
+    """Rules, and the bound, beside the two that the price of myopia is of."""
     learned: tuple[str, ...] = ()
     """Trained policies, each as NAME=RUN."""
     num_traces: int = 2
@@ -139,7 +140,7 @@ class Loads:
     def run(self) -> None:
         """Measure."""
         check_draws(self.num_slots, self.num_traces)
-        for option, given, known in (("axes", self.axes, tuple(SYSTEMS)), ("policies", self.policies, POLICIES)):
+        for option, given, known in (("axes", self.axes, tuple(SYSTEMS)), ("policies", self.policies, EVERY)):
             if not given:
                 raise InputError(f"{option}: none is given; known are {', '.join(known)}.")
             for name in given:
@@ -147,7 +148,7 @@ class Loads:
                     raise InputError(f"{option}: {shown(name)} is not known{did_you_mean(name, known)}")
         check_folder(self.out)
         learned = learned_policies(self.learned)
-        policies = tuple(dict.fromkeys(("joint-oracle", "priced-joint", *self.policies, BOUND)))
+        policies = tuple(dict.fromkeys(("joint-oracle", "priced-joint", *self.policies)))
         make_folder(self.out)
         results: dict[str, dict[float, dict[str, Means]]] = {}
         for axis in dict.fromkeys(self.axes):

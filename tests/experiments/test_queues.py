@@ -60,7 +60,7 @@ def test_loads_are_worked_out_and_drawn(
 ) -> None:
     monkeypatch.setattr(search, "QUICK", (1, 2, 7))
     monkeypatch.setattr(loads, "SYSTEMS", {"tiles": ("resources.qpu_tiles", (1, 2))})
-    words = ["--out", str(tmp_path), "--policies", "selfish", "--num-traces", "1", "--num-slots", "4"]
+    words = ["--out", str(tmp_path), "--policies", "selfish", "no-waiting", "--num-traces", "1", "--num-slots", "4"]
     assert run_module(loads.Loads, [*words, "--axes", "tiles"]) == 0
     told = capsys.readouterr().out
     assert "| tiles 1 |" in told
