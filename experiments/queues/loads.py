@@ -103,6 +103,8 @@ def draw(results: dict[str, dict[float, dict[str, Means]]], path: Path) -> None:
     panels[0, 0].legend(fontsize=8)
     for panel in panels[1]:
         panel.set_ylim(bottom=0.0)
+    for panel in panels[2]:
+        panel.axhline(0.0, color="black", linewidth=0.8)
     with replacing(path) as file:
         figure.savefig(file, format="png", dpi=110)
 
