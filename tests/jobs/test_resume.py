@@ -28,7 +28,7 @@ def runs(tmp_path_factory, ray_session):
 def test_interrupted_training_equals_undisturbed_training(runs):
     undisturbed, _, resumed = runs
     assert list(resumed) == [5, 6, 7, 8]
-    assert undisturbed[8]["replay"]["num_added"] > 4_000
+    assert min(buffer["num_added"] for buffer in undisturbed[8]["replay"].values()) > 4_000
     assert differences(undisturbed[4]["learner"]["rl_module"], undisturbed[8]["learner"]["rl_module"])
     for iteration, state in resumed.items():
         assert differences(undisturbed[iteration], state) == []
