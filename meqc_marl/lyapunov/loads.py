@@ -9,39 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from meqc_marl.lyapunov.temporal_difference import fit_value
 
-
-def fit_over_loads(
-    now: np.ndarray,
-    then: np.ndarray,
-    load: np.ndarray,
-    gain: np.ndarray,
-    episode: np.ndarray,
-    discount: float,
-    ridge: float,
-) -> np.ndarray:
-    """Weights of features of the waits at a load of 0, and what each number of the load adds to them [1 + K, F].
-
-    The projected equation of the least-squares temporal difference, solved in the least squares of what it leaves.
-
-    Args:
-        now, then: Features of the waits before and after each slot [N, F], and in a last column what is fitted along
-            with a weight of any sign and left out.
-        load: Of the rows [N, K].
-        gain: Of the slots [N].
-        episode: Which episode of which row a slot is of: each has a constant of its own [N].
-        discount: Of the next slot.
-        ridge: Weight of the squares of the weights, of the slots' number, with features of order one.
-    """
-    shares, linear = _shares(load)
-    x, after = (np.column_stack([_spread(each[:, :-1], shares), each[:, -1]]) for each in (now, then))
-    solved = -fit_value(x, after, -gain, discount, episode, free=1, ridge=ridge)
-    return np.asarray(linear.T @ solved[:-1].reshape(len(linear), -1))
-
-
-def _shares(load: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Shares of the numbers that vary [N, J], and each as a constant and factors of the load [J, 1 + K]."""
+def shares_of(load: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Shares of the numbers that vary [N, J], and each as a constant and factors of the load [J, 1 + K], of [N, K]."""
     low, width = load.min(0), np.ptp(load, 0)
     varies = np.flatnonzero(width)
     if not varies.size:
@@ -54,6 +24,11 @@ def _shares(load: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.maximum(linear[:, 0] + load @ linear[:, 1:].T, 0.0), linear
 
 
-def _spread(features: np.ndarray, shares: np.ndarray) -> np.ndarray:
+def spread(features: np.ndarray, shares: np.ndarray) -> np.ndarray:
     """Each share times each feature [N, J F]."""
     return (shares[:, :, None] * features[:, None, :]).reshape(len(features), -1)
+
+
+def at_loads(weights: np.ndarray, linear: np.ndarray) -> np.ndarray:
+    """Weights of :func:`spread` [J F] as those at a load of 0 and what each number of the load adds [1 + K, F]."""
+    return np.asarray(linear.T @ weights.reshape(len(linear), -1))

@@ -12,8 +12,7 @@ every episode of every row has a constant of its own in the fit, and the mean ba
 coefficient; the credit looks at the waits alone. With a discount of 1 the value is that of the average reward.
 
 What a wait costs depends on the load. Where that varies from row to row, every coefficient is a linear function of what
-the rows are told of it (:mod:`meqc_marl.env.loads`), and all rows are fitted together, to three times as many slots
-(:mod:`meqc_marl.lyapunov.loads`).
+the rows are told of it, and all rows are fitted together (:mod:`meqc_marl.lyapunov.loads`).
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from meqc_marl.config import Scenario
-from meqc_marl.lyapunov.loads import fit_over_loads
+from meqc_marl.lyapunov.loads import at_loads, shares_of, spread
 from meqc_marl.lyapunov.temporal_difference import fit_value, quadratic
 
 USUAL_DISCOUNT = 0.9
@@ -146,13 +145,14 @@ class BacklogValue:
     def _fit(self, slots: np.ndarray) -> np.ndarray:
         """Weights of :func:`features`; the mean virtual queue has a coefficient of any sign, and is left out."""
         episode, cpu_s, qpu_s, queue, gain, next_cpu_s, next_qpu_s, next_queue = slots.T[: len(_COLUMNS)]
-        now = np.column_stack([features(cpu_s, qpu_s), queue / _TEN_SECONDS])
-        then = np.column_stack([features(next_cpu_s, next_qpu_s), next_queue / _TEN_SECONDS])
+        waits, waits_then = features(cpu_s, qpu_s), features(next_cpu_s, next_qpu_s)
         if self._num_loads:
-            load = slots[:, len(_COLUMNS) :]
-            return fit_over_loads(now, then, load, gain, episode, self.discount, _RIDGE).ravel()
-        cost = fit_value(now, then, -gain, self.discount, episode, free=1, ridge=_RIDGE)
-        return -cost[: len(self.weights)]
+            shares, linear = shares_of(slots[:, len(_COLUMNS) :])
+            waits, waits_then = spread(waits, shares), spread(waits_then, shares)
+        now = np.column_stack([waits, queue / _TEN_SECONDS])
+        then = np.column_stack([waits_then, next_queue / _TEN_SECONDS])
+        weights = -fit_value(now, then, -gain, self.discount, episode, free=1, ridge=_RIDGE)[: waits.shape[1]]
+        return at_loads(weights, linear).ravel() if self._num_loads else weights
 
     def get_state(self) -> dict[str, Any]:
         """All of it, for exact resumption."""
