@@ -49,7 +49,8 @@ def fences(language):
 def commands():
     """Page and words of every command with arguments, in snippets and in sentences; not those with dots left out."""
     found = []
-    for page, text in PAGES.items():
+    for page, written in PAGES.items():
+        text = re.sub(r" *\\\n *", " ", written)  # a command of several lines
         lines = [line for body in re.findall(r"```bash\n(.*?)```", text, re.DOTALL) for line in body.splitlines()]
         lines += re.findall(r"^    (meqc-marl .*)$", text, re.MULTILINE)
         lines += [" ".join(inline.split()) for inline in re.findall(r"`(meqc-marl [^`]*)`", text)]

@@ -100,7 +100,8 @@ def test_stock_runner_gives_the_same_scalars(ray_session, tmp_path):
     train(Run(scenario=scenario, env_steps=960, env_runner="stock"), tmp_path / "run", reports.append)
     of_pools = {"sharing/price_of_anarchy", "sharing/price_of_ignorance"}
     of_queues = {name for name in SCALARS if name.startswith("waiting/")}
-    assert set(reports[-1].scalars) == set(SCALARS) - {"exploration/epsilon"} - of_pools - of_queues
+    of_comings = {"sharing/devices_present"}
+    assert set(reports[-1].scalars) == set(SCALARS) - {"exploration/epsilon"} - of_pools - of_queues - of_comings
     assert load_policy(tmp_path / "run").scenario == scenario
 
 
