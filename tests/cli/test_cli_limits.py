@@ -53,7 +53,7 @@ def sentence_of(capsys, *arguments):
         (["--set", "lyapunov.v=!!int abc"], ["'abc' is not of the kind int"]),
         (["--set", "lyapunov.v=2001-13-45"], ["lyapunov.v is '2001-13-45'", "a number"]),
         (["--set", "lyapunov.delta=yes"], ["lyapunov.delta is 'yes'", "a number"]),
-        (["--set", "num_devices=true"], ["num_devices is True", "a number"]),
+        (["--set", "num_devices=true"], ["num_devices is True", "a whole number"]),
         (["--set", "cost={latency: parallel, latency: literal}"], ["'latency' stands there twice"]),
         (["--set", "name=\x1b[31mred\x07"], ["not valid YAML"]),
         (["--set", 'name="\\e[31m"'], ["name is '\\x1b[31m'", "printable"]),
