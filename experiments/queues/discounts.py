@@ -22,11 +22,13 @@ from meqc_marl.config import load_scenario
 from meqc_marl.entry.running import run_module
 from meqc_marl.errors import InputError, shown, within
 from meqc_marl.evaluation.statistics import interquartile_mean
+from meqc_marl.files import check_folder
 from meqc_marl.jobs.run import Run
 from meqc_marl.policies import make_policy
 from meqc_marl.policies.learned import load_policy
 
 ENV_STEPS, DISCOUNT = 9_600, 0.9
+MOST_ENV_STEPS = 10**9
 RESULT, MYOPIC = "discounts.json", "joint-oracle"
 
 
@@ -124,6 +126,8 @@ class Discounts:
         from meqc_marl.jobs.training import train
 
         within("seeds", self.seeds, 1, 1_000)
+        within("env-steps", self.env_steps, 1, MOST_ENV_STEPS)
+        check_folder(self.runs)
         if unknown := sorted(set(self.only) - set(SETTINGS)):
             raise InputError(f"only holds {shown(unknown[0])}; known are {', '.join(SETTINGS)}.")
         path = self.out / RESULT

@@ -46,6 +46,8 @@ def sound_unless_free(overrides: list[str], policies: tuple[str, ...]) -> None:
         refusals.append("as texts to count anew")
     if set(overrides) & POOLED and set(overrides) & OF_LEASES:
         refusals.append("with pooled or queued resources it must be")
+    if "resources.broadcast=counts" in overrides and not set(overrides) & POOLED:
+        refusals.append("with nothing pooled or queued it must be")
     if refusals:
         with pytest.raises(InputError, match="|".join(refusals)):
             load_scenario("paper", [one for one in overrides if one not in FREE])

@@ -22,7 +22,7 @@ def identity_config(own_boxes: bool = False) -> DQNDDPGConfig:
 
 
 @pytest.mark.parametrize("own_boxes", [False, True])
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(240)
 def test_solves_the_hybrid_identity_task(ray_session, own_boxes):
     """The best reward a step is 1 and a random action gets 0.17; under 30 s on an idle core."""
     algorithm = identity_config(own_boxes).build_algo()

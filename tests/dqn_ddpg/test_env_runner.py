@@ -268,7 +268,7 @@ def test_metrics_count_steps_and_episodes(scenario):
     assert metrics["num_agent_steps_sampled"]["all"].peek() == steps * DEVICES
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(240)  # Ray starts two processes, which a busy machine takes a minute for
 def test_two_remote_runners_count_together_and_differ(ray_session, scenario):
     config = offloading_config(scenario, num_env_runners=2).training(hidden=(16,), num_steps_before_learning=10**6)
     config.env_runners(num_envs_per_env_runner=ROWS, num_cpus_per_env_runner=0.5, rollout_fragment_length=4)

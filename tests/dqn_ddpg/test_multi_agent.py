@@ -171,7 +171,7 @@ def stock_config(scenario):
     return config.reporting(min_sample_timesteps_per_iteration=30)
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(240)
 def test_trains_over_the_stock_runner_and_stores_the_right_rows(ray_session, scenario):
     algorithm = stock_config(scenario).build_algo()
     try:
@@ -225,7 +225,7 @@ def test_the_stock_configuration_is_multi_agent(scenario):
     assert offloading_config(scenario, env_runner="stock").is_multi_agent
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(240)
 def test_stock_ppo_trains_on_the_pettingzoo_environment(ray_session, scenario):
     register_env(
         "lyapunov_parallel", lambda context: ParallelEnvAdapter(LyapunovParallelEnv(OffloadingParallelEnv(scenario)))
