@@ -128,7 +128,7 @@ def test_words_that_nobody_knows(module, refused):
         assert "is missing" in refused(module)
 
 
-@pytest.mark.timeout(15)
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize(("module", "name", "value"), list(cases()))
 def test_every_option_is_judged_before_anything_is_done(module, name, value, refused):
     command = command_of(module)

@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from meqc_marl.config import load_scenario
@@ -15,6 +16,7 @@ from meqc_marl.policies import make_policy
 from meqc_marl.policies.learned import load_policy
 
 
+@pytest.mark.long
 def test_one_policy_is_trained_over_loads_and_decides_at_each(tmp_path, ray_session, monkeypatch):
     """It waits less and costs less than chance at both ends of the loads, and is told what the waits cost."""
     monkeypatch.setattr(value, "_REFIT", 200)
