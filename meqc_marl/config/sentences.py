@@ -24,7 +24,8 @@ def sentence_of(error: ErrorDetails) -> str:
         above, part = locate(location[:-1])
         known = [] if part is None else part.model_fields
         field = f"{above}.{location[-1]}".strip(".")
-        return f"{shown(field)[1:-1]} is not a field{did_you_mean(str(location[-1]), known)}"
+        name = shown(field) if " " in field else shown(field)[1:-1]
+        return f"{name} is not a field{did_you_mean(str(location[-1]), known)}"
     if kind == "invalid_key":
         return f"{shown(value)} is not a field; the names of fields are text."
     if kind == "missing":  # an end of a range: pydantic names the end and shows the whole
