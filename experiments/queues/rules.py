@@ -27,6 +27,17 @@ from meqc_marl.policies import POLICIES, QUEUED_POLICIES, Policy, make_policy
 from meqc_marl.policies.priced import Priced
 
 SLOTS = 400
+Changes = Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(name="set", metavar="FIELD=VALUE")]
+"""The option --set of a module: changed fields of the scenario ``queued``."""
+
+
+def queued_with(changes: tuple[str, ...]) -> Scenario:
+    """The scenario ``queued`` with changed fields, none of which may be without effect.
+
+    Raises:
+        InputError: A change is not allowed, or has no effect.
+    """
+    return refuse_idle(load_scenario("queued", changes), changes)
 
 
 class Means(NamedTuple):
@@ -70,9 +81,7 @@ class Rules:
 
     policies: tuple[str, ...] = tuple(QUEUED_POLICIES)
     """Names of rules."""
-    changes: Annotated[
-        tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(name="set", metavar="FIELD=VALUE")
-    ] = ()
+    changes: Changes = ()
     """Change a field of the scenario `queued`; may be repeated."""
     own_nature: bool = False
     """Draw nature as the scenario does, not with slots of a second."""
@@ -81,7 +90,7 @@ class Rules:
 
     def run(self) -> None:
         """Measure."""
-        scenario = refuse_idle(load_scenario("queued", self.changes), self.changes)
+        scenario = queued_with(self.changes)
         for name in self.policies:
             if name not in POLICIES:  # a mistake, or somebody's own: told before the others are searched and learned
                 make_policy(name, scenario)

@@ -13,14 +13,13 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
-import tyro
 
 from experiments.measured import check_kept, keep, kept, named_runs, of_this_kind
-from meqc_marl.config import Scenario, load_scenario
-from meqc_marl.config.idle import refuse_idle
+from experiments.queues.rules import Changes, queued_with
+from meqc_marl.config import Scenario
 from meqc_marl.entry.running import run_module
 from meqc_marl.env.loads import load_of
 from meqc_marl.errors import InputError
@@ -103,16 +102,14 @@ class Tolls:
 
     out: Path
     """Folder of tolls.json and tolls.png."""
-    changes: Annotated[
-        tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(name="set", metavar="FIELD=VALUE")
-    ] = ()
+    changes: Changes = ()
     """Change a field of the scenario `queued`; may be repeated."""
     learned: tuple[str, ...] = ()
     """Runs on the same scenario, each as NAME=RUN."""
 
     def run(self) -> None:
         """Measure."""
-        scenario, path = refuse_idle(load_scenario("queued", self.changes), self.changes), self.out / RESULT
+        scenario, path = queued_with(self.changes), self.out / RESULT
         check_kept(path)
         critics = {name: critic_of(scenario, run) for name, run in named_runs(self.learned).items()}
         results = kept(path) if path.exists() else {}
