@@ -1,34 +1,53 @@
-"""The value of waits where the load varies from row to row: one fit, whose coefficients are linear in the load.
+"""The value of waits where the load varies from row to row: one fit, of the corners of the loads that were seen.
 
-Waiting costs at every load. So each coefficient is a sum over every number c of the load that varies, of its share
-(c - low) / (high - low) and of what is missing to 1, each with a weight whose sign is known: the coefficient then has
-that sign at all loads that were seen.
+What a wait costs depends on the numbers of the load together: little room matters where much is asked for. So there is
+a value for every corner of the box of loads, where each number that varies is least or largest, and at a load between
+them every coefficient is interpolated in a line along each number. Waiting costs at every load: no coefficient of a
+corner has the other sign, and so none between them has.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 
-def shares_of(load: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Shares of the numbers that vary [N, J], and each as a constant and factors of the load [J, 1 + K], of [N, K]."""
-    low, width = load.min(0), np.ptp(load, 0)
-    varies = np.flatnonzero(width)
-    if not varies.size:
-        return np.ones((len(load), 1)), np.eye(1, 1 + load.shape[1])
-    linear = np.zeros((2 * varies.size, 1 + load.shape[1]))
-    for row, which in enumerate(varies):
-        linear[2 * row, 0], linear[2 * row, 1 + which] = -low[which] / width[which], 1.0 / width[which]
-        linear[2 * row + 1] = -linear[2 * row]
-        linear[2 * row + 1, 0] += 1.0
-    return np.maximum(linear[:, 0] + load @ linear[:, 1:].T, 0.0), linear
+@dataclass(frozen=True)
+class Corners:
+    """Of the box of loads that were seen.
+
+    Attributes:
+        low, width: Least value of each number and how far it reaches up, 0 of what does not vary [K].
+    """
+
+    low: np.ndarray
+    width: np.ndarray
+
+    @classmethod
+    def of(cls, load: np.ndarray) -> Corners:
+        """Of the loads seen [N, K]."""
+        return cls(load.min(0), np.ptp(load, 0))
+
+    @classmethod
+    def none(cls, numbers: int) -> Corners:
+        """Before any load was seen, or of K = 0 numbers: one corner."""
+        return cls(np.zeros(numbers), np.zeros(numbers))
+
+    @property
+    def number(self) -> int:
+        """C, of the corners: 2 to the power of how many numbers vary."""
+        return int(2 ** np.count_nonzero(self.width))
+
+    def shares(self, load: np.ndarray) -> np.ndarray:
+        """What each corner counts at loads [..., K]: at least 0, 1 in all, [..., C]; beyond the box as at its rim."""
+        shares = np.ones((*load.shape[:-1], 1))
+        for which in np.flatnonzero(self.width):
+            upper = np.clip((load[..., which] - self.low[which]) / self.width[which], 0.0, 1.0)[..., None]
+            shares = np.concatenate([shares * (1.0 - upper), shares * upper], -1)
+        return shares
 
 
 def spread(features: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """Each share times each feature [N, J F]."""
+    """Each share times each feature [N, C F]."""
     return (shares[:, :, None] * features[:, None, :]).reshape(len(features), -1)
-
-
-def at_loads(weights: np.ndarray, linear: np.ndarray) -> np.ndarray:
-    """Weights of :func:`spread` [J F] as those at a load of 0 and what each number of the load adds [1 + K, F]."""
-    return np.asarray(linear.T @ weights.reshape(len(linear), -1))

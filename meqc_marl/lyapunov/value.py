@@ -11,8 +11,9 @@ What the devices gain in a slot scatters from row to row by their equipment, and
 every episode of every row has a constant of its own in the fit, and the mean backlog of the virtual queues has a
 coefficient; the credit looks at the waits alone. With a discount of 1 the value is that of the average reward.
 
-What a wait costs depends on the load. Where that varies from row to row, every coefficient is a linear function of what
-the rows are told of it, and all rows are fitted together (:mod:`meqc_marl.lyapunov.loads`).
+What a wait costs depends on the load. Where that varies from row to row, every coefficient is interpolated between
+those of the corners of what the rows are told of it, and all rows are fitted together
+(:mod:`meqc_marl.lyapunov.loads`).
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from meqc_marl.config import Scenario
-from meqc_marl.lyapunov.loads import at_loads, shares_of, spread
+from meqc_marl.lyapunov.loads import Corners, spread
 from meqc_marl.lyapunov.temporal_difference import fit_value, quadratic
 
 USUAL_DISCOUNT = 0.9
@@ -56,13 +57,15 @@ class BacklogValue:
         num_loads: Numbers K that are told of each row's load; 0 where all rows are of one system.
 
     Attributes:
-        weights: Of :func:`features` [5], and of each of them times each number of the load, [5 (1 + K)]; zeros before
-            the first fit.
+        weights: Of :func:`features` at each corner of the loads that were seen, [C, 5], one corner without loads; zeros
+            before the first fit.
+        corners: Those.
     """
 
     def __init__(self, discount: float, num_loads: int = 0) -> None:
         self.discount, self._num_loads = discount, num_loads
-        self.weights = np.zeros(5 * (1 + num_loads))
+        self.corners = Corners.none(num_loads)
+        self.weights = np.zeros((1, 5))
         self._slots = np.zeros((_WINDOW, len(_COLUMNS) + num_loads))
         self._added = self._fitted = 0
         self._num_episodes = 0
@@ -74,14 +77,13 @@ class BacklogValue:
         self._rows.pop(group, None)
 
     def weights_at(self, load: np.ndarray | None = None) -> np.ndarray:
-        """Of :func:`features`, at a load [..., K]: [..., 5]."""
-        of_each = self.weights.reshape(1 + self._num_loads, 5)
-        return np.asarray(of_each[0] if load is None else of_each[0] + load @ of_each[1:])
+        """Of :func:`features`, at a load [..., K]: [..., 5]; [5] where no load is told."""
+        return np.asarray(self.weights[0] if load is None else self.corners.shares(load) @ self.weights)
 
     def value(self, cpu_s: np.ndarray, qpu_s: np.ndarray, load: np.ndarray | None = None) -> np.ndarray:
         """v less that of empty queues, for a device [...]; at most 0 in a system where waiting costs."""
         seen = features(cpu_s, qpu_s)
-        return np.asarray(seen @ self.weights if load is None else (seen * self.weights_at(load)).sum(-1))
+        return np.asarray(seen @ self.weights[0] if load is None else (seen * self.weights_at(load)).sum(-1))
 
     def credit(
         self,
@@ -140,24 +142,27 @@ class BacklogValue:
         self._rows[group] = np.vstack([before[:1], after])
         if self._added - self._fitted >= _REFIT:
             self._fitted = self._added
-            self.weights = self._fit(self._slots[: self._added])
+            slots = self._slots[: self._added]
+            self.corners = Corners.of(slots[:, len(_COLUMNS) :])
+            self.weights = self._fit(slots)
 
     def _fit(self, slots: np.ndarray) -> np.ndarray:
-        """Weights of :func:`features`; the mean virtual queue has a coefficient of any sign, and is left out."""
+        """Weights of :func:`features` at the corners; the mean virtual queue has one of any sign, and is left out."""
         episode, cpu_s, qpu_s, queue, gain, next_cpu_s, next_qpu_s, next_queue = slots.T[: len(_COLUMNS)]
         waits, waits_then = features(cpu_s, qpu_s), features(next_cpu_s, next_qpu_s)
         if self._num_loads:
-            shares, linear = shares_of(slots[:, len(_COLUMNS) :])
+            shares = self.corners.shares(slots[:, len(_COLUMNS) :])
             waits, waits_then = spread(waits, shares), spread(waits_then, shares)
         now = np.column_stack([waits, queue / _TEN_SECONDS])
         then = np.column_stack([waits_then, next_queue / _TEN_SECONDS])
-        weights = -fit_value(now, then, -gain, self.discount, episode, free=1, ridge=_RIDGE)[: waits.shape[1]]
-        return at_loads(weights, linear).ravel() if self._num_loads else weights
+        fitted = fit_value(now, then, -gain, self.discount, episode, free=1, ridge=_RIDGE)
+        return -fitted[: waits.shape[1]].reshape(self.corners.number, 5)
 
     def get_state(self) -> dict[str, Any]:
         """All of it, for exact resumption."""
         return {
             "weights": self.weights.copy(),
+            "corners": [self.corners.low.copy(), self.corners.width.copy()],
             "slots": self._slots[: self._added].copy(),
             "counts": [self._added, self._fitted, self._num_episodes],
             "rows": {group: values.copy() for group, values in self._rows.items()},
@@ -165,7 +170,8 @@ class BacklogValue:
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Inverse of :meth:`get_state`."""
-        self.weights = np.array(state["weights"], np.float64)
+        self.weights = np.array(state["weights"], np.float64).reshape(-1, 5)
+        self.corners = Corners(*(np.array(each, np.float64) for each in state["corners"]))
         self._slots = np.zeros_like(self._slots)
         self._slots[: len(state["slots"])] = state["slots"]
         self._added, self._fitted, self._num_episodes = map(int, state["counts"])

@@ -15,7 +15,7 @@ from meqc_marl.policies import Policy, Situation
 def system() -> tuple[Scenario, gap.Tolled]:
     scenario = load_scenario("queued", ["num_devices=5", "resources.server_hz=2e9", "lyapunov.v=2"])
     value = BacklogValue(0.9)
-    value.weights = -np.array([2.0, 3.0, 4.0, 1.0, 4.0])
+    value.weights = -np.array([[2.0, 3.0, 4.0, 1.0, 4.0]])
     return scenario, gap.Tolled(scenario, value)
 
 

@@ -81,7 +81,7 @@ def test_a_second_costs_what_it_delays_all_others(tmp_path: Path) -> None:
     assert both[1][0] == pytest.approx(2.0 * 2.5 * 0.8 / 2)
 
     critic = BacklogValue(0.9)
-    critic.weights = np.array([-1.0, 0.5, -2.0, 0.0, -1.0])
+    critic.weights = np.array([[-1.0, 0.5, -2.0, 0.0, -1.0]])
     checkpoint = tmp_path / "checkpoint_000001"
     (checkpoint / "env_runner").mkdir(parents=True)
     state = {"sampling": {"callbacks": [{"value": critic.get_state()}]}}

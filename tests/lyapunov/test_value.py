@@ -48,13 +48,13 @@ def test_the_fit_finds_a_value_that_is_known_exactly(g: float, chance: float, mo
 
 
 def test_one_fit_holds_the_values_of_systems_of_different_loads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Waits w' = 0.8 w + a that cost c w have the value -c w / (1 - 0.8 g); c is 0.2 + 0.1 load in one row and another,
-    and each is charged by its own."""
+    """Waits w' = 0.8 w + a that cost c w have the value -c w / (1 - 0.8 g); c is a product of two numbers of the load,
+    and each row is charged by its own."""
     monkeypatch.setattr(value, "_WINDOW", 40_000)
     monkeypatch.setattr(value, "_REFIT", 40_000)
     rng, rows, g = np.random.default_rng(0), 40, 0.7
-    critic, load = BacklogValue(g, num_loads=2), np.stack([np.linspace(-1.0, 2.0, 40), rng.normal(size=40)], -1)
-    price = 0.2 + 0.1 * load[:, 0]
+    critic, load = BacklogValue(g, num_loads=3), np.stack([*rng.uniform(-1.0, 2.0, (2, rows)), np.ones(rows)], -1)
+    price = 0.1 * (1.5 + load[:, 0]) * (1.5 - 0.5 * load[:, 1])
     cpu_s, level = np.zeros(rows), rng.normal(0.0, 5.0, rows)
     for _ in range(1000):
         gain = level - price * cpu_s + rng.normal(0.0, 0.1, rows)
@@ -78,16 +78,19 @@ def test_waiting_costs_at_every_load_whatever_chance_says(monkeypatch: pytest.Mo
         critic.observe(load[:, 0] * waits[0] + rng.normal(size=rows), np.zeros(rows), waits, load=load)
     assert critic.weights.any()
     assert (critic.weights_at(load) <= 1e-9).all()
-    assert not critic.weights[15:].any()
+    assert critic.weights.shape == (4, 5)
+    beyond, rim = load.copy(), load.copy()
+    beyond[:, 0], rim[:, 0] = 9.0, load[:, 0].max()
+    np.testing.assert_allclose(critic.weights_at(beyond), critic.weights_at(rim))
 
 
 def test_more_work_is_never_paid_for() -> None:
     """A fit that says that waiting helps charges nothing; one that says that it costs charges all whom it delays."""
     critic = BacklogValue(discount=0.5)
     waits, without = (np.array([10.0]), np.array([0.0])), (np.array([[8.0, 10.0, 9.0]]), np.zeros((1, 3)))
-    critic.weights = np.array([2.0, 0.0, 0.0, 0.0, 0.0])
+    critic.weights = np.array([[2.0, 0.0, 0.0, 0.0, 0.0]])
     assert not critic.credit(waits, without).any()
-    critic.weights = np.array([-2.0, 0.0, 0.0, 0.0, 0.0])
+    critic.weights = np.array([[-2.0, 0.0, 0.0, 0.0, 0.0]])
     np.testing.assert_allclose(critic.credit(waits, without), -0.5 * 3 * 2.0 * np.array([[0.2, 0.0, 0.1]]))
 
 
@@ -208,8 +211,8 @@ def test_where_the_load_varies_the_callback_charges_by_it_and_goes_on_exactly() 
             callback.on_episode_step(episode=step, env=env, env_index=0)
             rewards.append(step.reward.copy())
         learned = callback.get_state()["value"]["weights"]
-        assert learned.shape == (30,)
-        assert np.abs(learned[5:]).max() > 1e-3
+        assert learned.shape == (4, 5)
+        assert np.ptp(learned, 0).max() > 1e-3
     np.testing.assert_array_equal(rewards[:SLOTS], rewards[SLOTS:])
 
 
