@@ -40,7 +40,7 @@ SLOTS_AND_DELTAS = ((2.0, 0.0), (4.0, 0.0), (4.0, 0.5), (6.0, 0.5))
 LOADS = tuple((server, slot, delta) for server, (slot, delta) in product(SERVERS_HZ, SLOTS_AND_DELTAS))
 """Server in Hz, slot in s, Delta."""
 TRAINED_ON = ("resources.server_hz=10e9,20e9", "slot_s=2,6", "lyapunov.delta=0,0.5")
-"""What ``meqc-marl train --vary`` is given, with observation=loads."""
+"""What ``meqc-marl train --vary`` is given."""
 
 
 def changes(load: tuple[float, float, float]) -> list[str]:

@@ -55,11 +55,11 @@ class Scenario(Part):
         *(1.0, "s", "VI-A", "duration of a slot: of movement, and of what a queued server or QPU does in it"),
         (1e-3, 3600.0, "a radio frame to an hour"),
     )
-    observation: Literal["sufficient", "paper", "loads"] = choice(
+    observation: Literal["sufficient", "paper"] = choice(
         "sufficient",
         "",
-        "what a device sees: the costs of its choices, the paper's columns of task and equipment, or these and the "
-        "load: its part of band, server and QPU, slot and Delta",
+        "what a device sees: the costs of its choices, in company and beside the paper's columns where devices share, "
+        "or the paper's columns of task and equipment alone",
     )
     devices: Devices = Devices()
     mobility: Mobility = Mobility()

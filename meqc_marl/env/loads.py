@@ -1,16 +1,15 @@
 """What the access point tells devices of the load: their parts of band, server and QPU, the slot and Delta.
 
-Columns of it stand before those of the queues in the view ``loads``, so that one policy reads systems of any load.
+Where anything is queued they are part of the sufficient view, so that one policy reads systems of any load.
 """
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 
 from meqc_marl.config.scenario import Scenario
 from meqc_marl.physics.load import Pools
+from meqc_marl.physics.places import Work
 
 LOAD_COLUMNS = ("band_part", "server_part", "qpu_part", "slot", "delta")
 """Pooled band, server and tiles over the number of devices, duration of a slot where anything is queued, and Delta."""
@@ -19,14 +18,31 @@ _ZERO = {"band_part": 1e8, "server_part": 1e9, "qpu_part": 0.1, "slot": 5.0}
 LIMIT = 10.0
 
 
-def load_of(scenario: Scenario) -> np.ndarray:
-    """Of a scenario, float64 [5]: base-2 logarithms over what is shown as 0, also shown for a lease; 2 Delta - 1."""
-    resources, pools, devices = scenario.resources, Pools.of(scenario), scenario.num_devices
+def devices_there(scenario: Scenario, work: Work) -> np.ndarray | float:
+    """How many devices there are, [..., 1] where they come and go."""
+    if work.present is None:
+        return float(scenario.num_devices)
+    return np.asarray(work.present.sum(-1, keepdims=True), dtype=np.float64)
+
+
+def load_of(scenario: Scenario, devices: np.ndarray | float | None = None) -> np.ndarray:
+    """What the columns show: base-2 logarithms over what is shown as 0, also shown for a lease; 2 Delta - 1.
+
+    Args:
+        scenario: Parameters.
+        devices: Who have a part of it, of any shape [...]; ``num_devices`` if None. None at all count as one.
+
+    Returns:
+        Float64 [..., 5].
+    """
+    resources, pools = scenario.resources, Pools.of(scenario)
+    devices = np.maximum(scenario.num_devices if devices is None else devices, 1.0)
     parts = {
         "band_part": pools.band_hz / devices if resources.band != "leased" else None,
         "server_part": pools.server_hz / devices if resources.server != "leased" else None,
         "qpu_part": pools.tiles / devices if resources.qpu != "leased" else None,
         "slot": scenario.slot_s if resources.queued else None,
     }
-    logs = [0.0 if part is None else math.log2(part / _ZERO[name]) for name, part in parts.items()]
-    return np.clip([*logs, 2.0 * scenario.lyapunov.delta - 1.0], -LIMIT, LIMIT)
+    logs = [0.0 if part is None else np.log2(part / _ZERO[name]) for name, part in parts.items()]
+    columns = np.broadcast_arrays(*logs, 2.0 * scenario.lyapunov.delta - 1.0, devices)[:-1]
+    return np.clip(np.stack(columns, -1), -LIMIT, LIMIT)

@@ -10,8 +10,6 @@ import math
 import numpy as np
 
 from meqc_marl.config.scenario import Scenario
-from meqc_marl.env.broadcast import with_told
-from meqc_marl.env.loads import LOAD_COLUMNS, load_of
 from meqc_marl.nature.slot import Equipment, Slot
 from meqc_marl.physics.allocation import allocate
 from meqc_marl.physics.channel import achievable_rate
@@ -49,14 +47,6 @@ OBSERVATION_COLUMNS: tuple[str, ...] = (
     "backlog",
 )
 _COLUMN = {name: index for index, name in enumerate(OBSERVATION_COLUMNS)}
-WITH_LOADS: tuple[str, ...] = (*OBSERVATION_COLUMNS[:-1], *LOAD_COLUMNS, OBSERVATION_COLUMNS[-1])
-"""The same and the load."""
-_OF_THE_LOAD = slice(len(OBSERVATION_COLUMNS) - 1, len(WITH_LOADS) - 1)
-
-
-def paper_columns(scenario: Scenario) -> tuple[str, ...]:
-    """Names of the columns, the backlog last: with the load in the view ``loads``, with queues where there are any."""
-    return with_told(scenario, WITH_LOADS if scenario.observation == "loads" else OBSERVATION_COLUMNS)
 
 
 def equipment_columns(equipment: Equipment, num_columns: int = len(OBSERVATION_COLUMNS)) -> np.ndarray:
@@ -85,14 +75,14 @@ def observe(
     Args:
         scenario: Parameters.
         slot: Nature [..., M].
-        out: Array to fill, float32 [..., M, K].
+        out: Array to fill, float32 [..., M, K], of as many columns or more.
         work: Of the slot, if known already.
         fixed: The result of ``equipment_columns``, if known already.
 
     Returns:
-        Float32 [..., M, K], columns ``paper_columns``; those of use and queues, before the last, are left at 0.
+        Float32 [..., M, K]: columns ``OBSERVATION_COLUMNS`` but the last, and zeros; as many as ``fixed`` has.
     """
-    num_columns = len(paper_columns(scenario))
+    num_columns = len(OBSERVATION_COLUMNS) if fixed is None else fixed.shape[-1]
     if out is None:
         out = np.empty((*slot.data_bits.shape, num_columns), np.float32)
     if work is None:
@@ -110,8 +100,6 @@ def observe(
     _fill_logs(out, changing)
     out[..., _COLUMN["success"]] = 2.0 * work.success - 1.0
     out[..., _COLUMN["qpu_admitted"]] = work.qpu_admitted
-    if scenario.observation == "loads":
-        out[..., _OF_THE_LOAD] = load_of(scenario)
     return out
 
 

@@ -15,7 +15,7 @@ from meqc_marl.env.actions import read_actions
 from meqc_marl.env.checks import check_parts
 from meqc_marl.env.infos import coming_slot, no_slot_yet, told_of
 from meqc_marl.env.render import draw_disc, slot_table
-from meqc_marl.env.simulator import OffloadingSimulator, placed_fractions
+from meqc_marl.env.simulator import OffloadingSimulator
 from meqc_marl.env.view import observation_ends
 from meqc_marl.env.waiting import queue_infos
 from meqc_marl.env.window import Window
@@ -23,6 +23,7 @@ from meqc_marl.errors import InputError, shown
 from meqc_marl.nature.library import Library, LibraryFiles, given_nature
 from meqc_marl.nature.trace import Trace
 from meqc_marl.physics.cost import Mode, Outcome
+from meqc_marl.physics.granting import placed_fractions
 
 MAX_AGENTS = 20_000
 """Each has spaces and dictionaries of its own, a kilobyte or more."""
@@ -73,8 +74,9 @@ class OffloadingParallelEnv(ParallelEnv):
 
     Where anything is pooled or queued (``resources``), the modes of all devices come first: the access point grants
     band, server and tiles by them. ``fraction`` is then a place between the least and the largest share that meets the
-    deadline with what was granted, 0 the least and 1 the largest; where no share meets it, the fastest one is sent. So
-    no deadline is missed that the modes allow to meet. With ``resources.fraction = literal`` it is the share itself.
+    deadline with what was granted: 0 the least, 1 the largest, 1/2 that at which both parts of a parallel task end
+    together; where no share meets it, the fastest one is sent. So no deadline is missed that the modes allow to meet.
+    With ``resources.fraction = literal`` it is the share itself.
     The infos tell the executed share.
 
     ## Observation Space
@@ -94,7 +96,8 @@ class OffloadingParallelEnv(ParallelEnv):
     | backlog | virtual queue, filled by the Lyapunov wrapper; 0 without; log1p(z / V) |
 
     With ``cost.deadline = penalty``, before the backlog: ``local_meets``, ``cpu_meets`` (0 or 1), ``cpu_first`` and
-    ``cpu_last``: whether a place meets the deadline, and with which shares.
+    ``cpu_last``: whether a place meets the deadline, and with which shares. Where anything is pooled or queued all of
+    these but low and high are for a third of the devices at each place, and the columns of ``paper`` come before.
 
     ``paper``: task, channel and equipment. A column "log" is ln(value / zero) / ln(factor), within [-10, 10].
 
@@ -116,10 +119,11 @@ class OffloadingParallelEnv(ParallelEnv):
 
     What is shared is shown as a device would get it alone. Before the backlog come, with ``resources.broadcast =
     counts``, ``band_use``, ``cpu_use`` and ``qpu_use``: ln(1 + x) of how many devices used each pool in the last
-    slot, x in units of a leased band, a core, a tile of it; where the server or the QPU is queued, in ``sufficient``
-    ``cpu_work`` and ``qpu_work``, in both ``cpu_wait`` and ``qpu_wait``: ln(1 + s) of the seconds that the whole server
-    or QPU would work on the whole task, and that it would wait there; all of them within [0, 10]. ``state()`` has the
-    observations of all devices one after another, in ``state_space``, for critics that see all.
+    slot, x in units of a leased band, a core, a tile of it; where the server or the QPU is queued, ``cpu_wait`` and
+    ``qpu_wait``: ln(1 + s) of the seconds that the task would wait there, and in ``sufficient`` ``cpu_work`` and
+    ``qpu_work``, of those that the whole server or QPU would work on the whole task; all of them within [0, 10].
+    Before the work come ``band_part``, ``server_part``, ``qpu_part``, ``slot`` and ``delta``, the load (queued.md).
+    ``state()`` has the observations of all devices one after another, in ``state_space``.
 
     ## Rewards
     Minus the cost of the device in the slot, -(lambda_t t + lambda_e e). A missed deadline is told in the infos.

@@ -12,6 +12,7 @@ from meqc_marl.config import Scenario
 from meqc_marl.env.broadcast import Broadcast
 from meqc_marl.env.checks import as_array, check_actions, check_parts, checked_backlogs, checked_rows, row_seeds
 from meqc_marl.env.observation import equipment_columns, observe
+from meqc_marl.env.shared import show_shared_costs
 from meqc_marl.env.sufficient import sufficient_view
 from meqc_marl.env.view import observation_columns
 from meqc_marl.env.waiting import show_waits, show_work
@@ -23,18 +24,13 @@ from meqc_marl.physics.allocation import depends_on_actions
 from meqc_marl.physics.choices import admitted_mode
 from meqc_marl.physics.consequences import Consequences, consequences
 from meqc_marl.physics.cost import Outcome, PlaceCosts, settle
-from meqc_marl.physics.granting import granted_share
+from meqc_marl.physics.granting import granted_share, placed_fractions
 from meqc_marl.physics.load import Load
 from meqc_marl.physics.places import Work, price, wait_by_mode
 from meqc_marl.physics.queueing import Backlogs, behind, next_backlogs, next_backlogs_without_each, waits
 
 _BLOCK_ELEMENTS = 32_768
 """Device-slots worked out ahead at once: enough to drown numpy's overhead, few enough to stay in the cache."""
-
-
-def placed_fractions(scenario: Scenario) -> bool:
-    """Whether an action's fraction is a place within what is granted, rather than the share itself."""
-    return scenario.resources.pooled and scenario.resources.fraction == "granted"
 
 
 class CarriedOut(NamedTuple):
@@ -85,10 +81,10 @@ class OffloadingSimulator:
     def __init__(self, scenario: Scenario, num_envs: int = 1, trace: Trace | Library | None = None) -> None:
         check_parts(scenario, trace)
         num_envs = checked_rows(num_envs, trace)
-        self.horizon = scenario.horizon
-        if trace is not None:
-            self.horizon = trace.num_slots if isinstance(trace, Trace) else min(scenario.horizon, trace.num_slots)
-        if not isinstance(trace, Trace):
+        self.horizon = scenario.horizon if trace is None else min(scenario.horizon, trace.num_slots)
+        if isinstance(trace, Trace):
+            self.horizon = trace.num_slots
+        else:
             check_size(self.horizon, num_envs, scenario.num_devices)
         self.scenario = scenario
         self.num_envs, self.num_devices = num_envs, scenario.num_devices
@@ -101,7 +97,8 @@ class OffloadingSimulator:
         self._block_start = self._block_stop = 0
         self._queued = scenario.resources.queued
         self.backlogs = Backlogs.empty(num_envs)
-        self.broadcast = Broadcast(scenario, observation_columns(scenario), num_envs)
+        self._columns = observation_columns(scenario)
+        self.broadcast = Broadcast(scenario, self._columns, num_envs)
         self._carried_out: CarriedOut | None = None
 
     @property
@@ -238,7 +235,7 @@ class OffloadingSimulator:
             else:
                 self._trace = generate_trace(self.scenario, self._seeds, self._episode)
         assert self._trace is not None
-        self._fixed_columns = equipment_columns(self._trace.equipment, len(observation_columns(self.scenario)))
+        self._fixed_columns = equipment_columns(self._trace.equipment, len(self._columns))
         self._block_start = self._block_stop = 0
         self.backlogs = Backlogs.empty(self.num_envs)
         self.broadcast.begin()
@@ -250,8 +247,7 @@ class OffloadingSimulator:
         shown = min(index, self.horizon - 1)
         if not self._block_start <= shown < self._block_stop:
             self._work_ahead(shown)
-        if not self._queued or self.scenario.observation != "sufficient":
-            self.observation = self._observations[shown - self._block_start]
+        self.observation = self._observations[shown - self._block_start]
         self.places = self._places.slot(shown - self._block_start)
         self.work = self._work.slot(shown - self._block_start)
         if self._queued:
@@ -268,11 +264,9 @@ class OffloadingSimulator:
         self.work = behind(self.scenario, self.work, self.backlogs)
         wait_s = (each[:, None] for each in self.waits)
         self.places = replace(self.places, wait_s=wait_by_mode(self.places.deadline_s.shape, *wait_s))
-        if self.scenario.observation != "sufficient":
-            self.observation = self.observation.copy()  # a slot that is shown again has other waits
-        else:
-            self.observation = sufficient_view(self.scenario, self.places)
-            show_work(self.scenario, self.work, self.observation)
+        self.observation = self.observation.copy()  # a slot that is shown again has other waits
+        if self.scenario.observation == "sufficient":
+            show_shared_costs(self.scenario, self.work, self._columns, self.observation)
         show_waits(self.scenario, self.backlogs, self.observation)
 
     def _work_ahead(self, start: int) -> None:
@@ -281,10 +275,15 @@ class OffloadingSimulator:
         block = self.trace.slots(self._block_start, self._block_stop)
         self._work = Work.of(self.scenario, block)
         self._places = price(self.scenario, self._work, with_choices=not self._queued)
-        if self.scenario.observation != "sufficient":
-            self._observations = observe(self.scenario, block, None, self._work, self._fixed_columns)
-        elif not self._queued:
+        sufficient = self.scenario.observation == "sufficient"
+        if sufficient and not self.scenario.resources.pooled:
             self._observations = sufficient_view(self.scenario, self._places)
+        else:
+            self._observations = observe(self.scenario, block, None, self._work, self._fixed_columns)
+        if sufficient and self._queued:
+            show_work(self.scenario, self._work, self._observations)
+        elif sufficient and self.scenario.resources.pooled:
+            show_shared_costs(self.scenario, self._work, self._columns, self._observations)
 
     def _actions(self, mode: Any, fraction: Any) -> tuple[np.ndarray, np.ndarray]:
         """Actions as arrays, checked; who is not there stays local, whatever it asks for."""

@@ -13,7 +13,6 @@ from __future__ import annotations
 import numpy as np
 
 from meqc_marl.config.scenario import Scenario
-from meqc_marl.env.broadcast import with_told
 from meqc_marl.physics.cost import PlaceCosts
 from meqc_marl.physics.modes import REMOTE, Mode
 
@@ -47,18 +46,35 @@ PENALTY_COLUMNS: tuple[str, ...] = (
 """Where a miss costs a penalty: also which shares meet the deadline."""
 
 
-def sufficient_columns(scenario: Scenario) -> tuple[str, ...]:
-    """Names of the columns, the backlog last."""
-    return with_told(scenario, SUFFICIENT_COLUMNS if scenario.cost.deadline == "kept" else PENALTY_COLUMNS)
-
-
 def sufficient_view(scenario: Scenario, places: PlaceCosts) -> np.ndarray:
-    """Observations of one slot or several, with empty columns of use, queues and backlog, float32 [..., M, K].
+    """Observations of one slot or several where nothing is shared, with an empty backlog column, float32 [..., M, K].
 
     Args:
         scenario: Its cost section is used.
         places: What each place costs and what may be chosen, [..., M].
     """
+    columns = SUFFICIENT_COLUMNS if scenario.cost.deadline == "kept" else PENALTY_COLUMNS
+    out = np.zeros((*places.deadline_s.shape, len(columns)), np.float32)
+    show_costs(scenario, places, columns, out)
+    return out
+
+
+def show_costs(scenario: Scenario, places: PlaceCosts, columns: tuple[str, ...], out: np.ndarray) -> None:
+    """Fill in the columns [..., M, K] of costs and deadlines, as far as they are among these; others stay as they are.
+
+    Args:
+        scenario: Its cost section is used.
+        places: What each place costs and what may be chosen, [..., M].
+        columns: Names of the K columns.
+        out: To fill.
+    """
+    shown = _of_costs(scenario, places)
+    for index, name in enumerate(columns):
+        if name in shown:
+            out[..., index] = shown[name]
+
+
+def _of_costs(scenario: Scenario, places: PlaceCosts) -> dict[str, np.ndarray]:
     cost, choices = scenario.cost, places.choices_under(scenario.cost)
     local_cost = places.whole_cost(Mode.LOCAL)
     columns = {"local_allowed": choices.allowed[Mode.LOCAL], "local_cost": _signed_log(local_cost)}
@@ -81,12 +97,7 @@ def sufficient_view(scenario: Scenario, places: PlaceCosts) -> np.ndarray:
         }
     if cost.deadline != "kept":
         columns |= _what_meets_the_deadline(scenario, places)
-    names = sufficient_columns(scenario)
-    out = np.zeros((*places.deadline_s.shape, len(names)), np.float32)
-    for index, name in enumerate(names):
-        if name in columns:
-            out[..., index] = columns[name]
-    return out
+    return columns
 
 
 def _what_meets_the_deadline(scenario: Scenario, places: PlaceCosts) -> dict[str, np.ndarray]:

@@ -83,7 +83,7 @@ class VariedSimulator:
 
     @property
     def loads(self) -> np.ndarray:
-        """What each row's load is, as the view ``loads`` shows it, [E, 5]."""
+        """What each row's load is, as the sufficient view shows it, [E, 5]."""
         return self._loads
 
     def consequences(self) -> Consequences:

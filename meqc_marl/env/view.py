@@ -1,39 +1,42 @@
-"""Which columns a device sees: the sufficient view of a slot, or the paper's."""
+"""Which columns a device sees: the sufficient view of a slot, alone or in company, or the paper's."""
 
 from __future__ import annotations
+
+from collections.abc import Collection
 
 import numpy as np
 
 from meqc_marl.config import changes
 from meqc_marl.config.scenario import Scenario
-from meqc_marl.env.broadcast import USE_COLUMNS
-from meqc_marl.env.loads import LOAD_COLUMNS
-from meqc_marl.env.observation import LIMIT, OBSERVATION_COLUMNS, WITH_LOADS, paper_columns
-from meqc_marl.env.sufficient import PENALTY_COLUMNS, SIGNED_LIMIT, SUFFICIENT_COLUMNS, sufficient_columns
-from meqc_marl.env.waiting import WAIT_COLUMNS, WORK_COLUMNS
+from meqc_marl.env.broadcast import USE_COLUMNS, with_told
+from meqc_marl.env.observation import LIMIT, OBSERVATION_COLUMNS
+from meqc_marl.env.shared import SHARED_COLUMNS
+from meqc_marl.env.sufficient import PENALTY_COLUMNS, SIGNED_LIMIT, SUFFICIENT_COLUMNS
+from meqc_marl.env.waiting import OF_QUEUES, WAIT_COLUMNS
 from meqc_marl.errors import InputError
 
 BACKLOG_LIMIT = 100.0
 """Upper bound of the backlog column, log1p(z / V): no run reaches it."""
-_SHARED = tuple(
+_IN_COMPANY = tuple(
     (*view[:-1], *use, *queues, view[-1])
     for view, of_queues in (
-        (PENALTY_COLUMNS, WORK_COLUMNS + WAIT_COLUMNS),
+        (SHARED_COLUMNS, OF_QUEUES),
         (OBSERVATION_COLUMNS, WAIT_COLUMNS),
-        (WITH_LOADS, WAIT_COLUMNS),
     )
     for queues in ((), of_queues)
     for use in ((), USE_COLUMNS)
 )
-VIEWS: tuple[tuple[str, ...], ...] = (SUFFICIENT_COLUMNS, *_SHARED)
-"""All sets of columns: sufficient, the same where a miss costs a penalty, the paper's, these with the load; all but the
-first also with the last slot's use of the pools, with queues, and with both."""
+VIEWS: tuple[tuple[str, ...], ...] = (SUFFICIENT_COLUMNS, PENALTY_COLUMNS, *_IN_COMPANY)
+"""All sets of columns: sufficient, the same where a miss costs a penalty, the same in company, and the paper's; the
+last two also with the last slot's use of the pools, with queues, and with both."""
 
 _NEVER_MATTERS = (
     *("name", "num_devices", "horizon", "observation", "resources.broadcast"),
     *("lyapunov.v", "lyapunov.reward", "lyapunov.discount"),
 )
-_LOAD_FIELDS = ("slot_s", "lyapunov.delta", "resources.band_hz", "resources.server_hz", "resources.qpu_tiles")
+_POOLS = ("resources.band_hz", "resources.server_hz", "resources.qpu_tiles")
+_LOAD = ("slot_s", "lyapunov.delta", *_POOLS)
+"""What a wait costs later depends on these; whoever was trained at one load only knows what it costs there."""
 # Behind the columns themselves: d, q, t_max, o, S, R, f, f0, oC, p, lambda_t, and admission.
 _SEEN_IN_COLUMNS = (
     *("devices", "mobility", "tasks", "channel.carrier_hz", "channel.path_loss_exponent", "channel.min_distance_m"),
@@ -46,17 +49,21 @@ _SEEN = {
     "sufficient": (
         *("devices", "mobility", "channel", "tasks", "local", "server", "quantum"),
         *("cost.latency_ref_s", "cost.energy_ref_j", "cost.min_fraction"),
+        *("resources.core_hz", *_POOLS),
     ),
     "paper": _SEEN_IN_COLUMNS,
-    "loads": (*_SEEN_IN_COLUMNS, *_LOAD_FIELDS),
 }
 _UNSEEN_IN_COLUMNS = ("devices.lambda_e", "tasks.circuit_reps")
-_NOT_AFTER_ALL = {"sufficient": (), "paper": _UNSEEN_IN_COLUMNS, "loads": _UNSEEN_IN_COLUMNS}
+_NOT_AFTER_ALL = {"sufficient": (), "paper": _UNSEEN_IN_COLUMNS}
 
 
 def observation_columns(scenario: Scenario) -> tuple[str, ...]:
     """Names of a device's columns, the backlog last."""
-    return sufficient_columns(scenario) if scenario.observation == "sufficient" else paper_columns(scenario)
+    if scenario.observation == "paper":
+        return with_told(scenario, OBSERVATION_COLUMNS)
+    if scenario.resources.pooled:
+        return with_told(scenario, SHARED_COLUMNS)
+    return SUFFICIENT_COLUMNS if scenario.cost.deadline == "kept" else PENALTY_COLUMNS
 
 
 def shown_to(columns: tuple[str, ...] | None, name: str, scenario: Scenario) -> Scenario:
@@ -74,8 +81,7 @@ def shown_to(columns: tuple[str, ...] | None, name: str, scenario: Scenario) -> 
             "the scenario nothing is shared."
         )
     resources = scenario.resources.model_copy(update={"broadcast": "counts" if told else "nothing"})
-    of_the_paper = "loads" if LOAD_COLUMNS[0] in columns else "paper"
-    view = of_the_paper if OBSERVATION_COLUMNS[0] in columns else "sufficient"
+    view = "sufficient" if SUFFICIENT_COLUMNS[0] in columns else "paper"
     shown = scenario.model_copy(update={"observation": view, "resources": resources})
     if observation_columns(shown) != columns:
         if scenario.resources.queued != (WAIT_COLUMNS[0] in columns):
@@ -83,6 +89,13 @@ def shown_to(columns: tuple[str, ...] | None, name: str, scenario: Scenario) -> 
             raise InputError(
                 f"policy '{name}' was trained where {where} and observes what belongs to it; the scenario's are "
                 f"{scenario.resources.server} and {scenario.resources.qpu}."
+            )
+        in_company = view == "sufficient" and OBSERVATION_COLUMNS[0] in columns
+        if view == "sufficient" and scenario.resources.pooled != in_company:
+            where, here = ("devices share", "nothing") if in_company else ("nothing is shared", "something")
+            raise InputError(
+                f"policy '{name}' was trained where {where} and observes what belongs to it; in the scenario {here} is "
+                "pooled or queued."
             )
         trained = "penalty" if "local_meets" in columns else "kept"
         raise InputError(
@@ -101,12 +114,13 @@ def observation_ends(scenario: Scenario) -> tuple[np.ndarray, np.ndarray]:
     return low, high
 
 
-def unseen_changes(trained_on: Scenario, here: Scenario) -> list[str]:
+def unseen_changes(trained_on: Scenario, here: Scenario, drawn: Collection[str] = ()) -> list[str]:
     """Fields that differ from those of training and that no column shows, as ``field=value``.
 
     Args:
         trained_on: The scenario of training; its ``observation`` says what the policy sees.
         here: Where the policy is used.
+        drawn: Fields that were drawn anew for each row in training.
     """
     view = trained_on.observation
     found = []
@@ -121,6 +135,8 @@ def unseen_changes(trained_on: Scenario, here: Scenario) -> list[str]:
         both = {trained_on.cost.latency, here.cost.latency}
         linear = view == "sufficient" and field == "cost.latency" and "literal" not in both
         seen = field.startswith(_SEEN[view]) and field not in _NOT_AFTER_ALL[view]
+        if here.resources.queued and field in _LOAD:
+            seen = view == "sufficient" and field in drawn
         if not seen and not linear:
             found.append(change)
     return found

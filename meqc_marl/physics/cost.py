@@ -12,7 +12,7 @@ from meqc_marl.physics.choices import Choices, carry_out, find_choices
 from meqc_marl.physics.feasible import deadline_missed, feasible_fraction
 from meqc_marl.physics.modes import Mode
 
-__all__ = ["Mode", "Outcome", "PlaceCosts", "blend_energy", "blend_latency", "settle"]
+__all__ = ["Mode", "Outcome", "PlaceCosts", "blend_energy", "blend_latency", "kink_of", "settle"]
 
 
 @dataclass(frozen=True)
@@ -121,8 +121,7 @@ class PlaceCosts:
 
     def kink(self, mode: Mode) -> np.ndarray:
         """Share at which both parts of a parallel task end together, unclipped [..., M]."""
-        local, remote = self.latency_s[Mode.LOCAL], self.latency_s[mode]
-        return np.asarray((local - self.once_s(mode)) / (local + remote))
+        return kink_of(self.latency_s[Mode.LOCAL], self.latency_s[mode], self.once_s(mode))
 
     def quickest_squared(self, mode: Mode) -> np.ndarray:
         """Share with the least latency where shares are squared, as printed; unclipped [..., M]."""
@@ -161,6 +160,11 @@ class Outcome:
     qpu_rejected: np.ndarray
     overruled: np.ndarray
     present: np.ndarray | None = field(default=None, kw_only=True)
+
+
+def kink_of(local: np.ndarray, remote: np.ndarray, once: np.ndarray) -> np.ndarray:
+    """Share at which both parts of a parallel task end together, from T_L, T_X and what comes once; unclipped."""
+    return np.asarray((local - once) / (local + remote))
 
 
 def blend_latency(

@@ -1,17 +1,24 @@
 """Shares placed within what the access point granted: first the modes, then how much to send.
 
 Once all modes are known, band, server and tiles are granted, and with them the least and the largest share that meet
-a task's deadline. An action's fraction x in [0, 1] is then a place between these two; where no share meets the
-deadline, the fastest one is taken. So no deadline is missed that the granted modes allow to meet.
+a task's deadline. An action's fraction x in [0, 1] is then a place between these two, with one half at the share at
+which both parts of a parallel task end together: there the cost has its kink, so a device need not know what it is
+granted to hit the best of the three. Where no share meets the deadline, the fastest one is taken. So no deadline is
+missed that the granted modes allow to meet.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from meqc_marl.config.scenario import Cost
-from meqc_marl.physics.cost import Mode, PlaceCosts
+from meqc_marl.config.scenario import Cost, Scenario
+from meqc_marl.physics.cost import Mode, PlaceCosts, kink_of
 from meqc_marl.physics.feasible import feasible_fraction
+
+
+def placed_fractions(scenario: Scenario) -> bool:
+    """Whether an action's fraction is a place within what is granted, rather than the share itself."""
+    return scenario.resources.pooled and scenario.resources.fraction == "granted"
 
 
 def granted_share(cost: Cost, places: PlaceCosts, executed: np.ndarray, fraction: np.ndarray) -> np.ndarray:
@@ -24,7 +31,9 @@ def granted_share(cost: Cost, places: PlaceCosts, executed: np.ndarray, fraction
         fraction: x in [0, 1] [..., M].
 
     Returns:
-        Share phi float64 [..., M]: lo + x (hi - lo), or the fastest share, for remote modes; 0 for LOCAL.
+        Share phi float64 [..., M] for remote modes: lo, the middle and hi at x = 0, 1/2 and 1 and in a line between
+        them, or the fastest share; 0 for LOCAL. The middle is the kink, within [lo, hi], of parallel tasks, and halfway
+        of others.
     """
     local = places.latency_s[Mode.LOCAL]
     remote = np.where(executed == Mode.QPU, places.latency_s[Mode.QPU], places.latency_s[Mode.CPU])
@@ -32,7 +41,11 @@ def granted_share(cost: Cost, places: PlaceCosts, executed: np.ndarray, fraction
     low, high = feasible_fraction(cost.latency, cost.min_fraction, local, remote, ack, places.deadline_s)
     hopeless = low > high
     with np.errstate(invalid="ignore"):  # the ends of nothing may be infinite
-        share = low + fraction * (high - low)
+        middle = (low + high) / 2.0
+        if cost.latency == "parallel":
+            middle = np.minimum(np.maximum(kink_of(local, remote, ack), low), high)
+        upper = 2.0 * np.asarray(fraction, np.float64) - 1.0
+        share = np.where(upper < 0.0, middle + upper * (middle - low), middle + upper * (high - middle))
     if hopeless.any():
         share[hopeless] = fastest_share(cost, local[hopeless], remote[hopeless], ack[hopeless])
     share *= executed != Mode.LOCAL

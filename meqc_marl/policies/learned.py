@@ -23,12 +23,13 @@ from meqc_marl.env.view import VIEWS, unseen_changes
 from meqc_marl.errors import InputError
 from meqc_marl.files import each_once
 from meqc_marl.physics.cost import Mode
+from meqc_marl.physics.granting import placed_fractions
 from meqc_marl.policies.base import Policy, Situation
 from meqc_marl.policies.folders import DESCRIPTION, WEIGHTS, policy_folder
 from meqc_marl.registry import WITHOUT_CODE
 
 _FORMAT = 2
-_KEYS = {"format", "network", "observation_columns", "scenario", "sha256"}
+_KEYS = {"format", "network", "observation_columns", "scenario", "drawn", "sha256"}
 _SPEC = TypeAdapter(NetworkSpec)
 _MOST_LAYERS, _WIDEST = 32, 65_536
 
@@ -44,6 +45,7 @@ class LearnedPolicy(Policy):
         name: For reports.
         scenario: What it was trained on, if known.
         columns: The observation's columns that it reads.
+        drawn: Fields of the scenario that were drawn anew for each row in training.
     """
 
     spec: NetworkSpec
@@ -53,6 +55,7 @@ class LearnedPolicy(Policy):
     scenario: Scenario | None = None
     placed = None
     columns: tuple[str, ...] | None = SUFFICIENT_COLUMNS
+    drawn: tuple[str, ...] = ()
 
     @classmethod
     def load(cls, path: str | Path, name: str = "learned") -> LearnedPolicy:
@@ -61,7 +64,7 @@ class LearnedPolicy(Policy):
 
     def unseen_in(self, scenario: Scenario) -> list[str]:
         """Fields that differ from those of training and that no column shows."""
-        return [] if self.scenario is None else unseen_changes(self.scenario, scenario)
+        return [] if self.scenario is None else unseen_changes(self.scenario, scenario, self.drawn)
 
     def act(self, situation: Situation) -> tuple[np.ndarray, np.ndarray]:
         """Mode and fraction [E, M].
@@ -113,6 +116,7 @@ class LearnedPolicy(Policy):
             "network": self.spec.to_json(),
             "observation_columns": list(self.columns or ()),
             "scenario": self.scenario.model_dump(mode="json") if self.scenario else None,
+            "drawn": list(self.drawn),
         }
         description["sha256"] = {
             WEIGHTS: _digest(content),
@@ -137,16 +141,16 @@ def load_policy(path: str | Path, name: str = "learned") -> LearnedPolicy:
             observations or actions are not those of this system.
     """
     with policy_folder(path) as (root, folder):
-        description, spec, scenario = _read_description(root, folder)
+        description, spec, scenario, drawn = _read_description(root, folder)
         try:
             actor, critic = _read_heads(spec, folder / WEIGHTS)
             _check_digests(description.get("sha256"), folder, description)
         except (SafetensorError, RuntimeError, OSError, ValueError, KeyError, TypeError) as error:
             raise _damaged(root, WEIGHTS, error) from error
-    return LearnedPolicy(spec, actor, critic, name, scenario, tuple(description["observation_columns"]))
+    return LearnedPolicy(spec, actor, critic, name, scenario, tuple(description["observation_columns"]), drawn)
 
 
-def _read_description(root: str, folder: Path) -> tuple[dict[str, Any], NetworkSpec, Scenario | None]:
+def _read_description(root: str, folder: Path) -> tuple[dict[str, Any], NetworkSpec, Scenario | None, tuple[str, ...]]:
     version, columns = _FORMAT, SUFFICIENT_COLUMNS
     try:
         content = (folder / DESCRIPTION).read_bytes()
@@ -159,6 +163,7 @@ def _read_description(root: str, folder: Path) -> tuple[dict[str, Any], NetworkS
             spec = _read_spec(description["network"])
             there = description["scenario"]
             scenario = scenario_of(there, WITHOUT_CODE) if there else None
+            drawn = _names(description.get("drawn", []))
     except (ValueError, KeyError, TypeError, OSError, AttributeError, OverflowError, RecursionError) as error:
         raise _damaged(root, DESCRIPTION, error) from error
     if version == 1:
@@ -168,13 +173,24 @@ def _read_description(root: str, folder: Path) -> tuple[dict[str, Any], NetworkS
         )
     if version != _FORMAT:
         raise InputError(f"checkpoint '{root}' has format {str(version)[:20]!s}; this version reads format {_FORMAT}.")
+    if "drawn" not in description and scenario is not None and placed_fractions(scenario):
+        raise InputError(
+            f"checkpoint '{root}' is of an earlier version, whose fractions stood for other shares where devices share "
+            "(the middle of an interval is now where both parts of a task end together); train it again."
+        )
     if columns not in VIEWS or spec.observation_size != len(columns):
         raise InputError(
             f"checkpoint '{root}' observes the {len(columns)} columns {_short(', '.join(columns))}; this system has "
             + ", or ".join(f"{len(view)} from {view[0]} to {view[-1]}" for view in VIEWS)
             + "."
         )
-    return description, spec, scenario
+    return description, spec, scenario, drawn
+
+
+def _names(there: Any) -> tuple[str, ...]:
+    if not isinstance(there, list) or not all(isinstance(name, str) for name in there):
+        raise ValueError("'drawn' is no list of names")
+    return tuple(there)
 
 
 def _read_spec(network: Any) -> NetworkSpec:

@@ -101,16 +101,18 @@ def how_far_ahead(scenario: Scenario, gamma: float) -> str:
 def what_is_not_seen(scenario: Scenario, vary: Sequence[str]) -> str:
     """Which fields vary from row to row and no column shows them, in a sentence; nothing if there are none."""
     variations = parse_variations(scenario, vary)
-    fields = [
-        each.field for each in variations if any(unseen_changes(scenario, end) for end in at_ends(scenario, each))
-    ]
-    if not fields:
+    drawn = [each.field for each in variations]
+
+    def unseen(there: Scenario) -> list[str]:
+        ends = {each.field: at_ends(there, each) for each in variations}
+        return [field for field, those in ends.items() if any(unseen_changes(there, end, drawn) for end in those)]
+
+    if not (fields := unseen(scenario)):
         return ""
-    loads = scenario.model_copy(update={"observation": "loads"})
-    ends = {each.field: at_ends(loads, each) for each in variations if each.field in fields}
-    shown = [field for field, scenarios in ends.items() if not any(unseen_changes(loads, end) for end in scenarios)]
+    not_seen_at_all = unseen(scenario.model_copy(update={"observation": "sufficient"}))
+    shown = [field for field in fields if field not in not_seen_at_all]
     sentence = f"not seen with observation={scenario.observation}, though drawn: {', '.join(fields)}"
-    return sentence + (f"; observation=loads shows {', '.join(shown)}." if shown else ".")
+    return sentence + (f"; observation=sufficient shows {', '.join(shown)}." if shown else ".")
 
 
 def apply_learner(config: DQNDDPGConfig, learner: Mapping[str, Any], env_steps: int) -> None:

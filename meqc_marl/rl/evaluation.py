@@ -11,6 +11,7 @@ from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 
 from meqc_marl.config import Scenario
+from meqc_marl.config.variation import parse_variations
 from meqc_marl.env.view import observation_columns
 from meqc_marl.evaluation.comparison import charged
 from meqc_marl.evaluation.held_out import beside_oracle, held_out_traces, oracle_reference
@@ -33,12 +34,14 @@ def policy_of(algorithm: Algorithm) -> LearnedPolicy:
     """A copy of the current greedy policy."""
     module = algorithm.get_module(next(iter(algorithm.config.policies)))
     scenario = Scenario.model_validate(algorithm.config.env_config["scenario"])
+    drawn = parse_variations(scenario, algorithm.config.env_config.get("vary", ()))
     return LearnedPolicy(
         module.spec,
         copy.deepcopy(module.actor).eval(),
         copy.deepcopy(module.critic).eval(),
         scenario=scenario,
         columns=observation_columns(scenario),
+        drawn=tuple(each.field for each in drawn),
     )
 
 

@@ -35,7 +35,7 @@ SYSTEMS = {
     "circuits": ["paper", "tasks.source=circuits", "quantum.error_rate=1e-6", "quantum.error_threshold=2e-6"],
     "no code": ["paper", "quantum.concatenation=0"],
     "penalty": ["paper", "cost.deadline=penalty"],
-    "loads": ["paper", "observation=loads"],
+    "paper's columns": ["queued", "observation=paper", "resources.server_hz=1e9", "slot_s=2"],
 }
 REFUSED_ALONE = {"resources.allocation"}
 """Has one built-in word only."""

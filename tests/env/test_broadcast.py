@@ -18,7 +18,7 @@ from meqc_marl.nature.trace import generate_trace
 from tests.sentences import is_one_sentence
 
 TOLD = "resources.broadcast=counts"
-VIEWED = ("observation=paper", "observation=sufficient", "observation=loads")
+VIEWED = ("observation=paper", "observation=sufficient")
 PRESETS = ("pooled", "queued")
 
 

@@ -17,6 +17,7 @@ from meqc_marl.env.actions import action_mask
 from meqc_marl.env.observation import LOG_SCALE, OBSERVATION_COLUMNS
 from meqc_marl.env.parallel import OffloadingParallelEnv, action_space, observation_space
 from meqc_marl.env.sufficient import PENALTY_COLUMNS, SUFFICIENT_COLUMNS
+from meqc_marl.env.view import observation_columns
 from meqc_marl.errors import InputError
 from meqc_marl.lyapunov.wrapper import LyapunovParallelEnv
 from meqc_marl.nature.trace import generate_trace
@@ -314,7 +315,8 @@ def test_the_docstring_names_the_columns_of_the_sufficient_view() -> None:
     text = (OffloadingParallelEnv.__doc__ or "").partition("## Rewards")[0]
     cells = [line.split("|")[1] for line in text.splitlines() if line.count("|") == 3]
     named = {name.strip() for cell in cells[2:] for name in cell.split(",")} | set(re.findall(r"``(\w+)``", text))
-    for name in (*SUFFICIENT_COLUMNS, *PENALTY_COLUMNS):
+    named |= set(OBSERVATION_COLUMNS)
+    for name in {*SUFFICIENT_COLUMNS, *PENALTY_COLUMNS, *observation_columns(load_scenario("queued"))}:
         assert name.replace("qpu_", "cpu_") in named or name in named, name
 
 

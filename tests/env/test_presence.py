@@ -35,7 +35,6 @@ KINDS = {
     "literal": [*POOLS, *TOTALS, "resources.fraction=literal"],
     "queued": ["resources.server=queued", "resources.qpu=queued", "resources.band=pooled", *TOTALS],
     "broadcast": [*POOLS, *TOTALS, "resources.broadcast=counts"],
-    "loads": ["observation=loads"],
     "queued-paper": ["resources.server=queued", "resources.qpu=queued", *TOTALS, "observation=paper"],
 }
 T, M = 8, 4

@@ -23,7 +23,7 @@ from meqc_marl.physics.places import price
 from tests.sentences import is_one_sentence
 
 SLOTS, DEVICES = 30, 4
-VIEWS = ("paper", "sufficient", "loads")
+VIEWS = ("paper", "sufficient")
 
 
 def system(*changes: str) -> Scenario:
@@ -168,18 +168,19 @@ def test_every_device_sees_the_waits_and_with_costs_only_also_its_work(view: str
     assert simulator.observation[..., columns.index("cpu_wait")].any()  # what the last slot left is seen
 
 
-@pytest.mark.parametrize("preset", ["paper", "pooled", "queued"])
-def test_the_load_is_seen_beside_what_the_paper_shows(preset: str) -> None:
-    pools = ["resources.server_hz=2e9", "resources.band_hz=4e8", "resources.qpu_tiles=2"]
+@pytest.mark.parametrize("band", ["pooled", "leased"])
+def test_the_load_is_seen_where_work_waits(band: str) -> None:
+    pools = ["resources.server_hz=2e9", "resources.qpu_tiles=2", f"resources.band={band}"]
     changes = [f"num_devices={DEVICES}", "slot_s=2.5", "lyapunov.delta=0.75", *pools]
-    simulators = [OffloadingSimulator(load_scenario(preset, [*changes, f"observation={view}"])) for view in VIEWS[::2]]
-    without, seen = (simulator.reset(seed=3) for simulator in simulators)
-    columns = observation_columns(simulators[1].scenario)
-    added = [columns.index(name) for name in ("band_part", "server_part", "qpu_part", "slot", "delta")]
-    np.testing.assert_array_equal(np.delete(seen, added, -1), without)
-    told = {"paper": [0, 0, 0, 0, 0.5], "pooled": [0, -1, np.log2(5), 0, 0.5], "queued": [0, -1, np.log2(5), -1, 0.5]}
-    np.testing.assert_allclose(seen[..., added], np.broadcast_to(told[preset], (1, 4, 5)))
-    assert observation_space(simulators[1].scenario).contains(seen[0, 0])
+    scenario = load_scenario("queued", changes + ["resources.band_hz=8e8"] * (band == "pooled"))
+    seen = OffloadingSimulator(scenario).reset(seed=3)
+    columns = observation_columns(scenario)
+    told = [columns.index(name) for name in ("band_part", "server_part", "qpu_part", "slot", "delta")]
+    expected = [1.0 if band == "pooled" else 0.0, -1.0, np.log2(5), -1.0, 0.5]
+    np.testing.assert_allclose(seen[..., told], np.broadcast_to(expected, (1, 4, 5)), rtol=1e-6)
+    assert observation_space(scenario).contains(seen[0, 0])
+    for other in ("pooled", "paper"):
+        assert "slot" not in observation_columns(load_scenario(other, []))
 
 
 def test_a_slot_is_priced_behind_the_queue_for_everybody() -> None:
@@ -243,7 +244,11 @@ def test_a_policy_of_a_system_without_queues_does_not_decide_here_unsaid() -> No
             shown_to(columns, "someone", scenario)
         assert is_one_sentence(str(error.value))
     assert shown_to(observation_columns(system()), "someone", system("observation=sufficient")) == system()
-    assert "slot_s=2.0" in unseen_changes(system(), system("slot_s=2"))
+    for change in ("slot_s=2.0", "resources.qpu_tiles=2"):
+        field, other = change.split("=")[0], system(change)
+        assert change in unseen_changes(system(), other)  # trained at one load only
+        assert unseen_changes(system(), other, drawn=[field]) == []
+        assert change in unseen_changes(system("observation=paper"), system(change, "observation=paper"), [field])
     assert not unseen_changes(load_scenario("pooled"), load_scenario("pooled", ["slot_s=2"]))
 
 

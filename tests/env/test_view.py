@@ -6,9 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meqc_marl.config import load_scenario
+from meqc_marl.env.shared import SHARED_COLUMNS
 from meqc_marl.env.simulator import OffloadingSimulator
 from meqc_marl.env.sufficient import SUFFICIENT_COLUMNS, sufficient_view
-from meqc_marl.env.view import observation_columns, observation_ends, unseen_changes
+from meqc_marl.env.view import observation_columns, observation_ends, shown_to, unseen_changes
 from meqc_marl.errors import InputError
 from meqc_marl.evaluation.rollout import rollout
 from meqc_marl.nature.trace import generate_trace
@@ -95,6 +96,45 @@ def test_all_values_are_within_the_space(overrides):
     assert observation_columns(scenario)[-1] == "backlog"
 
 
+@pytest.mark.parametrize("preset", ["pooled", "queued"])
+@pytest.mark.parametrize("devices", [1, 2, 15])
+def test_costs_in_company_are_those_with_a_third_of_the_devices_at_each_place(preset, devices):
+    """By hand: what a place's parts of the pools take, behind what waits there; beside the paper's columns."""
+    pools = ["resources.band_hz=2e8", "resources.server_hz=3e9", "resources.qpu_tiles=2"]
+    scenario = load_scenario(preset, [f"num_devices={devices}", "horizon=12", *pools])
+    simulator, rng = OffloadingSimulator(scenario, 3), np.random.default_rng(devices)
+    simulator.reset(seed=5)
+    third = devices / 3
+    for _ in range(12):
+        seen = dict(
+            zip(observation_columns(scenario), np.moveaxis(simulator.observation.astype(float), -1, 0), strict=True)
+        )
+        work, (cpu_s, qpu_s) = simulator.work, simulator.waits
+        band = 2e8 / max(2 * third, 1)
+        noise = 10 ** ((scenario.channel.noise_dbm_hz + scenario.channel.noise_figure_db - 30) / 10) * band
+        upload = work.data_bits / (band * np.log2(1 + work.tx_power_w * work.gain / noise))
+        cycles = work.data_bits * work.cycles_per_bit
+        taken = {
+            "cpu": upload + cycles * max(third, 1) / 3e9,
+            "qpu": upload + work.quantum_s * max(max(third, 1) / 2, 1),
+        }
+        for place, once in (("cpu", cpu_s), ("qpu", qpu_s)):
+            there = np.full(upload.shape, True) if place == "cpu" else work.qpu_admitted
+            ack = scenario.channel.ack_bits / scenario.channel.ack_rate_bit_s + once[:, None]
+            kink = np.clip((work.local_s - ack) / (work.local_s + taken[place]), scenario.cost.min_fraction, 1)
+            np.testing.assert_allclose(seen[f"{place}_middle"][there], kink[there], rtol=1e-5)
+            assert (seen[f"{place}_allowed"] == there).all()
+            fits = there & (taken[place] + ack <= work.deadline_s)
+            assert (seen[f"{place}_last"][fits] == 1.0).all()
+        np.testing.assert_allclose(np.expm1(seen["local_cost"]), simulator.places.whole_cost(0), rtol=1e-5)
+        paper = OffloadingSimulator(load_scenario(scenario, ["observation=paper"]), 3, simulator.trace)
+        paper.reset()
+        for _ in range(simulator.slot_index):
+            paper.step(np.zeros((3, devices), int), np.zeros((3, devices)))
+        np.testing.assert_array_equal(simulator.observation[..., :12], paper.observation[..., :12])
+        simulator.step(rng.integers(0, 3, (3, devices)), rng.random((3, devices)))
+
+
 @pytest.mark.parametrize(
     ("view", "change", "unseen"),
     [
@@ -132,3 +172,7 @@ def test_a_policy_is_shown_what_it_reads_and_refused_where_there_is_no_such_view
     penalty = load_scenario("small", ["cost.deadline=penalty"])
     with pytest.raises(InputError, match=r"'from-the-view' was trained with cost\.deadline = kept"):
         rollout(FromTheView(), penalty, trace)
+    with pytest.raises(InputError, match=r"'from-the-view' was trained where nothing is shared .* something is pooled"):
+        rollout(FromTheView(), load_scenario("pooled", ["num_devices=3", "horizon=5"]), trace)
+    with pytest.raises(InputError, match=r"'shared' was trained where devices share .* nothing is pooled or queued"):
+        shown_to((*SHARED_COLUMNS, "backlog"), "shared", penalty)

@@ -20,7 +20,7 @@ from meqc_marl.policies.learned import load_policy
 def test_one_policy_is_trained_over_loads_and_decides_at_each(tmp_path, ray_session, monkeypatch):
     """It waits less and costs less than chance at both ends of the loads, and is told what the waits cost."""
     monkeypatch.setattr(value, "_REFIT", 200)
-    crowded = ["num_devices=4", "horizon=20", "resources.band_hz=4e8", "observation=loads"]
+    crowded = ["num_devices=4", "horizon=20", "resources.band_hz=4e8"]
     scenario = load_scenario("queued", ["resources.server_hz=1e9", *crowded])
     run = Run(
         scenario=scenario,

@@ -122,20 +122,27 @@ def test_no_deadline_is_missed_that_the_granted_modes_allow_to_meet(form: str, p
     grid = np.linspace(scenario.cost.min_fraction, 1.0, 2001)[:, None, None]
     for _ in range(10):
         mode = rng.integers(0, 3, (4, 15))
-        x = rng.choice([0.0, 0.3, 1.0], (4, 15))
+        x = rng.choice([0.0, 0.3, 0.5, 0.8, 1.0], (4, 15))
         outcome = simulator.preview(mode, x)
-        ends = [simulator.preview(mode, np.full((4, 15), end)) for end in (0.0, 1.0)]
+        low, middle, high = (simulator.preview(mode, np.full((4, 15), at)).fraction for at in (0.0, 0.5, 1.0))
         places = price(scenario, simulator.work, Load.seen(outcome.mode))
         remote = np.where(outcome.mode == Mode.QPU, places.latency_s[2], places.latency_s[1])
         latency = blend_latency(form, grid, places.latency_s[0], remote, places.ack_latency_s)
         away = outcome.mode != Mode.LOCAL
         possible = (latency <= places.deadline_s).any(0)
         assert not (outcome.deadline_missed & possible & away).any()
-        np.testing.assert_allclose(
-            np.where(away, outcome.fraction, 0.0),
-            np.where(away, ends[0].fraction + x * (ends[1].fraction - ends[0].fraction), 0.0),
-            atol=1e-12,
-        )
+        line = np.where(x < 0.5, low + 2 * x * (middle - low), middle + (2 * x - 1) * (high - middle))
+        np.testing.assert_allclose(outcome.fraction, np.where(away, line, 0.0), atol=1e-12)
+        assert ((low <= middle) & (middle <= high))[away].all()
+        # In the middle a parallel task is fastest, as far as the deadline lets it be; others are halfway.
+        if form == "parallel":
+            within = (grid >= low) & (grid <= high)
+            quickest = np.where(within, latency, np.inf).min(0)
+            inner = away & np.isfinite(quickest)
+            at_middle = simulator.preview(mode, np.full((4, 15), 0.5)).latency_s
+            assert (at_middle <= quickest * (1 + 1e-12))[inner].all()
+        else:
+            np.testing.assert_allclose(middle, np.where(away & (low < high), (low + high) / 2, low), atol=1e-12)
         # Where nothing meets it, no share is faster.
         hopeless = away & outcome.deadline_missed
         assert (outcome.latency_s <= latency.min(0) * (1 + 1e-12))[hopeless].all()

@@ -86,6 +86,7 @@ def test_what_is_saved_comes_back(tmp_path, critic):
     for _ in range(2):
         for mine, theirs in zip(policy.decide(OBSERVATION), load_policy(tmp_path).decide(OBSERVATION), strict=True):
             np.testing.assert_array_equal(mine, theirs)
+        assert load_policy(tmp_path).drawn == policy.drawn == ()
         without_checksum(tmp_path)  # a folder from before there were checksums
 
 
@@ -152,6 +153,8 @@ def network(**changes):
         (lambda d: d.update(format=1), "has format 1: it was trained to pay for missed deadlines"),
         (lambda d: d.update(format="x" * 10_000), "has format xxx"),
         (lambda d: d.update(sha257={}), "'sha257' is unknown"),
+        (lambda d: d.update(drawn="slot_s"), "policy.json cannot be read"),
+        (lambda d: d.update(drawn=[7]), "policy.json cannot be read"),
         (lambda d: d.update(sha256=3), "the checksum of policy.safetensors is another"),
         (lambda d: json.dumps(d).replace("false", "Infinity"), "Infinity is no number"),
         (lambda d: json.dumps(d).replace("false", "NaN"), "NaN is no number"),
@@ -168,6 +171,17 @@ def network(**changes):
 def test_a_description_that_describes_no_policy(folder, work, message):
     edit(folder, work)
     assert message in refusal(folder)
+
+
+def test_shares_that_meant_others_before(folder):
+    """What was drawn in training is kept since a granted interval has a middle; elsewhere its absence says nothing."""
+    edit(folder, lambda d: d.update(d.pop("drawn") or {}))
+    load_policy(folder)
+    literal = load_scenario("pooled", ["resources.fraction=literal"]).model_dump(mode="json")
+    edit(folder, lambda d: d.update(scenario=literal))
+    load_policy(folder)
+    edit(folder, lambda d: d.update(scenario=load_scenario("queued").model_dump(mode="json")))
+    assert "is of an earlier version, whose fractions stood for other shares where devices share" in refusal(folder)
 
 
 def test_a_description_that_was_changed(folder):

@@ -89,6 +89,9 @@ def test_a_checkpoint_is_read_where_nothing_else_was_imported(ray_session, tmp_p
     assert all(after > before for (_, _, after), before in zip(told, steps, strict=True))
 
 
+_ZETA = "paper, though drawn: server.zeta; observation=sufficient shows server.zeta."
+
+
 @pytest.mark.parametrize(
     ("preset", "view", "vary", "told"),
     [
@@ -96,12 +99,24 @@ def test_a_checkpoint_is_read_where_nothing_else_was_imported(ray_session, tmp_p
             "queued",
             "paper",
             ["slot_s=2,6", "lyapunov.v=1,2"],
-            "paper, though drawn: slot_s; observation=loads shows slot_s.",
+            "paper, though drawn: slot_s; observation=sufficient shows slot_s.",
         ),
-        ("queued", "loads", ["slot_s=2,6", "resources.server_hz=1e10,2e10", "lyapunov.delta=0,0.5"], ""),
-        ("queued", "loads", ["local.rho=1e-28,1e-27", "slot_s=2,6"], "loads, though drawn: local.rho."),
+        ("queued", "sufficient", ["slot_s=2,6", "resources.server_hz=1e10,2e10", "lyapunov.delta=0,0.5"], ""),
+        (
+            "queued",
+            "sufficient",
+            ["local.rho=1e-28,1e-27", "cost.deadline_penalty=10,20", "slot_s=2,6"],
+            "sufficient, though drawn: cost.deadline_penalty.",
+        ),
+        ("pooled", "sufficient", ["resources.server_hz=1e10,2e10"], ""),
+        (
+            "pooled",
+            "paper",
+            ["resources.qpu_tiles=[1, 2]"],
+            "paper, though drawn: resources.qpu_tiles; observation=sufficient shows resources.qpu_tiles.",
+        ),
         ("paper", "sufficient", ["local.rho=1e-28,1e-27", "lyapunov.delta=0,0.5"], ""),
-        ("paper", "paper", ["server.zeta=[2, 3]", "lyapunov.delta=0,0.5"], "paper, though drawn: server.zeta."),
+        ("paper", "paper", ["server.zeta=[2, 3]", "lyapunov.delta=0,0.5"], _ZETA),
     ],
 )
 def test_what_varies_and_is_not_seen_is_told(preset, view, vary, told):
