@@ -60,7 +60,8 @@ def test_it_asks_for_another_turn_before_its_time_is_up():
 
 @pytest.mark.parametrize("code", [0, 1])
 def test_a_sweep_runs_with_ray_on_all_machines_and_a_token_of_its_own(tmp_path, start, code):
-    assert start(f'until grep -q "ray start --block" "$LOG"; do sleep 0.05; done; exit {code}').wait(timeout=30) == code
+    both = 'grep -q "ray start --block" "$LOG" && grep -q "ray start --head" "$LOG"'
+    assert start(f"until {both}; do sleep 0.05; done; exit {code}").wait(timeout=30) == code
     told = log(tmp_path)
     assert "ray start --head --block --node-ip-address=10.0.0.5 --port=24711 --num-cpus=6" in told
     assert "ray start --block --address=10.0.0.5:24711 --num-cpus=8" in told

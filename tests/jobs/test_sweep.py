@@ -63,7 +63,7 @@ def finished_trials(folder: Path) -> dict[str, list[dict]]:
     }
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_trials_are_complete_and_not_repeated(ray_session, tmp_path):
     told = []
     records = run_study(make(), tmp_path, told.append)
@@ -188,7 +188,7 @@ def test_bad_grids_are_refused_before_any_trial(tmp_path, changes, message):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_a_failing_trial_sinks_nothing_else_and_is_listed(ray_session, tmp_path, capsys, monkeypatch):
     """The trial at V = 2 diverges; the one at V = 1 finishes."""
     monkeypatch.setattr("meqc_marl.jobs.study.OffloadingTrial", DivergingTrial)
@@ -228,7 +228,7 @@ def kill_in_mid_trial(folder, killed):
             killed.append(process.pid)
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 def test_a_trial_whose_process_is_killed_goes_on_from_its_checkpoint(ray_session, tmp_path):
     """It ends where it should, with the bits of a trial that nothing happened to."""
     study = make(v=(1.0,), env_steps=16_000)
@@ -275,7 +275,7 @@ class DiesThrice(StandIn):
         return super().step()
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_failures_are_counted_anew_and_as_many_allowed_as_this_command_says(ray_session, tmp_path):
     (tmp_path / "marks").mkdir()
     base = DiesThrice.of({"scalars": {}, "evaluation": {"cost": 2.0}}, 2, 0.0, 0.0)
