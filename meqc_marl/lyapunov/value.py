@@ -30,6 +30,8 @@ USUAL_DISCOUNT = 0.9
 """Where anything queues and the scenario says nothing: a busy period lasts a few slots."""
 _WINDOW, _REFIT = 24_000, 800
 """Slots of a row that the value is fitted to, and new ones between two fits."""
+_AS_MANY_WITH_LOADS = 4
+"""Times as many of both where the load varies: each corner of it has coefficients of its own to learn."""
 _TEN_SECONDS = 10.0
 _RIDGE = 1e-5
 """Of the slots fitted to, on features of order one."""
@@ -66,7 +68,9 @@ class BacklogValue:
         self.discount, self._num_loads = discount, num_loads
         self.corners = Corners.none(num_loads)
         self.weights = np.zeros((1, 5))
-        self._slots = np.zeros((_WINDOW, len(_COLUMNS) + num_loads))
+        times = _AS_MANY_WITH_LOADS if num_loads else 1
+        self._refit = times * _REFIT
+        self._slots = np.zeros((times * _WINDOW, len(_COLUMNS) + num_loads))
         self._added = self._fitted = 0
         self._num_episodes = 0
         self._rows: dict[int, np.ndarray] = {}
@@ -140,7 +144,7 @@ class BacklogValue:
         ).T
         self._added += len(gain)
         self._rows[group] = np.vstack([before[:1], after])
-        if self._added - self._fitted >= _REFIT:
+        if self._added - self._fitted >= self._refit:
             self._fitted = self._added
             slots = self._slots[: self._added]
             self.corners = Corners.of(slots[:, len(_COLUMNS) :])
@@ -171,7 +175,9 @@ class BacklogValue:
     def set_state(self, state: dict[str, Any]) -> None:
         """Inverse of :meth:`get_state`."""
         self.weights = np.array(state["weights"], np.float64).reshape(-1, 5)
-        self.corners = Corners(*(np.array(each, np.float64) for each in state["corners"]))
+        none = Corners.none(self._num_loads)  # of a run that began before there were corners
+        low_and_width = state.get("corners", (none.low, none.width))
+        self.corners = Corners(*(np.array(each, np.float64) for each in low_and_width))
         self._slots = np.zeros_like(self._slots)
         self._slots[: len(state["slots"])] = state["slots"]
         self._added, self._fitted, self._num_episodes = map(int, state["counts"])

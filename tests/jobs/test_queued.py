@@ -19,7 +19,7 @@ from meqc_marl.policies.learned import load_policy
 @pytest.mark.long
 def test_one_policy_is_trained_over_loads_and_decides_at_each(tmp_path, ray_session, monkeypatch):
     """It waits less and costs less than chance at both ends of the loads, and is told what the waits cost."""
-    monkeypatch.setattr(value, "_REFIT", 200)
+    monkeypatch.setattr(value, "_REFIT", 50)
     crowded = ["num_devices=4", "horizon=20", "resources.band_hz=4e8"]
     scenario = load_scenario("queued", ["resources.server_hz=1e9", *crowded])
     run = Run(

@@ -50,8 +50,8 @@ def test_the_fit_finds_a_value_that_is_known_exactly(g: float, chance: float, mo
 def test_one_fit_holds_the_values_of_systems_of_different_loads(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waits w' = 0.8 w + a that cost c w have the value -c w / (1 - 0.8 g); c is a product of two numbers of the load,
     and each row is charged by its own."""
-    monkeypatch.setattr(value, "_WINDOW", 40_000)
-    monkeypatch.setattr(value, "_REFIT", 40_000)
+    monkeypatch.setattr(value, "_WINDOW", 10_000)
+    monkeypatch.setattr(value, "_REFIT", 10_000)
     rng, rows, g = np.random.default_rng(0), 40, 0.7
     critic, load = BacklogValue(g, num_loads=3), np.stack([*rng.uniform(-1.0, 2.0, (2, rows)), np.ones(rows)], -1)
     price = 0.1 * (1.5 + load[:, 0]) * (1.5 - 0.5 * load[:, 1])
@@ -70,7 +70,7 @@ def test_one_fit_holds_the_values_of_systems_of_different_loads(monkeypatch: pyt
 
 def test_waiting_costs_at_every_load_whatever_chance_says(monkeypatch: pytest.MonkeyPatch) -> None:
     """Slots in which waits seem to help at some loads: the fit knows better. What does not vary has no weight."""
-    monkeypatch.setattr(value, "_REFIT", 600)
+    monkeypatch.setattr(value, "_REFIT", 150)
     rng, rows = np.random.default_rng(4), 60
     critic, load = BacklogValue(0.9, num_loads=3), np.column_stack([rng.normal(size=(rows, 2)), np.ones(rows)])
     for _ in range(10):
@@ -92,6 +92,16 @@ def test_more_work_is_never_paid_for() -> None:
     assert not critic.credit(waits, without).any()
     critic.weights = np.array([[-2.0, 0.0, 0.0, 0.0, 0.0]])
     np.testing.assert_allclose(critic.credit(waits, without), -0.5 * 3 * 2.0 * np.array([[0.2, 0.0, 0.1]]))
+
+
+def test_a_run_from_before_there_were_corners_goes_on() -> None:
+    critic, again = BacklogValue(discount=0.5), BacklogValue(discount=0.5)
+    critic.weights = np.array([[-2.0, 0.0, -1.0, 0.0, 0.0]])
+    state = critic.get_state()
+    del state["corners"]
+    again.set_state(state | {"weights": state["weights"].ravel()})
+    np.testing.assert_array_equal(again.weights, critic.weights)
+    assert again.value(np.array(3.0), np.array(1.0)) == critic.value(np.array(3.0), np.array(1.0)) < 0.0
 
 
 @pytest.fixture
