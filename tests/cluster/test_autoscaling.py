@@ -63,6 +63,7 @@ def test_workers_come_for_a_sweep_and_go_after_it(tmp_path):
         wait_for(0, token, 120)
         words = [
             "submit",
+            "sweep",
             "--address",
             DASHBOARD,
             "--scenario",
