@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from meqc_marl.config.scenario import Scenario
-from meqc_marl.physics.cost import PlaceCosts
+from meqc_marl.physics.cost import PlaceCosts, middle_share
 from meqc_marl.physics.modes import REMOTE, Mode
 
 SIGNED_LIMIT = 100.0
@@ -80,7 +80,8 @@ def _of_costs(scenario: Scenario, places: PlaceCosts) -> dict[str, np.ndarray]:
     columns = {"local_allowed": choices.allowed[Mode.LOCAL], "local_cost": _signed_log(local_cost)}
     for name, mode in zip(("cpu", "qpu"), REMOTE, strict=True):
         allowed, low, high = choices.allowed[mode], choices.low[mode], choices.high[mode]
-        middle = (low + high) / 2.0 if cost.latency != "parallel" else np.clip(places.kink(mode), low, high)
+        times = places.latency_s[Mode.LOCAL], places.latency_s[mode], places.once_s(mode)
+        middle = middle_share(cost.latency, low, high, *times)
         shares = (low, middle, high)
         more = [np.where(allowed, places.cost_of(cost.latency, mode, share) - local_cost, 0.0) for share in shares]
         columns |= {

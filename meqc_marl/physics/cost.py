@@ -12,7 +12,7 @@ from meqc_marl.physics.choices import Choices, carry_out, find_choices
 from meqc_marl.physics.feasible import deadline_missed, feasible_fraction
 from meqc_marl.physics.modes import Mode
 
-__all__ = ["Mode", "Outcome", "PlaceCosts", "blend_energy", "blend_latency", "kink_of", "settle"]
+__all__ = ["Mode", "Outcome", "PlaceCosts", "blend_energy", "blend_latency", "kink_of", "middle_share", "settle"]
 
 
 @dataclass(frozen=True)
@@ -165,6 +165,19 @@ class Outcome:
 def kink_of(local: np.ndarray, remote: np.ndarray, once: np.ndarray) -> np.ndarray:
     """Share at which both parts of a parallel task end together, from T_L, T_X and what comes once; unclipped."""
     return np.asarray((local - once) / (local + remote))
+
+
+def middle_share(
+    form: str, low: np.ndarray, high: np.ndarray, local: np.ndarray, remote: np.ndarray, once: np.ndarray
+) -> np.ndarray:
+    """The middle of an interval of shares [low, high]: the kink, within it, of parallel tasks; halfway in other forms.
+
+    Args:
+        form: Of the latency.
+        low, high: Ends [..., M].
+        local, remote, once: T_L, T_X, and what comes once with anything sent [..., M].
+    """
+    return np.asarray((low + high) / 2.0 if form != "parallel" else np.clip(kink_of(local, remote, once), low, high))
 
 
 def blend_latency(

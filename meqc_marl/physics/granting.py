@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from meqc_marl.config.scenario import Cost, Scenario
-from meqc_marl.physics.cost import Mode, PlaceCosts, kink_of
+from meqc_marl.physics.cost import Mode, PlaceCosts, middle_share
 from meqc_marl.physics.feasible import feasible_fraction
 
 
@@ -41,9 +41,7 @@ def granted_share(cost: Cost, places: PlaceCosts, executed: np.ndarray, fraction
     low, high = feasible_fraction(cost.latency, cost.min_fraction, local, remote, ack, places.deadline_s)
     hopeless = low > high
     with np.errstate(invalid="ignore"):  # the ends of nothing may be infinite
-        middle = (low + high) / 2.0
-        if cost.latency == "parallel":
-            middle = np.minimum(np.maximum(kink_of(local, remote, ack), low), high)
+        middle = middle_share(cost.latency, low, high, local, remote, ack)
         upper = 2.0 * np.asarray(fraction, np.float64) - 1.0
         share = np.where(upper < 0.0, middle + upper * (middle - low), middle + upper * (high - middle))
     if hopeless.any():
