@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -90,12 +90,20 @@ def parse_variations(scenario: Scenario, texts: Sequence[str]) -> tuple[Variatio
         variations.append(variation)
     for variation in variations:
         if variation.field in idle_fields(scenario):
-            drawn = [each for each in variations if each.choices]
-            drawn_together = product(*(each.choices for each in drawn))
-            fields = [each.field for each in drawn]
-            made = (_with(scenario, dict(zip(fields, values, strict=True))) for values in drawn_together)
-            refuse_idle_everywhere("vary", variation.field, made)
+            refuse_idle_everywhere("vary", variation.field, drawn_together(scenario, variations))
     return tuple(variations)
+
+
+def drawn_together(scenario: Scenario, variations: Sequence[Variation]) -> Iterator[Scenario]:
+    """The scenario with every combination of choices; ranges stay at what the scenario has.
+
+    Raises:
+        InputError: If a combination is not allowed.
+    """
+    with_choices = [each for each in variations if each.choices]
+    fields = [each.field for each in with_choices]
+    for values in product(*(each.choices for each in with_choices)):
+        yield _with(scenario, dict(zip(fields, values, strict=True)))
 
 
 def at_ends(scenario: Scenario, variation: Variation) -> list[Scenario]:

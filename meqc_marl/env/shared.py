@@ -8,12 +8,15 @@ follows from task, channel and equipment, which are shown beside.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from meqc_marl.config.scenario import Scenario
 from meqc_marl.env.loads import devices_there
 from meqc_marl.env.observation import OBSERVATION_COLUMNS
-from meqc_marl.env.sufficient import PENALTY_COLUMNS, show_costs
+from meqc_marl.env.sufficient import PENALTY_COLUMNS
+from meqc_marl.physics.cost import PlaceCosts
 from meqc_marl.physics.load import Load
 from meqc_marl.physics.places import Work, price
 
@@ -32,13 +35,14 @@ def evenly(scenario: Scenario, work: Work) -> Load:
     return Load.of_counts(third, third)
 
 
-def show_shared_costs(scenario: Scenario, work: Work, columns: tuple[str, ...], out: np.ndarray) -> None:
-    """Fill in the columns of costs and deadlines of observations [..., M, K].
+def in_company(scenario: Scenario, work: Work) -> PlaceCosts:
+    """What each place costs with a third of the devices at each, and what may be chosen, [..., M]."""
+    return price(scenario, work, evenly(scenario, work))
 
-    Args:
-        scenario: Parameters.
-        work: Tasks [..., M]; what they wait for is part of what they cost.
-        columns: Names of the K columns.
-        out: To fill.
+
+def behind_waits(company: PlaceCosts, wait_s: np.ndarray) -> PlaceCosts:
+    """The same behind waits [3, ..., M] that were not known ahead.
+
+    What may be chosen stays as it is: where anything is queued a miss costs a penalty, and no wait forbids a share.
     """
-    show_costs(scenario, price(scenario, work, evenly(scenario, work)), columns, out)
+    return replace(company, wait_s=wait_s)

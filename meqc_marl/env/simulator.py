@@ -12,8 +12,8 @@ from meqc_marl.config import Scenario
 from meqc_marl.env.broadcast import Broadcast
 from meqc_marl.env.checks import as_array, check_actions, check_parts, checked_backlogs, checked_rows, row_seeds
 from meqc_marl.env.observation import equipment_columns, observe
-from meqc_marl.env.shared import show_shared_costs
-from meqc_marl.env.sufficient import sufficient_view
+from meqc_marl.env.shared import behind_waits, in_company
+from meqc_marl.env.sufficient import show_costs, show_local_costs, show_remote_costs, sufficient_view
 from meqc_marl.env.view import observation_columns
 from meqc_marl.env.waiting import show_waits, show_work
 from meqc_marl.errors import InputError, shown
@@ -99,6 +99,7 @@ class OffloadingSimulator:
         self.backlogs = Backlogs.empty(num_envs)
         self._columns = observation_columns(scenario)
         self.broadcast = Broadcast(scenario, self._columns, num_envs)
+        self._company: PlaceCosts | None = None
         self._carried_out: CarriedOut | None = None
 
     @property
@@ -244,14 +245,13 @@ class OffloadingSimulator:
     def _seek(self, index: int) -> None:
         """Make a slot the current one. After the last slot, the last one's nature is shown again."""
         self.slot_index, self.truncated = index, index >= self.horizon
-        shown = min(index, self.horizon - 1)
-        if not self._block_start <= shown < self._block_stop:
+        if not self._block_start <= (shown := min(index, self.horizon - 1)) < self._block_stop:
             self._work_ahead(shown)
-        self.observation = self._observations[shown - self._block_start]
-        self.places = self._places.slot(shown - self._block_start)
-        self.work = self._work.slot(shown - self._block_start)
+        at = shown - self._block_start
+        self.observation = self._observations[at]
+        self.places, self.work = self._places.slot(at), self._work.slot(at)
         if self._queued:
-            self._join_the_queues()
+            self._join_the_queues(at)
         self.observation = self.broadcast.shown_in(self.observation)
         if self.present is not None:
             self.observation[~self.present] = 0.0
@@ -259,14 +259,15 @@ class OffloadingSimulator:
             self.observation = self.observation.copy()
             self.observation[..., -1] = 0.0
 
-    def _join_the_queues(self) -> None:
-        """The current slot's tasks behind the backlogs, which no one knows ahead."""
+    def _join_the_queues(self, at: int) -> None:
+        """The tasks of the current slot, this one of its block, behind the backlogs, which no one knows ahead."""
         self.work = behind(self.scenario, self.work, self.backlogs)
-        wait_s = (each[:, None] for each in self.waits)
-        self.places = replace(self.places, wait_s=wait_by_mode(self.places.deadline_s.shape, *wait_s))
+        wait_s = wait_by_mode(self.places.deadline_s.shape, *(each[:, None] for each in self.waits))
+        self.places = replace(self.places, wait_s=wait_s)
         self.observation = self.observation.copy()  # a slot that is shown again has other waits
-        if self.scenario.observation == "sufficient":
-            show_shared_costs(self.scenario, self.work, self._columns, self.observation)
+        if self._company is not None:
+            waiting = behind_waits(self._company.slot(at), wait_s)
+            show_remote_costs(self.scenario, waiting, self._columns, self.observation)
         show_waits(self.scenario, self.backlogs, self.observation)
 
     def _work_ahead(self, start: int) -> None:
@@ -275,15 +276,17 @@ class OffloadingSimulator:
         block = self.trace.slots(self._block_start, self._block_stop)
         self._work = Work.of(self.scenario, block)
         self._places = price(self.scenario, self._work, with_choices=not self._queued)
-        sufficient = self.scenario.observation == "sufficient"
-        if sufficient and not self.scenario.resources.pooled:
+        self._company = None
+        if self.scenario.observation == "sufficient" and not self.scenario.resources.pooled:
             self._observations = sufficient_view(self.scenario, self._places)
-        else:
-            self._observations = observe(self.scenario, block, None, self._work, self._fixed_columns)
-        if sufficient and self._queued:
-            show_work(self.scenario, self._work, self._observations)
-        elif sufficient and self.scenario.resources.pooled:
-            show_shared_costs(self.scenario, self._work, self._columns, self._observations)
+            return
+        self._observations = observe(self.scenario, block, None, self._work, self._fixed_columns)
+        if self.scenario.observation == "sufficient":
+            self._company = in_company(self.scenario, self._work)
+            show = show_local_costs if self._queued else show_costs  # what remote places cost depends on the waits
+            show(self.scenario, self._company, self._columns, self._observations)
+            if self._queued:
+                show_work(self.scenario, self._work, self._observations)
 
     def _actions(self, mode: Any, fraction: Any) -> tuple[np.ndarray, np.ndarray]:
         """Actions as arrays, checked; who is not there stays local, whatever it asks for."""

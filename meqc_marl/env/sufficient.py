@@ -10,22 +10,33 @@ sign(x) ln(1 + abs(x)), of costs, slopes and z / V alike: a slope and the z / V 
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
-from meqc_marl.config.scenario import Scenario
-from meqc_marl.physics.cost import PlaceCosts, middle_share
-from meqc_marl.physics.modes import REMOTE, Mode
+from meqc_marl.config.scenario import Cost, Scenario
+from meqc_marl.physics.cost import PlaceCosts, blend_energy, blend_latency, middle_share
+from meqc_marl.physics.feasible import feasible_fraction
+from meqc_marl.physics.modes import FIRST_REMOTE, Mode
 
 SIGNED_LIMIT = 100.0
 """No signed log of a finite number leaves [-SIGNED_LIMIT, SIGNED_LIMIT] by far."""
 _NARROW = 1e-6
 """A part of an interval that is no wider has no slope."""
+_AT_ONCE = 8_192
+"""Device-slots whose columns are worked out together; what lies between is six times as much, in the cache still."""
+_PLACES = ("cpu", "qpu")
 
 
 def _of_places(*names: str) -> tuple[str, ...]:
-    return tuple(f"{place}_{name}" for place in ("cpu", "qpu") for name in names)
+    return tuple(f"{place}_{name}" for place in _PLACES for name in names)
 
 
+_REMOTE = (
+    *("allowed", "low", "middle", "high", "position", "cost_low", "cost_middle", "cost_high"),
+    *("slope_low", "slope_high", "meets", "first", "last"),
+)
+"""Of a place, in the order in which it is worked out; the last three only where a miss costs a penalty."""
 SUFFICIENT_COLUMNS: tuple[str, ...] = (
     "local_allowed",
     "cpu_allowed",
@@ -68,50 +79,59 @@ def show_costs(scenario: Scenario, places: PlaceCosts, columns: tuple[str, ...],
         columns: Names of the K columns.
         out: To fill.
     """
-    shown = _of_costs(scenario, places)
-    for index, name in enumerate(columns):
-        if name in shown:
-            out[..., index] = shown[name]
+    show_local_costs(scenario, places, columns, out)
+    if places.deadline_s.ndim < 3:
+        show_remote_costs(scenario, places, columns, out)
+        return
+    slots = max(1, _AT_ONCE // places.deadline_s[0].size)
+    for start in range(0, len(out), slots):
+        some = slice(start, start + slots)
+        show_remote_costs(scenario, places.slot(some), columns, out[some])
 
 
-def _of_costs(scenario: Scenario, places: PlaceCosts) -> dict[str, np.ndarray]:
-    cost, choices = scenario.cost, places.choices_under(scenario.cost)
-    local_cost = places.whole_cost(Mode.LOCAL)
-    columns = {"local_allowed": choices.allowed[Mode.LOCAL], "local_cost": _signed_log(local_cost)}
-    for name, mode in zip(("cpu", "qpu"), REMOTE, strict=True):
-        allowed, low, high = choices.allowed[mode], choices.low[mode], choices.high[mode]
-        times = places.latency_s[Mode.LOCAL], places.latency_s[mode], places.once_s(mode)
-        middle = middle_share(cost.latency, low, high, *times)
-        shares = (low, middle, high)
-        more = [np.where(allowed, places.cost_of(cost.latency, mode, share) - local_cost, 0.0) for share in shares]
-        columns |= {
-            f"{name}_allowed": allowed,
-            f"{name}_low": low,
-            f"{name}_middle": middle,
-            f"{name}_high": high,
-            f"{name}_position": _ratio(middle - low, high - low),
-            f"{name}_cost_low": _signed_log(more[0]),
-            f"{name}_cost_middle": _signed_log(more[1]),
-            f"{name}_cost_high": _signed_log(more[2]),
-            f"{name}_slope_low": _signed_log(_ratio(more[1] - more[0], middle - low)),
-            f"{name}_slope_high": _signed_log(_ratio(more[2] - more[1], high - middle)),
-        }
+def show_local_costs(scenario: Scenario, places: PlaceCosts, columns: tuple[str, ...], out: np.ndarray) -> None:
+    """The same of those columns alone that are about the device itself, which no wait changes."""
+    local_s, local_cost = places.latency_s[Mode.LOCAL], places.whole_cost(Mode.LOCAL)
+    out[..., columns.index("local_allowed")] = places.choices_under(scenario.cost).allowed[Mode.LOCAL]
+    out[..., columns.index("local_cost")] = _signed_log(local_cost)
+    if scenario.cost.deadline != "kept":
+        out[..., columns.index("local_meets")] = local_s <= places.deadline_s
+
+
+def show_remote_costs(scenario: Scenario, places: PlaceCosts, columns: tuple[str, ...], out: np.ndarray) -> None:
+    """The same of those columns alone that are about the server and the QPU."""
+    shown = _of_remote(scenario.cost, places)
+    for index, which in _shown_in(columns):
+        out[..., index] = shown[which]
+
+
+@lru_cache
+def _shown_in(columns: tuple[str, ...]) -> tuple[tuple[int, tuple[int, int]], ...]:
+    """Numbers of the columns about remote places, and what each of them shows of which place."""
+    shown = {f"{place}_{name}": (row, at) for row, name in enumerate(_REMOTE) for at, place in enumerate(_PLACES)}
+    return tuple((index, shown[name]) for index, name in enumerate(columns) if name in shown)
+
+
+def _of_remote(cost: Cost, places: PlaceCosts) -> np.ndarray:
+    """What is shown of remote places, float32 [N, 2, ..., M]: both at once, for every call of numpy costs its time."""
+    choices, form = places.choices_under(cost), cost.latency
+    allowed, low, high = (part[FIRST_REMOTE:] for part in (choices.allowed, choices.low, choices.high))
+    times = places.latency_s[Mode.LOCAL], places.latency_s[FIRST_REMOTE:], places.once_remote_s()
+    energies = places.energy_j[Mode.LOCAL], places.energy_j[FIRST_REMOTE:], places.ack_energy_j
+    middle = middle_share(form, low, high, *times)
+    shares = np.stack((low, middle, high))
+    spent = places.weighted(blend_latency(form, shares, *times), blend_energy(form, shares, *energies))
+    more, parts = np.where(allowed, spent - places.whole_cost(Mode.LOCAL), 0.0), shares[1:] - shares[:-1]
+    slopes = _ratio(more[1:] - more[:-1], parts)
+
+    shown = np.empty((len(_REMOTE), *allowed.shape), np.float32)
+    shown[0], shown[1:4], shown[4] = allowed, shares, _ratio(parts[0], high - low)
+    shown[5:10] = _signed_log(np.concatenate((more, slopes)))
     if cost.deadline != "kept":
-        columns |= _what_meets_the_deadline(scenario, places)
-    return columns
-
-
-def _what_meets_the_deadline(scenario: Scenario, places: PlaceCosts) -> dict[str, np.ndarray]:
-    columns = {"local_meets": places.latency_s[Mode.LOCAL] <= places.deadline_s}
-    for name, mode in zip(("cpu", "qpu"), REMOTE, strict=True):
-        first, last = places.feasible(scenario.cost, mode)
-        meets = (first <= last) & places.admits(mode)
-        columns |= {
-            f"{name}_meets": meets,
-            f"{name}_first": np.where(meets, first, 0.0),
-            f"{name}_last": np.where(meets, last, 0.0),
-        }
-    return columns
+        first, last = feasible_fraction(form, cost.min_fraction, *times, places.deadline_s)
+        meets = (first <= last) & allowed
+        shown[10], shown[11], shown[12] = meets, np.where(meets, first, 0.0), np.where(meets, last, 0.0)
+    return shown
 
 
 def _signed_log(value: np.ndarray) -> np.ndarray:

@@ -9,17 +9,20 @@ from typing import Any
 import numpy as np
 
 from meqc_marl.config.scenario import Scenario
-from meqc_marl.config.variation import Variation, varied
+from meqc_marl.config.variation import Variation, drawn_together, varied
 from meqc_marl.env.broadcast import Broadcast, Counts, nobody
 from meqc_marl.env.checks import checked_backlogs
 from meqc_marl.env.loads import LOAD_COLUMNS, load_of
 from meqc_marl.env.simulator import OffloadingSimulator
 from meqc_marl.env.view import observation_columns
-from meqc_marl.errors import InputError
+from meqc_marl.errors import InputError, shown
 from meqc_marl.nature.library import Library
 from meqc_marl.physics.consequences import Consequences, Effect
 from meqc_marl.physics.cost import Outcome
 from meqc_marl.physics.queueing import Backlogs
+
+_DECIDES_COLUMNS = ("resources.band", "resources.server", "resources.qpu")
+"""What may be drawn of what decides which columns there are."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,23 @@ class RowsLyapunov:
     delta: np.ndarray
     queue: str
     sign: str
+
+
+def check_columns(scenario: Scenario, variations: Sequence[Variation]) -> None:
+    """See that all rows have the same columns, whatever is drawn.
+
+    Raises:
+        InputError: If a combination of choices has other columns than the scenario, or is not allowed.
+    """
+    deciding = [each for each in variations if each.field in _DECIDES_COLUMNS]
+    for drawn in drawn_together(scenario, deciding):
+        if observation_columns(drawn) != observation_columns(scenario):
+            others = ", ".join(each.field for each in deciding)
+            raise InputError(
+                f"vary {shown(deciding[0].field)} is not possible between rows that share nothing and others where "
+                f"observation is {scenario.observation}: with {others} as drawn they show other columns than the "
+                "scenario; observation = paper shows the same in both."
+            )
 
 
 class VariedSimulator:
@@ -45,6 +65,7 @@ class VariedSimulator:
     def __init__(
         self, scenario: Scenario, num_envs: int, variations: Sequence[Variation], library: Library | None = None
     ) -> None:
+        check_columns(scenario, variations)
         self.scenario, self.variations, self._library = scenario, tuple(variations), library
         self.num_envs, self.num_devices = num_envs, scenario.num_devices
         self.scenarios: list[Scenario] = []

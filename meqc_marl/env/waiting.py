@@ -39,8 +39,7 @@ def with_queues(scenario: Scenario, columns: tuple[str, ...]) -> tuple[str, ...]
 
 def show_waits(scenario: Scenario, backlogs: Backlogs, out: np.ndarray) -> None:
     """Fill in the waits of observations [E, M, K]."""
-    for column, wait_s in zip((-3, -2), waits(scenario, backlogs), strict=True):
-        out[..., column] = shown_seconds(wait_s)[:, None]
+    out[..., -3:-1] = shown_seconds(np.stack(waits(scenario, backlogs), -1))[:, None]
 
 
 def show_work(scenario: Scenario, work: Work, out: np.ndarray) -> None:

@@ -38,8 +38,8 @@ class Choices:
     high: np.ndarray
     deadline_feasible: np.ndarray
 
-    def at(self, index: int | np.ndarray) -> Choices:
-        """A slot of several, by its number, or the elements of a bool mask [..., M]."""
+    def at(self, index: int | slice | np.ndarray) -> Choices:
+        """A slot of several, by its number, or some slots, or the elements of a bool mask [..., M]."""
         if isinstance(index, np.ndarray):
             shape = (len(Mode), *index.shape)
             allowed, low, high = (

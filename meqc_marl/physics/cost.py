@@ -10,7 +10,7 @@ import numpy as np
 from meqc_marl.config.scenario import Cost
 from meqc_marl.physics.choices import Choices, carry_out, find_choices
 from meqc_marl.physics.feasible import deadline_missed, feasible_fraction
-from meqc_marl.physics.modes import Mode
+from meqc_marl.physics.modes import FIRST_REMOTE, Mode
 
 __all__ = ["Mode", "Outcome", "PlaceCosts", "blend_energy", "blend_latency", "kink_of", "middle_share", "settle"]
 
@@ -45,8 +45,8 @@ class PlaceCosts:
     wait_s: np.ndarray | None = None
     present: np.ndarray | None = None
 
-    def slot(self, t: int) -> PlaceCosts:
-        """Slot ``t`` [E, M] of the costs of several slots [T, E, M]."""
+    def slot(self, t: int | slice) -> PlaceCosts:
+        """Slot ``t`` [E, M] of the costs of several slots [T, E, M], or some of these."""
         return PlaceCosts(
             self.latency_s[:, t],
             self.energy_j[:, t],
@@ -78,6 +78,10 @@ class PlaceCosts:
     def once_s(self, mode: Mode) -> np.ndarray:
         """Latency in s that comes once with anything sent to a remote place, however little: ack and wait [..., M]."""
         return self.ack_latency_s if self.wait_s is None else self.ack_latency_s + self.wait_s[mode]
+
+    def once_remote_s(self) -> np.ndarray:
+        """The same of both remote places, [2, ..., M] or as the ack [..., M] if nothing is queued."""
+        return self.ack_latency_s if self.wait_s is None else self.ack_latency_s + self.wait_s[FIRST_REMOTE:]
 
     def once_at(self, executed: np.ndarray) -> np.ndarray:
         """The same at the place of each device's executed mode; what it is for LOCAL does not count."""

@@ -15,3 +15,5 @@ class Mode(IntEnum):
 
 REMOTE = (Mode.CPU, Mode.QPU)
 """The modes that send something away."""
+FIRST_REMOTE = Mode.CPU
+"""Arrays by ``Mode`` hold the remote places from here on."""

@@ -7,7 +7,8 @@ changes (:class:`Work`) is worked out once; who prices a slot for many loads, or
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -104,8 +105,8 @@ class Work:
         return self._each(lambda values: values[rows])
 
     def _each(self, pick: Callable[[np.ndarray], np.ndarray]) -> Work:
-        found = {field.name: getattr(self, field.name) for field in fields(self)}
-        return replace(self, **{name: pick(values) for name, values in found.items() if values is not None})
+        picked: dict[str, Any] = {name: None if each is None else pick(each) for name, each in vars(self).items()}
+        return Work(**picked)
 
 
 def price(scenario: Scenario, slot: Slot | Work, load: Load = ALONE, with_choices: bool = True) -> PlaceCosts:

@@ -11,6 +11,7 @@ from meqc_marl.dqn_ddpg.algorithm import DQNDDPGConfig
 from meqc_marl.dqn_ddpg.env_runner import BatchedEnvRunner
 from meqc_marl.dqn_ddpg.errors import ConfigurationError
 from meqc_marl.dqn_ddpg.options import LearnerOptions, keeps_slots, settable
+from meqc_marl.env.varied import check_columns
 from meqc_marl.env.view import observation_columns, unseen_changes
 from meqc_marl.errors import InputError, did_you_mean, shown
 from meqc_marl.lyapunov import discount_of
@@ -189,7 +190,6 @@ def offloading_config(
         env_runner: ``batched``, or RLlib's ``MultiAgentEnvRunner`` over the PettingZoo environment (``stock``).
         learner: Parameters of :class:`~meqc_marl.dqn_ddpg.options.LearnerOptions` other than the defaults, by name.
         vary: Fields drawn anew for each row at every reset: ``field=low,high`` or ``field=[a, b, c]``.
-
         trace: Library of traces of which episodes are drawn; nature is drawn as the scenario says if None.
 
     Raises:
@@ -199,7 +199,7 @@ def offloading_config(
     # About 240 devices a slot, whatever their number in a row.
     rows = max(1, round(240 / scenario.num_devices))
     fragment = 4
-    parse_variations(scenario, vary)  # bad ones are told here
+    check_columns(scenario, parse_variations(scenario, vary))  # bad ones are told here
     given: dict[str, Any] = {} if trace is None else {"trace": trace.model_dump(mode="json")}
     if trace is not None and (fixed := [each for each in vary if fixed_by_traces(each.partition("=")[0].strip())]):
         raise InputError(f"vary {shown(fixed[0])} has no effect where traces are given; leave it out.")

@@ -7,8 +7,10 @@ from meqc_marl.config import load_scenario
 from meqc_marl.config.variation import parse_variations, varied
 from meqc_marl.env.simulator import OffloadingSimulator
 from meqc_marl.env.varied import VariedSimulator
+from meqc_marl.env.view import observation_columns
 from meqc_marl.errors import InputError
 from meqc_marl.lyapunov import VirtualQueues, scaled_backlog
+from meqc_marl.rl.config import offloading_config
 from tests.sentences import is_one_sentence
 
 VARY = (
@@ -108,3 +110,23 @@ def test_queues_of_rows_follow_their_own_v_and_delta(scenario):
                 np.testing.assert_array_equal(getattr(step, name)[i : i + 1], getattr(own, name))
             shown = scaled_backlog(together.config, step.backlog)[i : i + 1]
             np.testing.assert_array_equal(shown, scaled_backlog(queues.config, own.backlog))
+
+
+@pytest.mark.parametrize("pooled", [["server"], ["band", "qpu"]])
+def test_rows_that_share_and_rows_that_do_not_are_refused_where_their_columns_differ(pooled: list[str]) -> None:
+    fields = [f"resources.{part}=pooled" for part in pooled]
+    vary = [f"resources.{part}=[leased, pooled]" for part in pooled]
+    scenario = load_scenario("paper", ["num_devices=3", "horizon=5", *fields])
+    for refusing in (
+        lambda: VariedSimulator(scenario, 6, parse_variations(scenario, vary)),
+        lambda: offloading_config(scenario, vary=vary),
+    ):
+        with pytest.raises(InputError, match=f"vary 'resources.{pooled[0]}' is not possible") as error:
+            refusing()
+        assert is_one_sentence(str(error.value))
+    # One part stays pooled, or the columns are the paper's.
+    other = next(part for part in ("band", "server", "qpu") if part not in pooled)
+    for more in (f"resources.{other}=pooled", "observation=paper"):
+        here = load_scenario(scenario, [more])
+        simulator = VariedSimulator(here, 6, parse_variations(here, vary))
+        assert simulator.reset(list(range(6))).shape == (6, 3, len(observation_columns(here)))
