@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from meqc_marl.config import Scenario
-from meqc_marl.evaluation.comparison import Comparison, Progress, compare
+from meqc_marl.evaluation.comparison import Comparison, compare, prepare
 from meqc_marl.evaluation.optimum import Optimum
 from meqc_marl.nature.trace import Trace, check_size, generate_trace
 from meqc_marl.policies import Policy
+from meqc_marl.policies.base import Progress
 
 BLOCK_DEVICE_SLOTS = 4_000_000
 """Devices times slots times rows rolled at once; about 250 bytes each, a gigabyte in all."""
@@ -81,6 +82,7 @@ def _compare_blocks(
     trace_file: str | None,
     progress: Progress | None,
 ) -> Comparison:
+    prepare(policies, progress)
     shown = None if progress is None else _of_all_blocks(progress, len(blocks))
     parts = []
     for rows in blocks:

@@ -17,9 +17,7 @@ from meqc_marl.nature.presence import mean_of_present
 from meqc_marl.nature.trace import Trace
 from meqc_marl.physics.places import Work
 from meqc_marl.policies import Policy, make_policy
-
-Progress = Callable[[str, int, str], Callable[[], object]]
-"""Called with label, number (0: unknown) and unit of the steps of a piece of work; returns what to call at each."""
+from meqc_marl.policies.base import Progress
 
 
 @dataclass(frozen=True)
@@ -84,6 +82,22 @@ def _joint_optimum(scenario: Scenario, trace: Trace, alone: Optimum) -> tuple[Op
     return replace(alone, cost=lower), None if scenario.resources.queued else bounds.upper
 
 
+def prepare(policies: Sequence[Policy], progress: Progress | None = None) -> None:
+    """See that these are policies of different names, and let each search or learn what it needs.
+
+    Raises:
+        InputError: If they are not.
+    """
+    for policy in policies:
+        if not isinstance(policy, Policy):
+            raise InputError(f"policies holds {shown(policy)}; each must be a Policy, as make_policy gives it.")
+    names = [policy.name for policy in policies]
+    if len(set(names)) < len(names):
+        raise InputError(f"policies: each may be given once, and {', '.join(names)} holds one twice.")
+    for policy in policies:
+        policy.prepare(progress)
+
+
 def compare(
     policies: Sequence[Policy],
     scenario: Scenario,
@@ -108,12 +122,8 @@ def compare(
         progress: Shows how far it is.
         draws: Makes a policy's generator of the seed.
     """
-    for policy in policies:
-        if not isinstance(policy, Policy):
-            raise InputError(f"policies holds {shown(policy)}; each must be a Policy, as make_policy gives it.")
+    prepare(policies, progress)
     names = [policy.name for policy in policies]
-    if len(set(names)) < len(names):
-        raise InputError(f"policies: each may be given once, and {', '.join(names)} holds one twice.")
 
     def step(label: str, total: int, unit: str = "slots") -> Callable[[], object] | None:
         return progress(label, total, unit) if progress else None

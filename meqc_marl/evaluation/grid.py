@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from meqc_marl.config import Scenario, load_scenario
-from meqc_marl.evaluation.comparison import Progress
 from meqc_marl.evaluation.metrics import measure
 from meqc_marl.evaluation.optimum import constrained_optimum
 from meqc_marl.evaluation.rollout import rollout
@@ -17,6 +16,7 @@ from meqc_marl.evaluation.statistics import Estimate, interquartile_mean
 from meqc_marl.lyapunov import drift_bound
 from meqc_marl.nature.trace import Trace
 from meqc_marl.policies import make_policy
+from meqc_marl.policies.base import Progress
 
 _SLACKS = (0.02, 0.05, 0.1, 0.15, 0.2)
 

@@ -20,13 +20,13 @@ from meqc_marl.config import Scenario, load_scenario
 from meqc_marl.config.idle import refuse_idle_everywhere
 from meqc_marl.config.yaml_text import parse_yaml
 from meqc_marl.errors import InputError
-from meqc_marl.evaluation.comparison import Progress
 from meqc_marl.evaluation.metrics import measure
 from meqc_marl.evaluation.rollout import rollout
 from meqc_marl.evaluation.statistics import Estimate, mean, paired_difference
 from meqc_marl.nature.library import fixed_by_traces
 from meqc_marl.nature.trace import Trace, generate_trace
 from meqc_marl.policies import Policy
+from meqc_marl.policies.base import Progress
 
 MakePolicies = Callable[[Scenario], Sequence[Policy]]
 """The policies for a scenario, in the order of reports; their names do not depend on it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,9 @@ import numpy as np
 from meqc_marl.config import Scenario
 from meqc_marl.physics.cost import PlaceCosts
 from meqc_marl.physics.places import Work
+
+Progress = Callable[[str, int, str], Callable[[], object]]
+"""Called with label, number (0: unknown) and unit of the steps of a piece of work; returns what to call at each."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,14 @@ class Policy(ABC):
     def unseen_in(self, scenario: Scenario) -> list[str]:
         """What differs in a scenario from where it was trained and is not shown to it, as ``field=value``."""
         return []
+
+    def prepare(self, progress: Progress | None = None) -> None:
+        """Search or learn what it needs before it decides first, unless it has it already; most need nothing.
+
+        Args:
+            progress: Shows how far it is.
+        """
+        return
 
     @abstractmethod
     def act(self, situation: Situation) -> tuple[np.ndarray, np.ndarray]:

@@ -16,13 +16,13 @@ import numpy as np
 
 from meqc_marl.config import Scenario
 from meqc_marl.physics.places import Work
-from meqc_marl.policies.base import Policy, Situation
+from meqc_marl.policies.base import Policy, Progress, Situation
 from meqc_marl.policies.best_response import BestResponse
 from meqc_marl.policies.joint.search import joint_optimum
 from meqc_marl.policies.joint_oracle import search_budget
 from meqc_marl.policies.toll.schedules import Schedule, toll_of
 from meqc_marl.policies.toll.search import Kind, quick_search
-from meqc_marl.policies.toll.training import Decide
+from meqc_marl.policies.toll.training import Begin, Decide
 from meqc_marl.policies.toll.value import learned_value
 
 
@@ -54,7 +54,7 @@ class Priced(Policy):
         scenario: Parameters.
         name: For reports.
         rule: Makes the rule of a schedule.
-        find: Finds the schedule of the scenario, when it is needed first.
+        find: Finds the schedule of the scenario, when it is needed first; called with what shows how far it is.
         schedule: Given, instead.
     """
 
@@ -63,7 +63,7 @@ class Priced(Policy):
         scenario: Scenario,
         name: str,
         rule: Callable[[Scenario, Schedule], Decide],
-        find: Callable[[Scenario], Schedule],
+        find: Callable[[Scenario, Begin | None], Schedule],
         schedule: Schedule | None = None,
     ) -> None:
         self.name, self._scenario, self._rule, self._find = name, scenario, rule, find
@@ -74,8 +74,17 @@ class Priced(Policy):
     def schedule(self) -> Schedule:
         """What is charged; searched or learned now if it was not given."""
         if self._schedule is None:
-            self._schedule = self._find(self._scenario)
+            self._schedule = self._find(self._scenario, None)
         return self._schedule
+
+    def prepare(self, progress: Progress | None = None) -> None:
+        """Search or learn what is charged, unless it was given."""
+        if self._schedule is None:
+
+            def begin(what: str, total: int, unit: str) -> Callable[[], object] | None:
+                return None if progress is None else progress(f"{what} of {self.name}", total, unit)
+
+            self._schedule = self._find(self._scenario, begin)
 
     def act(self, situation: Situation) -> tuple[np.ndarray, np.ndarray]:
         """Solve or play the slot with the toll."""
@@ -84,8 +93,8 @@ class Priced(Policy):
         return self._decide(situation.work, situation.backlog)
 
 
-def _searched(rule: Callable[[Scenario, Schedule], Decide], kind: Kind) -> Callable[[Scenario], Schedule]:
-    return lambda scenario: quick_search(scenario, rule, kind)
+def _searched(rule: Callable[[Scenario, Schedule], Decide], kind: Kind) -> Callable[[Scenario, Begin | None], Schedule]:
+    return lambda scenario, begin: quick_search(scenario, rule, kind, begin)
 
 
 def priced_joint(scenario: Scenario, schedule: Schedule | None = None) -> Priced:
@@ -108,5 +117,5 @@ def tolled_joint(scenario: Scenario, schedule: Schedule | None = None) -> Priced
     return Priced(scenario, "tolled-joint", joint_rule, _learned, schedule)
 
 
-def _learned(scenario: Scenario) -> Schedule:
-    return learned_value(scenario.model_dump_json())
+def _learned(scenario: Scenario, begin: Begin | None) -> Schedule:
+    return learned_value(scenario, begin)

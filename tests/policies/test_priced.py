@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from joint_brute_force import by_brute_force
 
 from meqc_marl.config import Scenario, load_scenario
 from meqc_marl.errors import InputError
+from meqc_marl.evaluation.blocks import compare_seeds
 from meqc_marl.evaluation.rollout import Rollout, rollout
 from meqc_marl.nature.trace import generate_trace
 from meqc_marl.physics.cost import Mode
@@ -221,6 +223,31 @@ def test_without_queues_nothing_is_searched_and_nothing_charged() -> None:
         np.testing.assert_array_equal(rollout(make_policy(name, scenario), scenario, trace).cost, plain.cost)
     own = rollout(make_policy("selfish", scenario), scenario, trace)
     np.testing.assert_array_equal(rollout(make_policy("priced-selfish", scenario), scenario, trace).cost, own.cost)
+
+
+@pytest.mark.parametrize("name", ["priced-joint", "queue-drift", "tolled-joint"])
+def test_what_is_searched_before_a_comparison_shows_how_far_it_is(name: str) -> None:
+    """Its steps come to the number told, before any slot is rolled, and nothing is searched a second time."""
+    scenario = small("num_devices=3", "horizon=4", "lyapunov.delta=0.2")
+    begun: list[tuple[str, int, str, list[None]]] = []
+
+    def progress(label: str, total: int, unit: str) -> Callable[[], None]:
+        begun.append((label, total, unit, []))
+        return lambda: begun[-1][3].append(None)
+
+    policy = make_policy(name, scenario)
+    compare_seeds([policy, make_policy("local-only", scenario)], scenario, range(3), 4, progress=progress)
+    label, total, unit, steps = begun[0]
+    assert label == ("value of tolled-joint" if name == "tolled-joint" else f"prices of {name}")
+    assert unit == ("slots" if name == "tolled-joint" else "schedules")
+    assert 0 < len(steps) <= total
+    assert [each[0] for each in begun].count(label) == 1
+    before = len(begun)
+    again = make_policy(name, scenario)
+    again.prepare(progress)
+    assert len(begun) == before
+    slot = rollout(again, scenario, generate_trace(scenario, [0], num_slots=4))
+    np.testing.assert_array_equal(slot.cost, rollout(policy, scenario, generate_trace(scenario, [0], num_slots=4)).cost)
 
 
 def test_a_price_of_one_is_a_second_of_half_the_others() -> None:

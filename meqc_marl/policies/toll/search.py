@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -20,7 +19,7 @@ from meqc_marl.config import Scenario
 from meqc_marl.nature.trace import Trace, generate_trace
 from meqc_marl.policies.joint.calibration import part_of
 from meqc_marl.policies.toll.schedules import Prices, QueueWeights, Schedule
-from meqc_marl.policies.toll.training import TRAINING_SEED, Decide, training_slots
+from meqc_marl.policies.toll.training import TRAINING_SEED, Begin, Decide, training_slots
 
 Kind = Literal["constant", "rising", "weights"]
 LEVELS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
@@ -34,6 +33,8 @@ _SHORT = 1e3
 """Added for a whole share that is missing."""
 QUICK = (2, 200, 30)
 """Traces, slots and schedules of the search that a policy makes for itself."""
+_FOUND: dict[tuple[str, Callable[[Scenario, Schedule], Decide], Kind], Schedule] = {}
+"""What policies of this process found for themselves."""
 
 
 @dataclass(frozen=True)
@@ -100,20 +101,31 @@ def mean_charged(scenario: Scenario, trace: Trace, decide: Decide) -> float:
     return charged + _SHORT * max(0.0, scenario.lyapunov.delta - LEEWAY - share)
 
 
-def quick_search(scenario: Scenario, rule: Callable[[Scenario, Schedule], Decide], kind: Kind) -> Schedule:
-    """A search of some seconds on a few traces, of the first devices of a large system; once in a process."""
-    return _quick(scenario.model_dump_json(), rule, kind)
+def quick_search(
+    scenario: Scenario, rule: Callable[[Scenario, Schedule], Decide], kind: Kind, begin: Begin | None = None
+) -> Schedule:
+    """A search of some seconds on a few traces, of the first devices of a large system; once in a process.
+
+    Args:
+        scenario: The system.
+        rule: Makes the rule that decides under a schedule.
+        kind: Of the schedule.
+        begin: Shows how far it is.
+    """
+    key = scenario.model_dump_json(), rule, kind
+    if key not in _FOUND:
+        _FOUND[key] = _quick(scenario, rule, kind, begin)
+    return _FOUND[key]
 
 
-@lru_cache(maxsize=32)
-def _quick(scenario_json: str, rule: Callable[[Scenario, Schedule], Decide], kind: Kind) -> Schedule:
-    whole = Scenario.model_validate_json(scenario_json)
+def _quick(whole: Scenario, rule: Callable[[Scenario, Schedule], Decide], kind: Kind, begin: Begin | None) -> Schedule:
     part, _ = part_of(whole)
     if not whole.resources.queued:
         return _Reader(kind, [False, False]).nothing
     rows, slots, evaluations = QUICK
     trace = training_trace(part, rows, min(slots, part.horizon))
-    return search(part, lambda schedule: rule(part, schedule), kind, trace, evaluations).schedule
+    step = None if begin is None else begin("prices", evaluations, "schedules")
+    return search(part, lambda schedule: rule(part, schedule), kind, trace, evaluations, step).schedule
 
 
 def training_trace(scenario: Scenario, rows: int, slots: int) -> Trace:

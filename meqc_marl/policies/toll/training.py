@@ -24,6 +24,9 @@ TRAINING_SEED = 2_000_000
 Decide = Callable[[Work, np.ndarray], tuple[np.ndarray, np.ndarray]]
 """Modes and shares [E, M] of the slot's tasks behind the queues, given the virtual queues z [E, M]."""
 
+Begin = Callable[[str, int, str], Callable[[], object] | None]
+"""Called with what is found, and number and unit of the steps, when the work begins; returns what to call at each."""
+
 
 class TrainingSlot(NamedTuple):
     """What one slot came to."""

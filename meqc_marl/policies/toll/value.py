@@ -13,8 +13,8 @@ The toll on a second of the server's time is the discounted slope of v at the wa
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -29,7 +29,7 @@ from meqc_marl.policies.joint.calibration import part_of
 from meqc_marl.policies.joint.place_values import place_values
 from meqc_marl.policies.joint.search import joint_optimum
 from meqc_marl.policies.toll.schedules import MOST, Schedule, price_unit, toll_of
-from meqc_marl.policies.toll.training import TRAINING_SEED, training_slots
+from meqc_marl.policies.toll.training import TRAINING_SEED, Begin, training_slots
 
 DISCOUNT = 0.9
 ROUNDS, ROWS, SLOTS = 4, 8, 400
@@ -65,6 +65,10 @@ class LearnedValue:
         return self.discount * np.clip(cpu, 0.0, MOST), self.discount * np.clip(qpu, 0.0, MOST)
 
 
+_LEARNED: dict[str, LearnedValue] = {}
+"""By scenario, in JSON."""
+
+
 def _features(wait_s: np.ndarray) -> np.ndarray:
     return quadratic(wait_s[..., 0], wait_s[..., 1])
 
@@ -82,7 +86,12 @@ class _Round(NamedTuple):
 
 
 def learn_value(
-    scenario: Scenario, discount: float = DISCOUNT, rounds: int = ROUNDS, rows: int = ROWS, num_slots: int = SLOTS
+    scenario: Scenario,
+    discount: float = DISCOUNT,
+    rounds: int = ROUNDS,
+    rows: int = ROWS,
+    num_slots: int = SLOTS,
+    begin: Begin | None = None,
 ) -> LearnedValue:
     """Learn the value on traces of its own.
 
@@ -91,34 +100,40 @@ def learn_value(
         discount: Of the next slot.
         rounds: Each acts by what was learned before it, the first without a toll.
         rows, num_slots: Of the traces of a round.
+        begin: Shows how far it is.
     """
+    step = None if begin is None else begin("value", rounds * num_slots, "slots")
     schedule: LearnedValue | None = None
     data: list[_Round] = []
     for number in range(rounds):
         trace = generate_trace(scenario, range(_SEED + rows * number, _SEED + rows * (number + 1)), num_slots=num_slots)
-        data = [*(data if number > 1 else []), _act(scenario, trace, schedule)]
+        data = [*(data if number > 1 else []), _act(scenario, trace, schedule, step)]
         schedule = LearnedValue(tuple(fit(data, discount).tolist()), discount)
     assert schedule is not None
     return schedule
 
 
-@lru_cache(maxsize=8)
-def learned_value(scenario_json: str) -> LearnedValue:
+def learned_value(scenario: Scenario, begin: Begin | None = None) -> LearnedValue:
     """The value of a scenario, or of its first devices with their part of the pools; the same throughout a process."""
-    scenario, _ = part_of(Scenario.model_validate_json(scenario_json))
-    if not scenario.resources.queued:
-        return LearnedValue((0.0,) * 5, DISCOUNT)
-    return learn_value(scenario, num_slots=min(SLOTS, scenario.horizon))
+    key = scenario.model_dump_json()
+    if key not in _LEARNED:
+        part, _ = part_of(scenario)
+        if scenario.resources.queued:
+            _LEARNED[key] = learn_value(part, num_slots=min(SLOTS, part.horizon), begin=begin)
+        else:
+            _LEARNED[key] = LearnedValue((0.0,) * 5, DISCOUNT)
+    return _LEARNED[key]
 
 
-def _act(scenario: Scenario, trace: Trace, schedule: Schedule | None) -> _Round:
+def _act(scenario: Scenario, trace: Trace, schedule: Schedule | None, on_slot: Callable[[], object] | None) -> _Round:
     """A round under the joint optimum with the toll of a schedule, in some rows less and in some more of it."""
-
     spread = np.geomspace(1.0 / _SPREAD, _SPREAD, trace.num_envs)[:, None]
 
     def decide(work: Work, backlog: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         toll = None if schedule is None else spread * toll_of(scenario, work, schedule)
         best = joint_optimum(scenario, work, backlog, toll=toll)
+        if on_slot is not None:
+            on_slot()
         return best.mode, best.fraction
 
     slots = list(training_slots(scenario, trace, decide))
