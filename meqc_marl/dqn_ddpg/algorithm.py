@@ -29,12 +29,13 @@ from ray.rllib.utils.metrics import (
 from .env_runner import BatchedEnvRunner
 from .errors import ConfigurationError
 from .learner import DQNDDPGLearner, pop_row_errors
-from .options import LearnerOptions, ModuleOptions, did_you_mean
+from .options import LearnerOptions, ModuleOptions
 from .refusals import refuse_what_would_be_ignored
 from .replay import REPLAY_BUFFER, Replay
 from .replay_buffer import FlatReplayBuffer
 from .rl_module import DQNDDPGModule
 from .sampling import FAULTS, Sampler
+from .words import did_you_mean
 
 #: After so many updates the driver copies the state of remote Learners, from which they are built anew if one dies.
 _UPDATES_BETWEEN_COPIES = 500

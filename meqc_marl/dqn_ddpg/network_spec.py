@@ -8,7 +8,8 @@ from typing import Any
 from pydantic import model_validator
 from typing_extensions import Self
 
-from .options import Index, NetworkOptions, plain
+from .options import Index, NetworkOptions
+from .words import plain
 
 
 class NetworkSpec(NetworkOptions):
@@ -41,6 +42,14 @@ class NetworkSpec(NetworkOptions):
             raise ValueError(
                 f"bound_columns is {plain(self.bound_columns)}; each of the {self.num_parameters} parameters may stand "
                 f"in it once, an observation has {columns} columns."
+            )
+        centred = [parameter for parameter, _ in self.middle_columns]
+        if len(set(centred)) < len(centred) or not all(
+            parameter < self.num_parameters and column < columns for parameter, column in self.middle_columns
+        ):
+            raise ValueError(
+                f"middle_columns is {plain(self.middle_columns)}; each of the {self.num_parameters} parameters may "
+                f"stand in it once, an observation has {columns} columns."
             )
         return self
 

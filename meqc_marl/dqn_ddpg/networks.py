@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from .encoders import ACTIVATIONS, encoder_of, rows_of, trunk
 from .network_spec import NetworkSpec
 
+#: Below the spacing of single precision at any parameter.
+_SHORTEST = 1e-12
 #: The sigmoid is stretched to [-0.1, 1.1], so that both ends are reached at finite weights.
 _STRETCH = 1.2
 
@@ -160,7 +162,7 @@ def allowed_modes(spec: NetworkSpec, observation: Tensor) -> Tensor:
 
 
 def unit_parameters(spec: NetworkSpec, raw: Tensor) -> Tensor:
-    """The shares [B, P] of their interval that raw parameters [B, P] stand for: clamped to [0, 1], or all 1."""
+    """The places [B, P] in their interval that raw parameters [B, P] stand for: clamped to [0, 1], or all 1."""
     return torch.ones_like(raw) if spec.discrete else raw.clamp(0.0, 1.0)
 
 
@@ -174,9 +176,40 @@ def interval(spec: NetworkSpec, observation: Tensor) -> tuple[Tensor, Tensor]:
     return observation[:, lows].clamp(0.0, 1.0), observation[:, highs].clamp(0.0, 1.0)
 
 
+def knots(spec: NetworkSpec, observation: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Low end, middle and high end [B, P] of the interval of each parameter; halfway without a column for it."""
+    low, high = interval(spec, observation)
+    columns = dict(spec.middle_columns)
+    told, halfway = rows_of(observation), (low + high) / 2.0
+    middles = [told[:, columns[i]] if i in columns else halfway[:, i] for i in range(spec.num_parameters)]
+    return low, torch.stack(middles, -1).minimum(high).maximum(low), high
+
+
 def within_bounds(spec: NetworkSpec, unit: Tensor, observation: Tensor) -> Tensor:
-    """The parameters [B, P] that shares [B, P] of their interval are; both ends are met exactly."""
+    """The parameters [B, P] that places [B, P] in their interval are; both ends and the middle are met exactly."""
+    if spec.middle_columns:
+        low, middle, high = knots(spec, observation)
+        lower, upper = torch.lerp(low, middle, 2.0 * unit), torch.lerp(middle, high, 2.0 * unit - 1.0)
+        return torch.where(unit < 0.5, lower, upper)
     return torch.lerp(*interval(spec, observation), unit) if spec.bound_columns else unit
+
+
+def places_of(spec: NetworkSpec, parameters: Tensor, observation: Tensor) -> Tensor:
+    """The places [B, P] in their interval that parameters [B, P] have; where a part of it is a point, its lower end."""
+    low, middle, high = knots(spec, observation)
+    lower, upper = _part(parameters, low, middle), _part(parameters, middle, high)
+    return torch.where(parameters < middle, 0.5 * lower, 0.5 + 0.5 * upper)
+
+
+def _part(value: Tensor, start: Tensor, stop: Tensor) -> Tensor:
+    """How far a value is on the way from start to stop, within [0, 1]."""
+    way = stop - start
+    return torch.where(way > 0.0, (value - start) / way.clamp(min=_SHORTEST), 0.0).clamp(0.0, 1.0)
+
+
+def shown_to_critic(spec: NetworkSpec, unit: Tensor, observation: Tensor) -> Tensor:
+    """What the critic is shown of places [B, P]: themselves where a middle is told, else the parameters."""
+    return unit if spec.middle_columns else within_bounds(spec, unit, observation)
 
 
 def chosen_parameters(spec: NetworkSpec, raw: Tensor, observation: Tensor) -> Tensor:
@@ -184,9 +217,11 @@ def chosen_parameters(spec: NetworkSpec, raw: Tensor, observation: Tensor) -> Te
     return within_bounds(spec, unit_parameters(spec, raw), observation)
 
 
-def greedy_mode(spec: NetworkSpec, critic: Critic, observation: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
-    """The best allowed mode int64 [B] with these parameters [B, P], and Q [B, K], -inf where a mode is not allowed."""
-    q = critic(observation, parameters).masked_fill(~allowed_modes(spec, observation), -torch.inf)
+def greedy_mode(spec: NetworkSpec, critic: Critic, observation: Tensor, unit: Tensor) -> tuple[Tensor, Tensor]:
+    """The best allowed mode int64 [B] at these places [B, P], and Q [B, K], -inf where a mode is not allowed."""
+    q = critic(observation, shown_to_critic(spec, unit, observation)).masked_fill(
+        ~allowed_modes(spec, observation), -torch.inf
+    )
     return q.argmax(-1), q
 
 
@@ -204,9 +239,9 @@ def greedy_action(
     Returns:
         Mode int64 [B], parameters of all modes [B, P] in [0, 1], and Q [B, K] with -inf where a mode is not allowed.
     """
-    parameters = chosen_parameters(spec, actor(observation), observation)
-    mode, q = greedy_mode(spec, critic, observation, parameters)
-    return mode, parameters, q
+    unit = unit_parameters(spec, actor(observation))
+    mode, q = greedy_mode(spec, critic, observation, unit)
+    return mode, within_bounds(spec, unit, observation), q
 
 
 class Decision(nn.Module):

@@ -6,8 +6,7 @@ documentation's table all follow from the classes here. No Ray and no PyTorch.
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
@@ -15,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from typing_extensions import Self
 
 from .errors import ConfigurationError
+from .words import did_you_mean, in_words, plain
 
 
 def _option(default: Any, meaning: str, source: str = "", **extra: Any) -> Any:
@@ -95,7 +95,7 @@ class Options(BaseModel):
     @classmethod
     def allowed(cls, name: str) -> str:
         """What a parameter may be, in words."""
-        return _in_words(cls.model_json_schema()["properties"][name])
+        return in_words(cls.model_json_schema()["properties"][name])
 
 
 class NetworkOptions(Options):
@@ -136,6 +136,14 @@ class NetworkOptions(Options):
         "the parameter lies between what the two observation columns hold, both in [0, 1] of its range; the actor's "
         "output is mapped onto the interval in a line",
         allowed="triples (index of the parameter in the vector of all, column of the low end, column of the high end)",
+        of_environment=True,
+    )
+    middle_columns: tuple[tuple[Index, Index], ...] = _option(
+        (),
+        "what the observation column holds, within the bounds of the parameter, is where the actor's output is one "
+        "half, in a line to either end; the critic is then shown the outputs instead of the parameters, so that a kink "
+        "which the column tells stands in one place",
+        allowed="pairs (index of the parameter in the vector of all, column)",
         of_environment=True,
     )
     allowed_modes: tuple[Index, ...] = _option((), "the only modes ever taken; all if empty", allowed="a list of modes")
@@ -257,43 +265,3 @@ def table(usual: Mapping[str, Any] | None = None) -> str:
             cells.append(f"`{plain(usual[name])}`" if changed else "")
         lines.append("| " + " | ".join([*cells, extra_of(field)["source"]]) + " |")
     return "\n".join(lines)
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """End of a sentence about an unknown name."""
-    close = difflib.get_close_matches(name, known, n=1)
-    return f" (did you mean '{close[0]}'?)." if close else f"; known are {', '.join(sorted(known))}."
-
-
-def plain(value: Any) -> Any:
-    """Tuples as lists, as they are written in YAML."""
-    return [plain(item) for item in value] if isinstance(value, list | tuple) else value
-
-
-def _in_words(schema: Mapping[str, Any]) -> str:
-    """What a JSON schema allows."""
-    if "allowed" in schema:
-        return str(schema["allowed"])
-    if "enum" in schema:
-        return "one of " + ", ".join(schema["enum"])
-    if "anyOf" in schema:
-        return ", or ".join(_in_words(part) for part in schema["anyOf"])
-    kind = schema["type"]
-    low, above, high, below = (
-        schema.get(key) for key in ("minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum")
-    )
-    words = {
-        "boolean": "true or false",
-        "null": "none",
-        "integer": "a whole number",
-        "number": "a number",
-        "schedule": "a number or a schedule (a list of [env_steps, number], rising from 0)",
-    }[kind]
-    if low is not None and high is not None:
-        return f"{words} within [{low:g}, {high:g}]"
-    limits = [
-        f"{text} {end:g}"
-        for text, end in (("of at least", low), ("above", above), ("of at most", high), ("below", below))
-        if end is not None
-    ]
-    return " ".join([words, " and ".join(limits)]).strip()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -27,11 +28,14 @@ from .networks import (
     greedy_mode,
     interval,
     inward_gradient,
+    places_of,
+    shown_to_critic,
     unit_parameters,
-    within_bounds,
 )
 from .options import ModuleOptions, NetworkOptions
 from .spaces import HybridActionSpace, parse_action_space
+
+_MIDDLES = "middle_columns"
 
 
 class DQNDDPGModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
@@ -89,6 +93,22 @@ class DQNDDPGModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
         pairs = [(self.actor, self.target_actor), (self.critic, self.target_critic)]
         return [*pairs, (self.twin_critic, self.target_twin_critic)] if self.options.twin_critics else pairs
 
+    def take_middles(self, middles: Sequence[Sequence[int]]) -> None:
+        """Have the middles that the weights were trained with: what the critic is shown depends on them."""
+        pairs = tuple((int(parameter), int(column)) for parameter, column in middles)
+        self.spec = self.spec.model_copy(update={"middle_columns": pairs})
+
+    @override(TorchRLModule)
+    def get_state(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        state: dict[str, Any] = super().get_state(*args, **kwargs)
+        return state | {_MIDDLES: [list(pair) for pair in self.spec.middle_columns]}
+
+    @override(TorchRLModule)
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Take weights, and the middles that they were trained with: there were none before the state told them."""
+        self.take_middles(state.get(_MIDDLES, ()))
+        super().set_state({name: value for name, value in state.items() if name != _MIDDLES})
+
     @property
     def critics(self) -> list[Critic]:
         """The critic, and its twin if it has one."""
@@ -111,7 +131,7 @@ class DQNDDPGModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
             unit = unit_parameters(self.spec, self.target_actor(observation))
             if TARGET_NOISE in batch:
                 unit = unit_parameters(self.spec, unit + batch[TARGET_NOISE].reshape(unit.shape))
-            parameters = within_bounds(self.spec, unit, observation)
+            parameters = shown_to_critic(self.spec, unit, observation)
             barred = ~allowed_modes(self.spec, observation)
             targets = [target for main, target in self.get_target_network_pairs() if isinstance(main, Critic)]
             q = torch.stack([target(observation, parameters) for target in targets]).amin(0)
@@ -136,7 +156,7 @@ class DQNDDPGModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
         with torch.no_grad():
             if epsilon < 1.0:
                 unit = unit_parameters(self.spec, self.actor(observation))
-                mode, _ = greedy_mode(self.spec, self.critic, observation, within_bounds(self.spec, unit, observation))
+                mode, _ = greedy_mode(self.spec, self.critic, observation, unit)
                 noise = torch.empty_like(unit).normal_(generator=self.generator)
                 noisy = unit + float(self.exploration_noise.update(t)) * noise
                 parameters = chosen_parameters(self.spec, noisy, observation)
@@ -175,16 +195,18 @@ class DQNDDPGModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
         """Values [critics, B, C] of the modes taken, raw parameters [B, P], and the gradient that they follow."""
         observation = self._observation(batch)
         raw = self.actor(observation)
-        leaf = chosen_parameters(self.spec, raw.detach(), observation).requires_grad_()
+        leaf = shown_to_critic(self.spec, unit_parameters(self.spec, raw.detach()), observation).requires_grad_()
         gradient = torch.zeros_like(leaf)
         if not self.spec.discrete:
             allowed = allowed_modes(self.spec, observation)
             value = self.critic.actor_value(observation, leaf, allowed, self.spec.parametric_modes)
             (gradient,) = torch.autograd.grad(value, leaf)
-            if self.spec.bound_columns:  # the chain rule through the map onto the interval
+            if self.spec.bound_columns and not self.spec.middle_columns:  # the chain rule through the map
                 low, high = interval(self.spec, observation)
                 gradient = gradient * (high - low)
         mode, parameters = batch[MODE].reshape(-1).long(), batch[PARAMETERS].reshape(raw.shape)
+        if self.spec.middle_columns:
+            parameters = places_of(self.spec, parameters, observation)
         return {
             Q_TAKEN: torch.stack([critic.taken(observation, mode, parameters) for critic in self.critics]),
             RAW_PARAMETERS: raw,

@@ -60,8 +60,9 @@ def _allowed_by(scenario: Scenario) -> dict[str, Any]:
     # Where devices share, what a device may choose alone is no bound of what it is granted.
     if scenario.cost.deadline == "kept" and not scenario.resources.pooled:
         # The parameters are the share on the CPU and that on the QPU.
-        bounds = ((i, at[f"{place}_low"], at[f"{place}_high"]) for i, place in enumerate(("cpu", "qpu")))
-        allowed["bound_columns"] = tuple(bounds)
+        places = tuple(enumerate(("cpu", "qpu")))
+        allowed["bound_columns"] = tuple((i, at[f"{place}_low"], at[f"{place}_high"]) for i, place in places)
+        allowed["middle_columns"] = tuple((i, at[f"{place}_middle"]) for i, place in places)
     return allowed
 
 

@@ -9,10 +9,19 @@ from hypothesis import strategies as st
 from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 
 from meqc_marl.dqn_ddpg.algorithm import DQNDDPGConfig
-from meqc_marl.dqn_ddpg.columns import ACTOR_GRADIENT, MODE, PARAMETERS, RAW_PARAMETERS
+from meqc_marl.dqn_ddpg.columns import ACTOR_GRADIENT, MODE, PARAMETERS, Q_TAKEN, RAW_PARAMETERS
 from meqc_marl.dqn_ddpg.errors import ConfigurationError
 from meqc_marl.dqn_ddpg.network_spec import NetworkSpec
-from meqc_marl.dqn_ddpg.networks import Actor, Critic, Decision, allowed_modes, chosen_parameters, greedy_action
+from meqc_marl.dqn_ddpg.networks import (
+    Actor,
+    Critic,
+    Decision,
+    allowed_modes,
+    chosen_parameters,
+    greedy_action,
+    places_of,
+    within_bounds,
+)
 
 #: Low and high end of mode 1's parameter, of mode 2's, the target, and the masks of modes 0 and 2.
 LOW_1, HIGH_1, LOW_2, HIGH_2, TARGET, MASK_0, MASK_2 = range(7)
@@ -145,6 +154,80 @@ def test_the_actor_follows_the_chain_rule_through_the_map(critic, bounds):
     torch.testing.assert_close(out[ACTOR_GRADIENT], expected, atol=1e-6, rtol=1e-4)
 
 
+MIDDLES = ((0, TARGET), (1, MASK_0))
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_one_half_is_the_middle_and_both_ends_are_met(seed):
+    """By interpolation between the three, and back; a middle beyond an end counts as that end."""
+    rng = np.random.default_rng(seed)
+    observation = torch.from_numpy(observe(rng, 40))
+    observation[:4, [HIGH_1, TARGET]] = observation[:4, [LOW_1]]  # an interval that is a point
+    observation[4:8, TARGET] = observation[4:8, HIGH_1]  # a middle at an end
+    middle = spec(middle_columns=MIDDLES[:1])
+    places = torch.from_numpy(rng.choice([0.0, 0.5, 1.0, 0.25, 0.875], (40, 2)).astype(np.float32))
+    parameters = within_bounds(middle, places, observation)
+    low, high = observation[:, LOW_1].numpy(), observation[:, HIGH_1].numpy()
+    knots = np.clip(observation[:, TARGET].numpy(), low, high)
+    expected = [np.interp(x, [0.0, 0.5, 1.0], y) for x, *y in zip(places[:, 0].numpy(), low, knots, high, strict=True)]
+    np.testing.assert_allclose(parameters[:, 0].numpy(), expected, atol=1e-6)
+    for place, exact in ((0.0, low), (0.5, knots), (1.0, high)):
+        at = places[:, 0].numpy() == place
+        np.testing.assert_array_equal(parameters[:, 0].numpy()[at], exact[at])
+    # Without a column the middle is halfway: the map is the line that it was.
+    line = within_bounds(spec(), places, observation)
+    torch.testing.assert_close(parameters[:, 1], line[:, 1])
+    again = within_bounds(middle, places_of(middle, parameters, observation), observation)
+    torch.testing.assert_close(again, parameters, atol=1e-6, rtol=0)
+    wide = (knots - low > 0.01) & (high - knots > 0.01)
+    torch.testing.assert_close(places_of(middle, parameters, observation)[wide, 0], places[wide, 0], atol=1e-4, rtol=0)
+
+
+def test_with_a_middle_the_critic_is_shown_places_and_the_actor_follows_it_there():
+    module = make_learner(hidden=(16,), middle_columns=MIDDLES).module[MODULE]
+    observation = torch.from_numpy(observe(np.random.default_rng(2), 64))
+    parameters = within_bounds(module.spec, torch.rand(64, 2), observation)
+    mode = torch.randint(0, 3, (64,))
+    out = module.forward_train({"obs": observation, MODE: mode, PARAMETERS: parameters})
+    x = out[RAW_PARAMETERS].detach().clamp(0, 1).requires_grad_()
+    q = module.critic(observation, x)
+    value = q[:, 1].sum() + (q[:, 2] * (observation[:, MASK_2] > 0.5)).sum()
+    (expected,) = torch.autograd.grad(value, x)
+    raw = out[RAW_PARAMETERS].detach()
+    expected = torch.where(((raw > 1) & (expected > 0)) | ((raw < 0) & (expected < 0)), 0.0, expected)
+    torch.testing.assert_close(out[ACTOR_GRADIENT], expected, atol=1e-6, rtol=1e-4)
+    places = places_of(module.spec, parameters, observation)
+    taken = module.critic(observation, places).gather(1, mode[:, None])
+    torch.testing.assert_close(out[Q_TAKEN][0], taken, atol=1e-6, rtol=1e-4)
+    decided = module.forward_inference({"obs": observation})
+    torch.testing.assert_close(
+        decided[PARAMETERS], within_bounds(module.spec, module.actor(observation).clamp(0, 1), observation)
+    )
+    values = module.critic(observation, module.actor(observation).clamp(0, 1))
+    values[~allowed_modes(module.spec, observation)] = -torch.inf
+    assert torch.equal(decided[MODE], values.argmax(1))
+
+
+def test_weights_from_before_there_were_middles_are_used_as_they_were_trained():
+    before, now = (make_learner(hidden=(16,), middle_columns=pairs).module[MODULE] for pairs in ((), MIDDLES))
+    with_middles = now.get_state()
+    now.set_state({name: value for name, value in before.get_state().items() if name != "middle_columns"})
+    assert now.spec == before.spec
+    observation = {"obs": torch.from_numpy(observe(np.random.default_rng(7), 100))}
+    for name in (MODE, PARAMETERS):
+        assert torch.equal(now.forward_inference(observation)[name], before.forward_inference(observation)[name])
+    now.set_state(with_middles)
+    assert now.spec.middle_columns == MIDDLES
+
+
+def test_what_a_middle_may_be():
+    for wrong in (((2, 0),), ((0, 7),), ((0, 1), (0, 2))):
+        with pytest.raises(ConfigurationError, match="each of the 2 parameters may stand in it once"):
+            NetworkSpec.from_json(spec().to_json() | {"middle_columns": wrong})
+    whole = spec(middle_columns=MIDDLES)
+    assert NetworkSpec.from_json(whole.to_json()) == whole
+
+
 unit = st.floats(0, 1, width=32)
 
 
@@ -212,11 +295,12 @@ def test_bounds_survive_json_and_bad_ones_are_refused():
             NetworkSpec.from_json(spec().to_json() | {"bound_columns": wrong})
 
 
-def test_onnx_keeps_the_bounds_and_the_masks(tmp_path):
+@pytest.mark.parametrize("middles", [(), MIDDLES])
+def test_onnx_keeps_the_bounds_and_the_masks(middles):
     runtime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
     torch.manual_seed(5)
-    whole = spec(mask_columns=((0, MASK_0), (1, TARGET), (2, MASK_2)))
+    whole = spec(mask_columns=((0, MASK_0), (1, TARGET), (2, MASK_2)), middle_columns=middles)
     decision = Decision(whole, Actor(whole), Critic(whole)).eval()
     program = torch.onnx.export(
         decision,
