@@ -61,7 +61,7 @@ def critic_of(scenario: Scenario, run: str) -> tuple[BacklogValue, bool]:
         state = pickle.loads((checkpoint / "env_runner" / "state.pkl").read_bytes())
         for callback in state["sampling"]["callbacks"]:
             if isinstance(callback, dict) and "value" in callback:
-                loads = len(callback["value"]["corners"][0])
+                loads = len(callback["value"].get("corners", [()])[0])  # before there were corners: of one system
                 critic = BacklogValue(discount_of(scenario), loads)
                 critic.set_state(callback["value"])
                 return critic, loads > 0

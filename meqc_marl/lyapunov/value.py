@@ -151,16 +151,15 @@ class BacklogValue:
             self.weights = self._fit(slots)
 
     def _fit(self, slots: np.ndarray) -> np.ndarray:
-        """Weights of :func:`features` at the corners; the mean virtual queue has one of any sign, and is left out."""
+        """Weights of :func:`features` at the corners; those of the mean virtual queue, of any sign, are left out."""
         episode, cpu_s, qpu_s, queue, gain, next_cpu_s, next_qpu_s, next_queue = slots.T[: len(_COLUMNS)]
-        waits, waits_then = features(cpu_s, qpu_s), features(next_cpu_s, next_qpu_s)
-        if self._num_loads:
-            shares = self.corners.shares(slots[:, len(_COLUMNS) :])
-            waits, waits_then = spread(waits, shares), spread(waits_then, shares)
-        now = np.column_stack([waits, queue / _TEN_SECONDS])
-        then = np.column_stack([waits_then, next_queue / _TEN_SECONDS])
-        fitted = fit_value(now, then, -gain, self.discount, episode, free=1, ridge=_RIDGE)
-        return -fitted[: waits.shape[1]].reshape(self.corners.number, 5)
+        shares = self.corners.shares(slots[:, len(_COLUMNS) :])
+        now, then = (
+            np.concatenate([spread(features(*waits), shares), spread(backlog[:, None] / _TEN_SECONDS, shares)], -1)
+            for waits, backlog in (((cpu_s, qpu_s), queue), ((next_cpu_s, next_qpu_s), next_queue))
+        )
+        fitted = fit_value(now, then, -gain, self.discount, episode, free=self.corners.number, ridge=_RIDGE)
+        return -fitted[: -self.corners.number].reshape(self.corners.number, 5)
 
     def get_state(self) -> dict[str, Any]:
         """All of it, for exact resumption."""
