@@ -47,21 +47,25 @@ def test_the_fit_finds_a_value_that_is_known_exactly(g: float, chance: float, mo
         np.testing.assert_allclose(toll, -g * (more - less) / 2e-6, rtol=1e-5)
 
 
-def test_one_fit_holds_the_values_of_systems_of_different_loads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Waits w' = 0.8 w + a that cost c w have the value -c w / (1 - 0.8 g); c is a product of two numbers of the load,
-    and each row is charged by its own."""
+@pytest.mark.parametrize("queues_cost", [0.0, 0.2])
+def test_one_fit_holds_the_values_of_systems_of_different_loads(
+    queues_cost: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Waits w' = 0.8 w + a that cost c w, and lengthen virtual queues q' = 0.9 q + 0.2 w that cost k q, have the value
+    A w + Q q with Q = -k / (1 - 0.9 g) and A = (0.2 g Q - c) / (1 - 0.8 g). c is a product of two numbers of the load,
+    k follows one of them, and each row is charged by its own."""
     monkeypatch.setattr(value, "_WINDOW", 10_000)
     monkeypatch.setattr(value, "_REFIT", 10_000)
     rng, rows, g = np.random.default_rng(0), 40, 0.7
     critic, load = BacklogValue(g, num_loads=3), np.stack([*rng.uniform(-1.0, 2.0, (2, rows)), np.ones(rows)], -1)
-    price = 0.1 * (1.5 + load[:, 0]) * (1.5 - 0.5 * load[:, 1])
-    cpu_s, level = np.zeros(rows), rng.normal(0.0, 5.0, rows)
+    price, dearer = 0.1 * (1.5 + load[:, 0]) * (1.5 - 0.5 * load[:, 1]), queues_cost * (2.0 - load[:, 0])
+    cpu_s, queue, level = np.zeros(rows), np.zeros(rows), rng.normal(0.0, 5.0, rows)
     for _ in range(1000):
-        gain = level - price * cpu_s + rng.normal(0.0, 0.1, rows)
-        cpu_s = 0.8 * cpu_s + rng.exponential(3.0, rows)
-        critic.observe(gain, np.zeros(rows), (cpu_s, np.zeros(rows)), load=load)
+        gain = level - price * cpu_s - dearer * queue + rng.normal(0.0, 0.1, rows)
+        queue, cpu_s = 0.9 * queue + 0.2 * cpu_s, 0.8 * cpu_s + rng.exponential(3.0, rows)
+        critic.observe(gain, queue, (cpu_s, np.zeros(rows)), load=load)
     ten, none = np.full(rows, 10.0), np.zeros(rows)
-    exact = -10.0 * price / (1 - 0.8 * g)
+    exact = 10.0 * (-0.2 * g * dearer / (1 - 0.9 * g) - price) / (1 - 0.8 * g)
     np.testing.assert_allclose(critic.value(ten, none, load), exact, rtol=0.1, atol=0.1)
     np.testing.assert_allclose(critic.tolls(ten, none, load)[0], -g * exact / 10.0, rtol=0.1, atol=0.02)
     paid = critic.credit((ten, none), (np.zeros((rows, 3)), np.zeros((rows, 3))), load)
