@@ -33,6 +33,8 @@ from meqc_marl.rl.offloading_env import OffloadingBatchedEnv, check_costs
 from meqc_marl.rl.tally import Tally
 
 LYAPUNOV = "lyapunov"
+TYPICAL_COST = 15.0
+"""Of a device in a slot at the defaults, about; it brings rewards to about 1."""
 _Waits = tuple[np.ndarray, np.ndarray]
 
 
@@ -152,7 +154,7 @@ class LyapunovCallback(RLlibCallback):
             penalty = queues.deadline_penalty
             added = difference_reward(queues.config, penalty, before, outcome.mode, step.reward, told.consequences())
             shaped = (added + self._later(told, before, step, index)) / self._unit()
-        return shaped, scaled_backlog(queues.config, queues.shown(told.coming))
+        return shaped / self._at_stake(before), scaled_backlog(queues.config, queues.shown(told.coming))
 
     def _later(self, told: _Told, before: np.ndarray, step: LyapunovStep, index: int) -> np.ndarray | float:
         """What the work that each device sent costs all of them in later slots [E, M]; 0 where nothing is queued."""
@@ -187,6 +189,10 @@ class LyapunovCallback(RLlibCallback):
 
     def _unit(self) -> Any:
         """What a reward is counted in, of the shaped one."""
+        return 1.0
+
+    def _at_stake(self, before: np.ndarray) -> np.ndarray | float:
+        """What a device's reward is divided by beside, given the backlogs before the slot [E, M]."""
         return 1.0
 
     @override(RLlibCallback)
@@ -239,12 +245,18 @@ class LyapunovCallback(RLlibCallback):
 
 
 class DifferenceCallback(LyapunovCallback):
-    """The same with the reward less that of leaving the task on the device, in units of V: C_L - C + (z / V) phi.
+    """The same with the reward less that of leaving the task on the device, in units of V: C_L - C + (z / V) phi, over
+    1 + z / (V C) with a typical cost C.
 
-    What is taken off does not depend on the action, so the best action of a slot is the same; but what is left depends
-    neither on V nor on Delta, and not on what every action costs alike. For learners that do not discount: a discounted
-    sum of it is another problem.
+    Neither what is taken off nor what it is divided by depends on the action, so the best action of a slot is the same.
+    But what is left depends neither on V nor on Delta, nor on what every action costs alike, and is of one size whether
+    a queue is short or long: a long one would otherwise drown all others in the fit of the value. For learners that do
+    not discount: a discounted sum of it is another problem.
     """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._divided = True
 
     def _reward(self, outcome: Outcome, before: np.ndarray, step: LyapunovStep) -> np.ndarray:
         config, _ = self._settings()
@@ -252,6 +264,18 @@ class DifferenceCallback(LyapunovCallback):
 
     def _unit(self) -> Any:
         return self._settings()[0].v
+
+    def _at_stake(self, before: np.ndarray) -> np.ndarray | float:
+        return 1.0 + before / (self._unit() * TYPICAL_COST) if self._divided else 1.0
+
+    def get_state(self) -> dict[str, Any]:
+        """And whether rewards are divided by what is at stake."""
+        return super().get_state() | {"divided": self._divided}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Inverse of :meth:`get_state`; a run from before rewards were divided goes on as it began."""
+        super().set_state(state)
+        self._divided = bool(state.get("divided", False))
 
 
 def _mobile_number(agent: str) -> int:

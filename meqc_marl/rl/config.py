@@ -17,15 +17,13 @@ from meqc_marl.errors import InputError, did_you_mean, shown
 from meqc_marl.lyapunov import discount_of
 from meqc_marl.nature.library import LibraryFiles, fixed_by_traces, open_library
 from meqc_marl.physics.cost import Mode
-from meqc_marl.rl.callbacks import DifferenceCallback, LyapunovCallback
+from meqc_marl.rl.callbacks import TYPICAL_COST, DifferenceCallback, LyapunovCallback
 from meqc_marl.rl.offloading_env import ConfiguredBatchedEnv, ConfiguredParallelEnv
 
 SHARED_MODULE = "device"
 
 #: Device-steps of the default budget, about three minutes on two cores.
 DEFAULT_DEVICE_STEPS = 2_400_000
-#: Cost of a device in a slot at the defaults is about 15; this brings rewards to about 1.
-TYPICAL_COST = 15.0
 #: Devices in a minibatch.
 _MINIBATCH = 256
 #: Devices that replay keeps.
@@ -177,8 +175,8 @@ def offloading_config(
     the least objective of each slot given the backlogs, so looking further ahead only adds noise to the target. Where
     work waits for later slots it is ``lyapunov.discount``: in the reward, if that is what a device adds to that of all
     (:mod:`meqc_marl.lyapunov.value`), so that gamma stays 0; otherwise it is gamma. Without a discount the reward
-    is that of the action less that of leaving the task on the device, in units of V: one problem, whatever V and Delta.
-    With one it is the shaped reward, divided by V. Both are divided by a typical cost.
+    is that of the action less that of leaving the task on the device, in units of V, over 1 + z / (V C): one problem,
+    whatever V and Delta. With one it is the shaped reward, divided by V. Both are divided by a typical cost C.
 
     With deadlines kept and the sufficient view, the head's output is mapped onto the shares that meet the deadline, and
     modes that do not are barred; otherwise the environment makes what is allowed of what is asked for.

@@ -11,12 +11,13 @@ from meqc_marl.config import load_scenario
 from meqc_marl.dqn_ddpg.batched_env import BatchedStep
 from meqc_marl.dqn_ddpg.env_runner import BatchedEnvRunner
 from meqc_marl.env.parallel import OffloadingParallelEnv
+from meqc_marl.env.simulator import OffloadingSimulator
 from meqc_marl.evaluation.metrics import measure
 from meqc_marl.evaluation.rollout import Rollout
 from meqc_marl.lyapunov import BACKLOG_COLUMN
 from meqc_marl.lyapunov.wrapper import LyapunovParallelEnv
 from meqc_marl.physics.cost import Outcome
-from meqc_marl.rl.callbacks import LyapunovCallback
+from meqc_marl.rl.callbacks import DifferenceCallback, LyapunovCallback
 from meqc_marl.rl.config import offloading_config
 from meqc_marl.rl.offloading_env import OffloadingBatchedEnv
 from meqc_marl.rl.tensorboard import SCALARS
@@ -272,3 +273,37 @@ def test_every_logged_metric_has_a_tensorboard_tag():
     recorder.sample(HORIZON)
     logged = {*recorder.logged(), "devices_present"}  # where devices come and go: tests/rl/test_presence.py
     assert {path[2] for path in SCALARS.values() if path[:2] == ("env_runners", "lyapunov")} == logged
+
+
+def test_what_a_reward_is_divided_by_changes_no_choice_and_older_runs_go_on_as_they_began():
+    """The best of all modes and shares is the same with and without, in every state; the state tells which it is."""
+    scenario = load_scenario("small", ["horizon=30", "lyapunov.v=0.2"])
+    rng = np.random.default_rng(5)
+    fractions = rng.random((30, scenario.num_devices, 1)).astype(np.float32)
+    before = DifferenceCallback()
+    before.set_state({name: part for name, part in before.get_state().items() if name != "divided"})
+    rewards = []
+    for started in (DifferenceCallback(), before):
+        env = OffloadingBatchedEnv(scenario)
+        started.on_environment_created(env=env)
+        env.reset([3])
+        started.on_episode_start(env_index=0)
+        told = []
+        for fraction in fractions:
+            step = env.step({"mode": np.ones((1, scenario.num_devices), int), "fraction": fraction[None]})
+            started.on_episode_step(episode=step, env=env, env_index=0)
+            told.append(step.reward[0].copy())
+            backlog = 0.2 * np.expm1(step.next_observation[0, :, BACKLOG_COLUMN].astype(float))
+        rewards.append(np.array(told))
+    assert backlog.max() > 0.5
+    ratio = rewards[1] / rewards[0]
+    assert (ratio >= 1.0).all()
+    z, expected = np.zeros(scenario.num_devices), []
+    simulator = OffloadingSimulator(scenario)
+    simulator.reset([3])
+    for fraction in fractions:
+        expected.append(1.0 + z / (0.2 * 15.0))
+        outcome = simulator.step(np.ones((1, scenario.num_devices), int), fraction[None, :, 0])
+        z = np.maximum(z + scenario.lyapunov.delta - outcome.fraction[0], 0.0)
+    np.testing.assert_allclose(ratio, expected, rtol=1e-4)
+    assert before.get_state()["divided"] is False
