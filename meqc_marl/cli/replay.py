@@ -21,6 +21,7 @@ from meqc_marl.cli.options import (
 )
 from meqc_marl.config import PRESETS, Scenario
 from meqc_marl.errors import InputError, did_you_mean, within
+from meqc_marl.evaluation.comparison import prepare
 from meqc_marl.evaluation.rollout import rollout
 from meqc_marl.files import check_outputs
 from meqc_marl.nature.library import read_rows
@@ -101,6 +102,7 @@ class Replay:
             trace, about = generate_trace(scenario, [self.trace_seed], num_slots=slots), f", seed {self.trace_seed}"
         records = {}
         with show_progress() as progress:
+            prepare(policies, progress)
             for policy in policies:
                 step = progress(policy.name, trace.num_slots, "slots")
                 records[policy.name] = rollout(policy, scenario, trace, self.policy_seed, step)

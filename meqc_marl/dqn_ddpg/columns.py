@@ -24,3 +24,6 @@ RAW_PARAMETERS = "raw_parameters"
 ACTOR_GRADIENT = "actor_gradient"
 #: Values [B, C] of the next observation.
 NEXT_VALUE = "next_value"
+
+#: In the state of a module: the middles of intervals that its weights were trained with.
+MIDDLES = "middle_columns"

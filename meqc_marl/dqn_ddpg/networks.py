@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from .encoders import ACTIVATIONS, encoder_of, rows_of, trunk
 from .network_spec import NetworkSpec
 
-#: Below the spacing of single precision at any parameter.
+#: Less than any way between two knots that are apart.
 _SHORTEST = 1e-12
 #: The sigmoid is stretched to [-0.1, 1.1], so that both ends are reached at finite weights.
 _STRETCH = 1.2
@@ -102,7 +102,7 @@ class Critic(_Value):
 
         Args:
             observation: [B, D].
-            parameters: [B, P] in [0, 1].
+            parameters: [B, P] in [0, 1], or what is shown of them (:func:`shown_to_critic`).
             modes: The modes wanted.
 
         Returns:
@@ -195,7 +195,7 @@ def within_bounds(spec: NetworkSpec, unit: Tensor, observation: Tensor) -> Tenso
 
 
 def places_of(spec: NetworkSpec, parameters: Tensor, observation: Tensor) -> Tensor:
-    """The places [B, P] in their interval that parameters [B, P] have; where a part of it is a point, its lower end."""
+    """The places [B, P] in their interval that parameters [B, P] have; the middle where a part of it is a point."""
     low, middle, high = knots(spec, observation)
     lower, upper = _part(parameters, low, middle), _part(parameters, middle, high)
     return torch.where(parameters < middle, 0.5 * lower, 0.5 + 0.5 * upper)
@@ -208,8 +208,16 @@ def _part(value: Tensor, start: Tensor, stop: Tensor) -> Tensor:
 
 
 def shown_to_critic(spec: NetworkSpec, unit: Tensor, observation: Tensor) -> Tensor:
-    """What the critic is shown of places [B, P]: themselves where a middle is told, else the parameters."""
-    return unit if spec.middle_columns else within_bounds(spec, unit, observation)
+    """What the critic is shown of places [B, P]: themselves where a middle is told, else the parameters.
+
+    In a part of an interval that is a point all places are the same parameter: shown is that of the middle, which
+    :func:`places_of` gives for it, so that no place is asked about that was never learned.
+    """
+    if not spec.middle_columns:
+        return within_bounds(spec, unit, observation)
+    low, middle, high = knots(spec, observation)
+    least, most = torch.where(middle > low, 0.0, 0.5), torch.where(high > middle, 1.0, 0.5)
+    return unit.minimum(most).maximum(least)
 
 
 def chosen_parameters(spec: NetworkSpec, raw: Tensor, observation: Tensor) -> Tensor:

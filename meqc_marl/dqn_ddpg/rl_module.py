@@ -15,7 +15,7 @@ from ray.rllib.utils.annotations import override
 from ray.rllib.utils.schedules.scheduler import Scheduler
 from torch import Tensor
 
-from .columns import ACTOR_GRADIENT, MODE, NEXT_VALUE, PARAMETERS, Q_TAKEN, RAW_PARAMETERS, TARGET_NOISE
+from .columns import ACTOR_GRADIENT, MIDDLES, MODE, NEXT_VALUE, PARAMETERS, Q_TAKEN, RAW_PARAMETERS, TARGET_NOISE
 from .encoders import rows_of
 from .errors import ConfigurationError
 from .network_spec import NetworkSpec
@@ -34,8 +34,6 @@ from .networks import (
 )
 from .options import ModuleOptions, NetworkOptions
 from .spaces import HybridActionSpace, parse_action_space
-
-_MIDDLES = "middle_columns"
 
 
 class DQNDDPGModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
@@ -101,13 +99,13 @@ class DQNDDPGModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
     @override(TorchRLModule)
     def get_state(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         state: dict[str, Any] = super().get_state(*args, **kwargs)
-        return state | {_MIDDLES: [list(pair) for pair in self.spec.middle_columns]}
+        return state | {MIDDLES: [list(pair) for pair in self.spec.middle_columns]}
 
     @override(TorchRLModule)
     def set_state(self, state: dict[str, Any]) -> None:
         """Take weights, and the middles that they were trained with: there were none before the state told them."""
-        self.take_middles(state.get(_MIDDLES, ()))
-        super().set_state({name: value for name, value in state.items() if name != _MIDDLES})
+        self.take_middles(state.get(MIDDLES, ()))
+        super().set_state({name: value for name, value in state.items() if name != MIDDLES})
 
     @property
     def critics(self) -> list[Critic]:
@@ -201,9 +199,9 @@ class DQNDDPGModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
             allowed = allowed_modes(self.spec, observation)
             value = self.critic.actor_value(observation, leaf, allowed, self.spec.parametric_modes)
             (gradient,) = torch.autograd.grad(value, leaf)
-            if self.spec.bound_columns and not self.spec.middle_columns:  # the chain rule through the map
+            if self.spec.bound_columns:  # the chain rule through the map, or nothing where there is one parameter only
                 low, high = interval(self.spec, observation)
-                gradient = gradient * (high - low)
+                gradient = gradient * (high > low if self.spec.middle_columns else high - low)
         mode, parameters = batch[MODE].reshape(-1).long(), batch[PARAMETERS].reshape(raw.shape)
         if self.spec.middle_columns:
             parameters = places_of(self.spec, parameters, observation)

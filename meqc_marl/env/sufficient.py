@@ -71,12 +71,12 @@ def sufficient_view(scenario: Scenario, places: PlaceCosts) -> np.ndarray:
 
 
 def show_costs(scenario: Scenario, places: PlaceCosts, columns: tuple[str, ...], out: np.ndarray) -> None:
-    """Fill in the columns [..., M, K] of costs and deadlines, as far as they are among these; others stay as they are.
+    """Fill in the columns [..., M, K] of costs and deadlines; others stay as they are.
 
     Args:
         scenario: Its cost section is used.
         places: What each place costs and what may be chosen, [..., M].
-        columns: Names of the K columns.
+        columns: Names of the K columns; of those of remote places some may be left out.
         out: To fill.
     """
     show_local_costs(scenario, places, columns, out)

@@ -44,11 +44,10 @@ def check_columns(scenario: Scenario, variations: Sequence[Variation]) -> None:
     deciding = [each for each in variations if each.field in _DECIDES_COLUMNS]
     for drawn in drawn_together(scenario, deciding):
         if observation_columns(drawn) != observation_columns(scenario):
-            others = ", ".join(each.field for each in deciding)
+            fields = ", ".join(each.field for each in deciding)
             raise InputError(
-                f"vary {shown(deciding[0].field)} is not possible between rows that share nothing and others where "
-                f"observation is {scenario.observation}: with {others} as drawn they show other columns than the "
-                "scenario; observation = paper shows the same in both."
+                f"vary {shown(fields)} is not possible between rows that share nothing and others where observation is "
+                f"{scenario.observation}, which shows them other columns; observation = paper shows the same."
             )
 
 

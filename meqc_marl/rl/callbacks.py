@@ -273,7 +273,8 @@ class DifferenceCallback(LyapunovCallback):
         return super().get_state() | {"divided": self._divided}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Inverse of :meth:`get_state`; a run from before rewards were divided goes on as it began."""
+        """Inverse of :meth:`get_state`; a run from before rewards were divided goes on as it began, if it samples for
+        itself: what remote and stock EnvRunners did before is not in a checkpoint."""
         super().set_state(state)
         self._divided = bool(state.get("divided", False))
 

@@ -20,6 +20,7 @@ from meqc_marl.dqn_ddpg.networks import (
     chosen_parameters,
     greedy_action,
     places_of,
+    shown_to_critic,
     within_bounds,
 )
 
@@ -189,11 +190,11 @@ def test_with_a_middle_the_critic_is_shown_places_and_the_actor_follows_it_there
     parameters = within_bounds(module.spec, torch.rand(64, 2), observation)
     mode = torch.randint(0, 3, (64,))
     out = module.forward_train({"obs": observation, MODE: mode, PARAMETERS: parameters})
-    x = out[RAW_PARAMETERS].detach().clamp(0, 1).requires_grad_()
+    raw = out[RAW_PARAMETERS].detach()
+    x = shown_to_critic(module.spec, raw.clamp(0, 1), observation).requires_grad_()
     q = module.critic(observation, x)
     value = q[:, 1].sum() + (q[:, 2] * (observation[:, MASK_2] > 0.5)).sum()
     (expected,) = torch.autograd.grad(value, x)
-    raw = out[RAW_PARAMETERS].detach()
     expected = torch.where(((raw > 1) & (expected > 0)) | ((raw < 0) & (expected < 0)), 0.0, expected)
     torch.testing.assert_close(out[ACTOR_GRADIENT], expected, atol=1e-6, rtol=1e-4)
     places = places_of(module.spec, parameters, observation)
@@ -203,9 +204,40 @@ def test_with_a_middle_the_critic_is_shown_places_and_the_actor_follows_it_there
     torch.testing.assert_close(
         decided[PARAMETERS], within_bounds(module.spec, module.actor(observation).clamp(0, 1), observation)
     )
-    values = module.critic(observation, module.actor(observation).clamp(0, 1))
+    values = module.critic(observation, x.detach())
     values[~allowed_modes(module.spec, observation)] = -torch.inf
     assert torch.equal(decided[MODE], values.argmax(1))
+
+
+@pytest.mark.parametrize("critic", ["multi-pass", "joint", "separate"])
+def test_what_is_shown_when_acting_is_what_was_fitted_and_a_single_parameter_moves_no_actor(critic):
+    module = make_learner(critic=critic, hidden=(16,), middle_columns=MIDDLES).module[MODULE]
+    rng = np.random.default_rng(3)
+    observation = torch.from_numpy(observe(rng, 200))
+    observation[:20, HIGH_1] = observation[:20, LOW_1]  # an interval that is a point
+    observation[20:60, TARGET] = observation[20:60, LOW_1]  # a middle at either end
+    observation[60:90, TARGET] = observation[60:90, HIGH_1]
+    for unit in (torch.rand(200, 2), torch.ones(200, 2), torch.zeros(200, 2)):
+        shown = shown_to_critic(module.spec, unit, observation)
+        fitted = places_of(module.spec, within_bounds(module.spec, unit, observation), observation)
+        torch.testing.assert_close(shown, fitted, atol=2e-3, rtol=0)
+        again = within_bounds(module.spec, shown, observation)
+        torch.testing.assert_close(again, within_bounds(module.spec, unit, observation))
+    mode = torch.zeros(200, dtype=torch.long)
+    out = module.forward_train({"obs": observation, MODE: mode, PARAMETERS: torch.rand(200, 2)})
+    assert not out[ACTOR_GRADIENT][:20, 0].any()
+    assert out[ACTOR_GRADIENT][20:, 0].any()
+
+
+def test_a_learner_takes_a_state_from_before_there_were_middles():
+    before, now = (make_learner(hidden=(16,), middle_columns=pairs) for pairs in ((), MIDDLES))
+    state = before.get_state()
+    del state["rl_module"][MODULE]["middle_columns"]
+    now.set_state(state)
+    assert now.module[MODULE].spec == before.module[MODULE].spec
+    state["rl_module"][MODULE].popitem()
+    with pytest.raises(ValueError, match="does not fit its networks: missing"):
+        now.set_state(state)
 
 
 def test_weights_from_before_there_were_middles_are_used_as_they_were_trained():

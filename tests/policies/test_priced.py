@@ -21,6 +21,8 @@ from meqc_marl.policies import make_policy
 from meqc_marl.policies.best_response import BestResponse
 from meqc_marl.policies.joint.search import RowValues, _Search, joint_optimum
 from meqc_marl.policies.priced import joint_rule, priced_joint, priced_selfish, selfish_rule
+from meqc_marl.policies.toll import search as toll_search
+from meqc_marl.policies.toll import value as toll_value
 from meqc_marl.policies.toll.schedules import Prices, QueueWeights, price_unit, toll_of
 from meqc_marl.policies.toll.search import mean_charged, search, training_trace
 from meqc_marl.policies.toll.training import training_slots
@@ -226,9 +228,11 @@ def test_without_queues_nothing_is_searched_and_nothing_charged() -> None:
 
 
 @pytest.mark.parametrize("name", ["priced-joint", "queue-drift", "tolled-joint"])
-def test_what_is_searched_before_a_comparison_shows_how_far_it_is(name: str) -> None:
+def test_what_is_searched_before_a_comparison_shows_how_far_it_is(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its steps come to the number told, before any slot is rolled, and nothing is searched a second time."""
     scenario = small("num_devices=3", "horizon=4", "lyapunov.delta=0.2")
+    monkeypatch.setattr(toll_search, "_FOUND", {})
+    monkeypatch.setattr(toll_value, "_LEARNED", {})
     begun: list[tuple[str, int, str, list[None]]] = []
 
     def progress(label: str, total: int, unit: str) -> Callable[[], None]:

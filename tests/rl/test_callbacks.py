@@ -275,8 +275,8 @@ def test_every_logged_metric_has_a_tensorboard_tag():
     assert {path[2] for path in SCALARS.values() if path[:2] == ("env_runners", "lyapunov")} == logged
 
 
-def test_what_a_reward_is_divided_by_changes_no_choice_and_older_runs_go_on_as_they_began():
-    """The best of all modes and shares is the same with and without, in every state; the state tells which it is."""
+def test_a_reward_is_divided_by_what_the_queue_puts_at_stake_and_older_runs_go_on_as_they_began():
+    """By 1 + z / (15 V), at least 1, with z by hand; the state tells whether."""
     scenario = load_scenario("small", ["horizon=30", "lyapunov.v=0.2"])
     rng = np.random.default_rng(5)
     fractions = rng.random((30, scenario.num_devices, 1)).astype(np.float32)
