@@ -89,8 +89,9 @@ def test_rewards_and_backlogs_equal_simulator_and_queues_driven_by_hand(scenario
         np.testing.assert_array_equal(data["observation"][slot], shown)
         outcome, before = simulator.step(data["mode"][slot], fraction[slot]), queues.backlog
         step = queues.advance(outcome.cost, outcome.fraction, outcome.deadline_missed)
-        # What the action brings more than leaving the task on the device, in units of V.
+        # What the action brings more than leaving the task on the device, in units of V, over 1 + z / (V C), C = 15.
         more = outcome.local_cost - outcome.cost + before / scenario.lyapunov.v * outcome.fraction
+        more /= 1.0 + before / (15.0 * scenario.lyapunov.v)
         np.testing.assert_allclose(data["reward"][slot], more, rtol=1e-5, atol=1e-5)
         after = simulator.observation.copy()
         after[..., BACKLOG_COLUMN] = scaled_backlog(scenario.lyapunov, step.backlog)
