@@ -35,22 +35,15 @@ class NetworkSpec(NetworkOptions):
             raise ValueError(f"allowed_modes is {plain(self.allowed_modes)}; {there}.")
         if not all(mode < modes and column < columns for mode, column in self.mask_columns):
             raise ValueError(f"mask_columns is {plain(self.mask_columns)}; {there}, an observation {columns} columns.")
-        bounded = [parameter for parameter, *_ in self.bound_columns]
-        if len(set(bounded)) < len(bounded) or not all(
-            parameter < self.num_parameters and max(ends) < columns for parameter, *ends in self.bound_columns
-        ):
-            raise ValueError(
-                f"bound_columns is {plain(self.bound_columns)}; each of the {self.num_parameters} parameters may stand "
-                f"in it once, an observation has {columns} columns."
-            )
-        centred = [parameter for parameter, _ in self.middle_columns]
-        if len(set(centred)) < len(centred) or not all(
-            parameter < self.num_parameters and column < columns for parameter, column in self.middle_columns
-        ):
-            raise ValueError(
-                f"middle_columns is {plain(self.middle_columns)}; each of the {self.num_parameters} parameters may "
-                f"stand in it once, an observation has {columns} columns."
-            )
+        for name in ("bound_columns", "middle_columns"):
+            pairs = getattr(self, name)
+            if len({parameter for parameter, *_ in pairs}) < len(pairs) or not all(
+                parameter < self.num_parameters and max(told) < columns for parameter, *told in pairs
+            ):
+                raise ValueError(
+                    f"{name} is {plain(pairs)}; each of the {self.num_parameters} parameters may stand in it once, an "
+                    f"observation has {columns} columns."
+                )
         return self
 
     @property
