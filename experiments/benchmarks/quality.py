@@ -16,8 +16,8 @@ from meqc_marl.config import load_scenario
 from meqc_marl.evaluation.statistics import interquartile_mean
 from meqc_marl.jobs.run import Run
 
-SEEDS, ENV_STEPS, DEVICES = 5, 160_000, (1_000,)
-"""Seeds from 100 on: parameters were chosen on others; the budget is that of ``train``, five minutes on one core."""
+SEEDS, ENV_STEPS, DEVICES = 5, 80_000, (1_000,)
+"""Seeds from 100 on: parameters were chosen on others; the budget is that of ``train``, three minutes on one core."""
 
 
 def runs(seeds: int = SEEDS, env_steps: int = ENV_STEPS) -> dict[str, Run]:

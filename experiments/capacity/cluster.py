@@ -41,15 +41,15 @@ from experiments.capacity.model import Cluster, Driver, Storage, Sweep, check_si
 from experiments.capacity.trials import StandIn
 from experiments.figures.figure import SCALES
 from experiments.measured import keep, kept, of_this_kind
-from meqc_marl.config import load_scenario
 from meqc_marl.entry.running import run_module
 from meqc_marl.files import make_folder, replacing
 from meqc_marl.jobs.study import CHECKPOINTS, run_study
-from meqc_marl.rl.config import default_env_steps
 
 OUT = Path(__file__).parents[1] / "results" / "capacity"
 PAPER_GRID = (10, 11, 20)
 """Values of V and of Delta, and seeds, of the sweep at paper scale."""
+DEFAULT_ENV_STEPS = 160_000
+"""Of a trial of the default learner; twice the default budget."""
 CORES_OF_A_NODE = 8
 """As in the launcher files, a trial on each."""
 NODES = (1, 3, 10, 30, 100, 300)
@@ -86,7 +86,7 @@ POINTS = (
 def measure(path: Path) -> dict[str, Any]:
     """Whatever is not in the file yet; the file as it is then."""
     parts: dict[str, Callable[[dict[str, Any]], Any]] = {
-        "default": lambda _: trial_costs({}, default_env_steps(load_scenario("paper"))),
+        "default": lambda _: trial_costs({}, DEFAULT_ENV_STEPS),
         "paper": lambda _: trial_costs(SCALES["paper"].learner, SCALES["paper"].env_steps),
         "training": lambda _: tiny_trials(),
         "driver": lambda measured: driver_costs(measured["training"]["result"]),

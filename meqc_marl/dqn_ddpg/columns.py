@@ -25,5 +25,5 @@ ACTOR_GRADIENT = "actor_gradient"
 #: Values [B, C] of the next observation.
 NEXT_VALUE = "next_value"
 
-#: In the state of a module: the middles of intervals that its weights were trained with.
-MIDDLES = "middle_columns"
+#: In the state of a module: options that its weights were trained with and that go with them; none in older states.
+OF_WEIGHTS = ("middle_columns", "mode_columns")

@@ -15,7 +15,7 @@ from ray.rllib.core.learner.torch.torch_learner import TorchLearner
 from ray.rllib.policy.sample_batch import MultiAgentBatch
 from ray.rllib.utils.annotations import override
 
-from .columns import ACTOR_GRADIENT, DISCOUNT, INDEX, MIDDLES, NEXT_VALUE, PRESENT, Q_TAKEN, RAW_PARAMETERS, WEIGHT
+from .columns import ACTOR_GRADIENT, DISCOUNT, INDEX, NEXT_VALUE, OF_WEIGHTS, PRESENT, Q_TAKEN, RAW_PARAMETERS, WEIGHT
 
 CRITIC_LOSS = "critic_loss"
 ACTOR_LOSS = "actor_loss"
@@ -152,7 +152,7 @@ class DQNDDPGLearner(TorchLearner):
         """Restore; also when the state is older than what is running, which the stock version skips in silence."""
         if COMPONENT_RL_MODULE in state:
             for module_id, module_state in state[COMPONENT_RL_MODULE].items():
-                known, given = set(self.module[module_id].get_state()), {*module_state, MIDDLES}  # older ones lack it
+                known, given = set(self.module[module_id].get_state()), {*module_state, *OF_WEIGHTS}  # older lack them
                 if known != given:
                     raise ValueError(
                         f"the checkpoint of module {module_id} does not fit its networks: missing "

@@ -35,6 +35,14 @@ class NetworkSpec(NetworkOptions):
             raise ValueError(f"allowed_modes is {plain(self.allowed_modes)}; {there}.")
         if not all(mode < modes and column < columns for mode, column in self.mask_columns):
             raise ValueError(f"mask_columns is {plain(self.mask_columns)}; {there}, an observation {columns} columns.")
+        seen = dict(self.mode_columns)
+        if len(seen) < len(self.mode_columns) or not all(
+            mode < modes and max(told, default=0) < columns for mode, told in seen.items()
+        ):
+            raise ValueError(
+                f"mode_columns is {plain(self.mode_columns)}; {there}, each of which may stand in it once, an "
+                f"observation has {columns} columns."
+            )
         for name in ("bound_columns", "middle_columns"):
             pairs = getattr(self, name)
             if len({parameter for parameter, *_ in pairs}) < len(pairs) or not all(
@@ -67,6 +75,27 @@ class NetworkSpec(NetworkOptions):
         free: Sequence[int] = () if self.discrete else self.allowed_modes or range(self.num_modes)
         modes = [mode for mode in free if self.parameter_slots[mode][1] > self.parameter_slots[mode][0]]
         return slice(min(modes), max(modes) + 1) if modes else slice(0, 0)
+
+    @property
+    def seen_by_mode(self) -> tuple[tuple[int, ...], ...]:
+        """The columns that each of the K modes depends on: all, unless ``mode_columns`` says which."""
+        told = dict(self.mode_columns)
+        return tuple(told.get(mode, tuple(range(self.observation_size))) for mode in range(self.num_modes))
+
+    @property
+    def turns(self) -> tuple[tuple[int, int], ...]:
+        """Pairs (parameter, its mode) of which each row of a minibatch moves one in turn; none if it moves all.
+
+        Where modes are apart and have a parameter each, a pass for each parameter would cost as much as so many rows
+        more.
+        """
+        starts = [start for start, stop in self.parameter_slots if stop > start]
+        alone = len(set(starts)) == len(starts) and all(stop - start <= 1 for start, stop in self.parameter_slots)
+        if not self.mode_columns or not alone:
+            return ()
+        free: Sequence[int] = () if self.discrete else self.allowed_modes or range(self.num_modes)
+        slots = [(mode, *self.parameter_slots[mode]) for mode in sorted(set(free))]
+        return tuple((start, mode) for mode, start, stop in slots if stop > start)
 
     @property
     def bound_ends(self) -> tuple[list[int], list[int]]:

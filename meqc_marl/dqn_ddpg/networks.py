@@ -22,6 +22,14 @@ _SHORTEST = 1e-12
 _STRETCH = 1.2
 
 
+def _seen(spec: NetworkSpec) -> Tensor:
+    """1 where a mode depends on a column of the observation [K, D]."""
+    seen = torch.zeros(spec.num_modes, spec.observation_size)
+    for mode, columns in enumerate(spec.seen_by_mode):
+        seen[mode, list(columns)] = 1.0
+    return seen
+
+
 class Actor(nn.Module):
     """The DDPG head: observation [B, D] -> raw parameters [B, P] of all modes, meant in [0, 1], clamped in use.
 
@@ -30,18 +38,40 @@ class Actor(nn.Module):
     the gradient by the room left (Hausknecht and Stone 2016, arXiv 1511.04143), which only approaches the ends.
     """
 
+    seen: Tensor | None
+
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
         self.squash = spec.bounds == "sigmoid"
         self.encoder = encoder_of(spec)
         self.trunk = trunk([spec.input_size, *spec.hidden], spec.activation)
         self.head = nn.Linear(spec.hidden[-1], spec.num_parameters)
+        self.see(spec)
         nn.init.uniform_(self.head.weight, -3e-3, 3e-3)
         nn.init.constant_(self.head.bias, 0.0 if self.squash else 0.5)
 
+    def see(self, spec: NetworkSpec) -> None:
+        """Take over which columns each parameter depends on: those of all modes that it belongs to."""
+        slots = enumerate(spec.parameter_slots)
+        owned = torch.tensor([[a <= i < b for i in range(spec.num_parameters)] for _, (a, b) in slots]).float()
+        self.register_buffer("seen", (owned.T @ _seen(spec)).clamp(max=1.0) if spec.mode_columns else None, False)
+
     def forward(self, observation: Tensor) -> Tensor:
         """Raw parameters [B, P]."""
-        raw: Tensor = self.head(self.trunk(self.encoder(observation)))
+        own = self.encoder(observation)
+        if self.seen is None:
+            raw: Tensor = self.head(self.trunk(own))
+        else:  # a pass for each parameter, of which its own output is kept
+            raw = (self.trunk(own.unsqueeze(-2) * self.seen) * self.head.weight).sum(-1) + self.head.bias
+        return self._stretched(raw)
+
+    def one(self, observation: Tensor, parameter: Tensor) -> Tensor:
+        """One raw parameter [B] of each row, of these numbers [B]: a pass instead of P."""
+        own = self.encoder(observation)
+        hidden = self.trunk(own if self.seen is None else own * self.seen[parameter])
+        return self._stretched((hidden * self.head.weight[parameter]).sum(-1) + self.head.bias[parameter])
+
+    def _stretched(self, raw: Tensor) -> Tensor:
         return _STRETCH * raw.sigmoid() - (_STRETCH - 1.0) / 2.0 if self.squash else raw
 
 
@@ -80,6 +110,7 @@ class Critic(_Value):
     """The DQN head: Q(s, k, x_k) for all or for chosen modes."""
 
     mode_mask: Tensor
+    seen: Tensor | None
 
     def __init__(self, spec: NetworkSpec) -> None:
         self.kind = spec.critic
@@ -91,6 +122,11 @@ class Critic(_Value):
             self.register_buffer("mode_mask", mask, persistent=False)
         if spec.critic == "separate":
             self.ddpg = _Value(spec, spec.num_parameters, 1)
+        self.see(spec)
+
+    def see(self, spec: NetworkSpec) -> None:
+        """Take over which columns each mode depends on."""
+        self.register_buffer("seen", _seen(spec) if spec.mode_columns else None, False)
 
     @property
     def num_values(self) -> int:
@@ -108,11 +144,13 @@ class Critic(_Value):
         Returns:
             [B, K], or [B, number of modes wanted].
         """
-        first = self.first(observation)
         if self.kind != "multi-pass":
+            first = self.first(observation)
             hidden = self.hidden(first, None if self.kind == "separate" else parameters)
             return torch.nn.functional.linear(hidden, self.head.weight[modes], self.head.bias[modes])
-        hidden = self.hidden(first.unsqueeze(1), parameters.unsqueeze(1) * self.mode_mask[modes])
+        shown = observation.unsqueeze(1) * self.seen[modes] if self.seen is not None else observation
+        first = self.first(shown).unsqueeze(1) if self.seen is None else self.first(shown)
+        hidden = self.hidden(first, parameters.unsqueeze(1) * self.mode_mask[modes])
         # Pass k keeps output k only.
         return (hidden * self.head.weight[modes]).sum(-1) + self.head.bias[modes]
 
@@ -138,7 +176,8 @@ class Critic(_Value):
     def taken(self, observation: Tensor, mode: Tensor, parameters: Tensor) -> Tensor:
         """Values [B, C] of the modes taken [B]: one pass instead of K."""
         own = parameters * self.mode_mask[mode] if self.kind == "multi-pass" else parameters
-        hidden = self.hidden(self.first(observation), None if self.kind == "separate" else own)
+        shown = observation if self.seen is None else observation * self.seen[mode]
+        hidden = self.hidden(self.first(shown), None if self.kind == "separate" else own)
         q = (hidden * self.head.weight[mode]).sum(-1) + self.head.bias[mode]
         if self.kind == "separate":
             return torch.stack([q, self.ddpg_value(observation, parameters)], -1)

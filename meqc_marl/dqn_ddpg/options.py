@@ -146,8 +146,24 @@ class NetworkOptions(Options):
         allowed="pairs (index of the parameter in the vector of all, column)",
         of_environment=True,
     )
+    mode_columns: tuple[tuple[Index, tuple[Index, ...]], ...] = _option(
+        (),
+        "all that the value of the mode and its parameters depend on: its pass through either head sees these columns "
+        "of the observation alone, so that what concerns other modes cannot disturb it (needs the multi-pass critic)",
+        allowed="pairs (mode, list of columns)",
+        of_environment=True,
+    )
     allowed_modes: tuple[Index, ...] = _option((), "the only modes ever taken; all if empty", allowed="a list of modes")
     discrete: Switch = _option(False, "every parameter is at the upper end of its range: only the mode is learned")
+
+    @model_validator(mode="after")
+    def _passes_are_apart(self) -> NetworkOptions:
+        if self.mode_columns and (self.critic != "multi-pass" or self.context != "none"):
+            raise ValueError(
+                f"mode_columns is {plain(self.mode_columns)}; it needs critic = multi-pass and context = none, not "
+                f"{self.critic} and {self.context}."
+            )
+        return self
 
 
 class ModuleOptions(NetworkOptions):

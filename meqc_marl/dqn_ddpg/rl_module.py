@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium as gym
@@ -15,7 +15,7 @@ from ray.rllib.utils.annotations import override
 from ray.rllib.utils.schedules.scheduler import Scheduler
 from torch import Tensor
 
-from .columns import ACTOR_GRADIENT, MIDDLES, MODE, NEXT_VALUE, PARAMETERS, Q_TAKEN, RAW_PARAMETERS, TARGET_NOISE
+from .columns import ACTOR_GRADIENT, MODE, NEXT_VALUE, OF_WEIGHTS, PARAMETERS, Q_TAKEN, RAW_PARAMETERS, TARGET_NOISE
 from .encoders import rows_of
 from .errors import ConfigurationError
 from .network_spec import NetworkSpec
@@ -34,6 +34,7 @@ from .networks import (
 )
 from .options import ModuleOptions, NetworkOptions
 from .spaces import HybridActionSpace, parse_action_space
+from .words import plain
 
 
 class DQNDDPGModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
@@ -91,21 +92,24 @@ class DQNDDPGModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
         pairs = [(self.actor, self.target_actor), (self.critic, self.target_critic)]
         return [*pairs, (self.twin_critic, self.target_twin_critic)] if self.options.twin_critics else pairs
 
-    def take_middles(self, middles: Sequence[Sequence[int]]) -> None:
-        """Have the middles that the weights were trained with: what the critic is shown depends on them."""
-        pairs = tuple((int(parameter), int(column)) for parameter, column in middles)
-        self.spec = self.spec.model_copy(update={"middle_columns": pairs})
+    def take_options_of_weights(self, told: Mapping[str, Any]) -> None:
+        """Have those options that the weights were trained with: what the heads are shown depends on them."""
+        known = {name: told.get(name, ()) for name in OF_WEIGHTS}
+        self.spec = NetworkSpec.of(self.spec.model_dump() | known)
+        for part in self.modules():
+            if isinstance(part, Actor | Critic):
+                part.see(self.spec)
 
     @override(TorchRLModule)
     def get_state(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         state: dict[str, Any] = super().get_state(*args, **kwargs)
-        return state | {MIDDLES: [list(pair) for pair in self.spec.middle_columns]}
+        return state | {name: plain(getattr(self.spec, name)) for name in OF_WEIGHTS}
 
     @override(TorchRLModule)
     def set_state(self, state: dict[str, Any]) -> None:
-        """Take weights, and the middles that they were trained with: there were none before the state told them."""
-        self.take_middles(state.get(MIDDLES, ()))
-        super().set_state({name: value for name, value in state.items() if name != MIDDLES})
+        """Take weights, and the options that they were trained with: there were none before the state told them."""
+        self.take_options_of_weights(state)
+        super().set_state({name: value for name, value in state.items() if name not in OF_WEIGHTS})
 
     @property
     def critics(self) -> list[Critic]:
@@ -188,16 +192,32 @@ class DQNDDPGModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
         scaled = self.parameter_low + parameters * (self.parameter_high - self.parameter_low)
         return {MODE: mode, PARAMETERS: parameters, Columns.ACTIONS: self.layout.build(mode, scaled)}
 
+    def _raw_to_move(self, observation: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Raw parameters [B, P], and which mode's are to be moved [B]; None for all.
+
+        Where rows take turns, the parameters of other modes are 0, and have no part in the gradient.
+        """
+        if not self.spec.turns:
+            return self.actor(observation), None
+        turns = torch.tensor(self.spec.turns, device=observation.device)
+        parameter, mode = turns[torch.arange(len(observation), device=observation.device) % len(turns)].unbind(-1)
+        raw = self.actor.one(observation, parameter).unsqueeze(-1)
+        nothing = raw.new_zeros(len(observation), self.spec.num_parameters)
+        return nothing.scatter(1, parameter.unsqueeze(-1), raw), mode
+
     @override(TorchRLModule)
     def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         """Values [critics, B, C] of the modes taken, raw parameters [B, P], and the gradient that they follow."""
         observation = self._observation(batch)
-        raw = self.actor(observation)
+        raw, moved = self._raw_to_move(observation)
         leaf = shown_to_critic(self.spec, unit_parameters(self.spec, raw.detach()), observation).requires_grad_()
         gradient = torch.zeros_like(leaf)
         if not self.spec.discrete:
             allowed = allowed_modes(self.spec, observation)
-            value = self.critic.actor_value(observation, leaf, allowed, self.spec.parametric_modes)
+            if moved is None:
+                value = self.critic.actor_value(observation, leaf, allowed, self.spec.parametric_modes)
+            else:
+                value = (self.critic.taken(observation, moved, leaf) * allowed.gather(1, moved.unsqueeze(-1))).sum()
             (gradient,) = torch.autograd.grad(value, leaf)
             if self.spec.bound_columns:  # the chain rule through the map, or nothing where there is one parameter only
                 low, high = interval(self.spec, observation)

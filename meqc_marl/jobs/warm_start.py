@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from meqc_marl.dqn_ddpg.algorithm import DQNDDPG
+from meqc_marl.dqn_ddpg.columns import OF_WEIGHTS
 from meqc_marl.dqn_ddpg.network_spec import NetworkSpec
 from meqc_marl.errors import InputError
 from meqc_marl.policies.learned import load_policy
 
 _FREE = ("bound_columns", "allowed_modes", "discrete")
-_TAKEN_OVER = "middle_columns"
-"""What the weights were trained with, and goes with them."""
-_ALIKE = tuple(name for name in NetworkSpec.model_fields if name not in (*_FREE, _TAKEN_OVER))
+_ALIKE = tuple(name for name in NetworkSpec.model_fields if name not in (*_FREE, *OF_WEIGHTS))
 """What two networks must have in common, so that weights of one have a meaning in the other."""
 
 
@@ -37,15 +36,15 @@ def start_warm(algorithm: DQNDDPG, source: str | Path) -> None:
                 f"{_told(getattr(mine, name))}; give --learner {name}=..., as it was trained."
             )
     heads = {"actor": policy.actor.state_dict(), "critic": policy.critic.state_dict()}
-    middles = policy.spec.middle_columns
-    algorithm.learner_group.foreach_learner(lambda learner: _take(learner, heads, middles))
+    told = {name: getattr(policy.spec, name) for name in OF_WEIGHTS}
+    algorithm.learner_group.foreach_learner(lambda learner: _take(learner, heads, told))
     algorithm.env_runner_group.sync_weights(from_worker_or_learner_group=algorithm.learner_group, inference_only=True)
 
 
-def _take(learner: Any, heads: dict[str, Any], middles: tuple[tuple[int, int], ...]) -> None:
+def _take(learner: Any, heads: dict[str, Any], told: dict[str, Any]) -> None:
     for _, module in learner.module.items():
         network = module.unwrapped()
-        network.take_middles(middles)
+        network.take_options_of_weights(told)
         network.actor.load_state_dict(heads["actor"])
         for critic in network.critics:
             critic.load_state_dict(heads["critic"])

@@ -22,8 +22,8 @@ from meqc_marl.rl.offloading_env import ConfiguredBatchedEnv, ConfiguredParallel
 
 SHARED_MODULE = "device"
 
-#: Device-steps of the default budget, about three minutes on two cores.
-DEFAULT_DEVICE_STEPS = 2_400_000
+#: Device-steps of the default budget, about three minutes on two cores, where modes are learned apart and otherwise.
+DEFAULT_DEVICE_STEPS = {True: 1_200_000, False: 2_400_000}
 #: Devices in a minibatch.
 _MINIBATCH = 256
 #: Devices that replay keeps.
@@ -36,7 +36,7 @@ _RATES = {"critic_lr", "actor_lr"}
 
 def default_env_steps(scenario: Scenario) -> int:
     """Environment steps of the default budget, in whole episodes."""
-    steps = max(DEFAULT_DEVICE_STEPS // scenario.num_devices, scenario.horizon)
+    steps = max(DEFAULT_DEVICE_STEPS[bool(_depends_on(scenario))] // scenario.num_devices, scenario.horizon)
     return -(-steps // scenario.horizon) * scenario.horizon
 
 
@@ -62,6 +62,21 @@ def _allowed_by(scenario: Scenario) -> dict[str, Any]:
         allowed["bound_columns"] = tuple((i, at[f"{place}_low"], at[f"{place}_high"]) for i, place in places)
         allowed["middle_columns"] = tuple((i, at[f"{place}_middle"]) for i, place in places)
     return allowed
+
+
+def _depends_on(scenario: Scenario) -> dict[str, Any]:
+    """Columns of the observation that say what an action of each mode costs, where it costs nobody else anything and
+    nothing later: its own place's and the queue's. What another place costs is no matter, be it beyond all bounds."""
+    columns = observation_columns(scenario)
+    if scenario.resources.pooled or "local_allowed" not in columns:
+        return {}
+    places = {Mode.LOCAL: "local_", Mode.CPU: "cpu_", Mode.QPU: "qpu_"}
+    return {
+        "mode_columns": tuple(
+            (int(mode), tuple(i for i, name in enumerate(columns) if name.startswith((place, "backlog"))))
+            for mode, place in places.items()
+        )
+    }
 
 
 def _charged_in_the_reward(scenario: Scenario) -> bool:
@@ -248,6 +263,8 @@ def offloading_config(
             f"learner parameter gamma is {config.gamma:g}; with lyapunov.reward = difference what a queue costs later "
             "slots is in the reward (lyapunov.discount): leave it 0, or set lyapunov.reward to own or team."
         )
+    if config.gamma == 0 and config.critic == "multi-pass" and config.context == "none":
+        config.training(**_depends_on(scenario))
     config.callbacks(LyapunovCallback if config.gamma > 0 else DifferenceCallback)
     if config.gamma > 0 and "reward_scale" not in (learner or {}):
         config.training(reward_scale=1.0 / (TYPICAL_COST * scenario.lyapunov.v))

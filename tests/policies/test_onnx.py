@@ -24,12 +24,14 @@ SPEC = NetworkSpec(
 )
 
 
-@pytest.fixture
-def policy():
+@pytest.fixture(params=["all columns", "of modes"])
+def policy(request):
+    told = ((0, (0,)), (1, (1, 3, 5)), (2, (2, 8, QPU_COLUMN))) if request.param == "of modes" else ()
+    spec = NetworkSpec.of(SPEC.model_dump() | {"mode_columns": told})
     torch.manual_seed(0)
-    actor, critic = Actor(SPEC), Critic(SPEC)
+    actor, critic = Actor(spec), Critic(spec)
     torch.nn.init.normal_(actor.head.weight)
-    return LearnedPolicy(SPEC, actor.eval(), critic.eval())
+    return LearnedPolicy(spec, actor.eval(), critic.eval())
 
 
 @pytest.mark.parametrize("rows", [1, 7, 1000])

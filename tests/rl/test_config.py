@@ -4,10 +4,16 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from meqc_marl.config import load_scenario
+from meqc_marl.env.simulator import OffloadingSimulator
 from meqc_marl.errors import InputError
+from meqc_marl.lyapunov.credit import beyond_local
+from meqc_marl.lyapunov.queues import BACKLOG_COLUMN, growth, reward, scaled_backlog
+from meqc_marl.nature.trace import generate_trace
+from meqc_marl.physics.modes import Mode
 from meqc_marl.rl.callbacks import DifferenceCallback, LyapunovCallback
 from meqc_marl.rl.config import how_far_ahead, offloading_config, what_is_not_seen
 
@@ -123,3 +129,56 @@ def test_what_varies_and_is_not_seen_is_told(preset, view, vary, told):
     scenario = load_scenario(preset, [f"observation={view}"])
     assert what_is_not_seen(scenario, vary) == (told and f"not seen with observation={told}")
     assert what_is_not_seen(scenario, []) == ""
+
+
+@pytest.mark.parametrize(
+    "base", [[], ["cost.deadline=penalty"], ["cost.latency=sequential"], ["lyapunov.queue=literal"]]
+)
+@pytest.mark.parametrize(("change", "of"), [("quantum.circuit=literal", Mode.QPU), ("server.rho=4e-27", Mode.CPU)])
+def test_a_mode_is_told_all_that_its_reward_depends_on(base, change, of):
+    """In two systems on the same nature that differ in one place alone, what all other modes are told and what they
+    earn is the same."""
+    here = load_scenario("paper", [*base, "num_devices=30"])
+    there = load_scenario(here, [change])
+    told = dict(offloading_config(here).mode_columns)
+    assert set(told) == set(Mode)
+    trace = generate_trace(here, [5], num_slots=40)
+    backlog = np.random.default_rng(3).exponential(20.0, (1, 30))
+    for asked in Mode:
+        (seen, earned), (seen_there, earned_there) = (_seen_and_earned(s, trace, asked, backlog) for s in (here, there))
+        both = np.isfinite(earned) & np.isfinite(earned_there)  # where nothing meets a deadline, the fastest is taken
+        assert both.mean() > 0.3
+        alike = np.array_equal(seen[both][:, told[asked]], seen_there[both][:, told[asked]])
+        assert alike == (asked != of)
+        assert np.array_equal(earned[both], earned_there[both]) == (asked != of)
+
+
+def _seen_and_earned(scenario, trace, asked, backlog):
+    """Observations [T, 1, M, K] and the learner's reward of a mode [T, 1, M], NaN where another was carried out."""
+    simulator, seen, earned = OffloadingSimulator(scenario, 1, trace), [], []
+    config = scenario.lyapunov
+    simulator.reset()
+    for _ in range(trace.num_slots):
+        seen.append(simulator.observation.copy())
+        seen[-1][..., BACKLOG_COLUMN] = scaled_backlog(config, backlog)
+        outcome = simulator.step(np.full((1, 30), asked), np.full((1, 30), 0.6), None)
+        grown, penalty = growth(config, outcome.fraction), scenario.cost.miss_penalty
+        own = reward(config, outcome.cost, backlog, grown, outcome.deadline_missed, penalty)
+        earned.append(np.where(outcome.mode == asked, beyond_local(config, backlog, outcome.local_cost, own), np.nan))
+    return np.stack(seen), np.stack(earned)
+
+
+def test_columns_of_modes_are_told_where_a_slot_is_all_that_counts():
+    """Not where others or later slots matter, nor to a learner that cannot keep its passes apart."""
+    for scenario, learner in (
+        ("pooled", {}),
+        ("queued", {}),
+        ("paper-literal", {}),
+        ("paper", {"gamma": 0.9}),
+        ("paper", {"critic": "joint"}),
+        ("paper", {"critic": "separate"}),
+        ("paper", {"context": "mean"}),
+    ):
+        config = offloading_config(load_scenario(scenario), learner=learner)
+        config.validate()
+        assert config.mode_columns == ()
