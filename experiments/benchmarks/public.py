@@ -38,6 +38,8 @@ TASKS: dict[str, type[gym.Env]] = {
     "goal-by-description": GoalByDescription,
 }
 GAMMA = 0.98
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
+"""Of the tasks."""
 _EVALUATED = 20_000_000
 """First seed of the episodes of evaluation."""
 
@@ -110,7 +112,7 @@ def draw(results: Mapping[str, dict[str, Any]], path: Path) -> None:
 
     figure = Figure(figsize=(6.4, 3.6), layout="constrained")
     axes = figure.subplots()
-    for (task, records), colour in zip(by_setting(results).items(), ("#0072B2", "#D55E00", "#009E73"), strict=False):
+    for (task, records), colour in zip(by_setting(results).items(), COLOURS, strict=False):
         for number, record in enumerate(records):
             steps, _, success = np.array(record["curve"]).T
             axes.plot(steps, success, color=colour, linewidth=1, label=None if number else task)

@@ -82,11 +82,11 @@ class TimeToQuality:
 
     scenario: str = "paper"
     """Preset."""
-    env_steps: int = 160_000
+    env_steps: int = 80_000
     """Budget that the schedules of both are made for."""
     seconds: float = 1_200.0
     """Of one core for each side, evaluations apart."""
-    turn_s: float = 10.0
+    turn_s: float = 5.0
     """How long a side trains before it is evaluated and the other's turn comes."""
     seed: int = 0
     """Of both."""

@@ -33,20 +33,14 @@ class NetworkSpec(NetworkOptions):
         there = f"the action space has the modes 0 to {modes - 1}"
         if not all(mode < modes for mode in self.allowed_modes):
             raise ValueError(f"allowed_modes is {plain(self.allowed_modes)}; {there}.")
-        if not all(mode < modes and column < columns for mode, column in self.mask_columns):
-            raise ValueError(f"mask_columns is {plain(self.mask_columns)}; {there}, an observation {columns} columns.")
-        seen = dict(self.mode_columns)
-        if len(seen) < len(self.mode_columns) or not all(
-            mode < modes and max(told, default=0) < columns for mode, told in seen.items()
-        ):
-            raise ValueError(
-                f"mode_columns is {plain(self.mode_columns)}; {there}, each of which may stand in it once, an "
-                f"observation has {columns} columns."
-            )
+        for name in ("mask_columns", "mode_columns"):
+            told = getattr(self, name)
+            if not all(mode < modes and column < columns for mode, column in told):
+                raise ValueError(f"{name} is {plain(told)}; {there}, an observation {columns} columns.")
         for name in ("bound_columns", "middle_columns"):
             pairs = getattr(self, name)
             if len({parameter for parameter, *_ in pairs}) < len(pairs) or not all(
-                parameter < self.num_parameters and max(told) < columns for parameter, *told in pairs
+                parameter < self.num_parameters and max(ends) < columns for parameter, *ends in pairs
             ):
                 raise ValueError(
                     f"{name} is {plain(pairs)}; each of the {self.num_parameters} parameters may stand in it once, an "
@@ -79,8 +73,9 @@ class NetworkSpec(NetworkOptions):
     @property
     def seen_by_mode(self) -> tuple[tuple[int, ...], ...]:
         """The columns that each of the K modes depends on: all, unless ``mode_columns`` says which."""
-        told = dict(self.mode_columns)
-        return tuple(told.get(mode, tuple(range(self.observation_size))) for mode in range(self.num_modes))
+        all_of_them = tuple(range(self.observation_size))
+        told = [tuple(column for k, column in self.mode_columns if k == mode) for mode in range(self.num_modes)]
+        return tuple(columns or all_of_them for columns in told)
 
     @property
     def turns(self) -> tuple[tuple[int, int], ...]:

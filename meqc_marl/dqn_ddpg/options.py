@@ -146,11 +146,12 @@ class NetworkOptions(Options):
         allowed="pairs (index of the parameter in the vector of all, column)",
         of_environment=True,
     )
-    mode_columns: tuple[tuple[Index, tuple[Index, ...]], ...] = _option(
+    mode_columns: tuple[tuple[Index, Index], ...] = _option(
         (),
         "all that the value of the mode and its parameters depend on: its pass through either head sees these columns "
-        "of the observation alone, so that what concerns other modes cannot disturb it (needs the multi-pass critic)",
-        allowed="pairs (mode, list of columns)",
+        "of the observation alone, so that what concerns other modes cannot disturb it; a mode that is not named sees "
+        "all (needs the multi-pass critic)",
+        allowed="pairs (mode, observation column)",
         of_environment=True,
     )
     allowed_modes: tuple[Index, ...] = _option((), "the only modes ever taken; all if empty", allowed="a list of modes")

@@ -73,8 +73,10 @@ def _depends_on(scenario: Scenario) -> dict[str, Any]:
     places = {Mode.LOCAL: "local_", Mode.CPU: "cpu_", Mode.QPU: "qpu_"}
     return {
         "mode_columns": tuple(
-            (int(mode), tuple(i for i, name in enumerate(columns) if name.startswith((place, "backlog"))))
+            (int(mode), column)
             for mode, place in places.items()
+            for column, name in enumerate(columns)
+            if name.startswith((place, "backlog"))
         )
     }
 

@@ -26,7 +26,7 @@ SPEC = NetworkSpec(
 
 @pytest.fixture(params=["all columns", "of modes"])
 def policy(request):
-    told = ((0, (0,)), (1, (1, 3, 5)), (2, (2, 8, QPU_COLUMN))) if request.param == "of modes" else ()
+    told = ((0, 0), (1, 1), (1, 3), (2, 2), (2, 8), (2, QPU_COLUMN)) if request.param == "of modes" else ()
     spec = NetworkSpec.of(SPEC.model_dump() | {"mode_columns": told})
     torch.manual_seed(0)
     actor, critic = Actor(spec), Critic(spec)
