@@ -15,7 +15,7 @@ from experiments.benchmarks.stock_path import DEFAULT_MODULE
 from meqc_marl.config import load_scenario
 from meqc_marl.dqn_ddpg.algorithm import DQNDDPGConfig
 from meqc_marl.dqn_ddpg.network_spec import NetworkSpec
-from meqc_marl.dqn_ddpg.networks import Actor, Critic, allowed_modes
+from meqc_marl.dqn_ddpg.networks import Actor, Critic, ascended_value, raw_to_move
 from meqc_marl.rl.config import offloading_config
 
 
@@ -26,10 +26,9 @@ def bare_loop(spec: NetworkSpec, config: DQNDDPGConfig) -> Callable[[dict[str, t
 
     def update(batch: dict[str, torch.Tensor]) -> None:
         observation = batch["obs"]
-        raw = actor(observation)
+        raw, moved = raw_to_move(spec, actor, observation)
         leaf = raw.detach().clamp(0.0, 1.0).requires_grad_()
-        allowed = allowed_modes(spec, observation)
-        (gradient,) = torch.autograd.grad(critic.actor_value(observation, leaf, allowed, spec.parametric_modes), leaf)
+        (gradient,) = torch.autograd.grad(ascended_value(spec, critic, observation, leaf, moved), leaf)
         outward = ((raw > 1.0) & (gradient > 0)) | ((raw < 0.0) & (gradient < 0))
         taken = critic.taken(observation, batch["mode"].long(), batch["parameters"])[:, 0]
         loss = torch.nn.functional.huber_loss(taken, batch["rewards"] * config.reward_scale, delta=config.huber_delta)
@@ -50,7 +49,7 @@ def forward_and_backward_flop(spec: NetworkSpec, batch: int) -> float:
     inner = sum(wide * narrow for wide, narrow in pairwise(sizes))
     critic_in = (spec.observation_size + spec.num_parameters) * sizes[0]
     actor = spec.observation_size * sizes[0] + inner + sizes[-1] * spec.num_parameters
-    modes = spec.parametric_modes.stop - spec.parametric_modes.start
+    modes = 1 if spec.turns else spec.parametric_modes.stop - spec.parametric_modes.start
     # Forward, gradient of inputs, gradient of weights: one product each; the actor's pass needs no weights' gradient.
     taken, ascent = 3 * (critic_in + inner + sizes[-1]), 2 * modes * (critic_in + inner + sizes[-1])
     return 2.0 * batch * (taken + ascent + 3 * actor)

@@ -36,6 +36,8 @@ from meqc_marl.rl.evaluation import evaluate_against_oracle
 
 LEVELS = (0.01, 0.005, 0.002)
 """Regrets waited for."""
+GROWTH = 0.1
+"""A turn is this share of what a side has spent, so that every level is met as sharply by the quick as by the slow."""
 
 
 @dataclass
@@ -68,7 +70,7 @@ def table(sides: dict[str, dict[str, Any]]) -> str:
     lines = ["| regret | ours, s | stock path, s | ratio |", "|---|---|---|---|"]
     for level in LEVELS:
         ours, stock = (sides[name]["reached_s"][f"{level:g}"] for name in ("ours", "stock"))
-        cells = ["not reached" if seconds is None else f"{seconds:.0f}" for seconds in (ours, stock)]
+        cells = ["not reached" if seconds is None else f"{seconds:.1f}" for seconds in (ours, stock)]
         if ours is not None:
             spent = sides["stock"]["curve"][-1][0]
             cells.append(f"above {spent / ours:.0f}" if stock is None else f"{stock / ours:.0f}")
@@ -86,8 +88,9 @@ class TimeToQuality:
     """Budget that the schedules of both are made for."""
     seconds: float = 1_200.0
     """Of one core for each side, evaluations apart."""
-    turn_s: float = 5.0
-    """How long a side trains before it is evaluated and the other's turn comes."""
+    turn_s: float = 0.5
+    """How long a side trains at least before it is evaluated and the other's turn comes; later a tenth of what it has
+    spent."""
     seed: int = 0
     """Of both."""
     out: Path = RESULTS / "time_to_quality.json"
@@ -113,8 +116,8 @@ class TimeToQuality:
         while not all(side.finished(self.seconds) for side in sides.values()):
             for name, side in sides.items():
                 if not side.finished(self.seconds):
-                    side.turn(self.turn_s)
-                    print(f"{name}: {side.spent_s:.0f} s, regret {100 * side.curve[-1][1]:.2f} %", flush=True)
+                    side.turn(max(self.turn_s, GROWTH * side.spent_s))
+                    print(f"{name}: {side.spent_s:.1f} s, regret {100 * side.curve[-1][1]:.2f} %", flush=True)
             told = {name: {"reached_s": side.reached(), "curve": side.curve} for name, side in sides.items()}
             keep(given | machine | {"sides": told}, self.out)
         for side in sides.values():

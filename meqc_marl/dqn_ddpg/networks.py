@@ -259,6 +259,38 @@ def shown_to_critic(spec: NetworkSpec, unit: Tensor, observation: Tensor) -> Ten
     return unit.minimum(most).maximum(least)
 
 
+def raw_to_move(spec: NetworkSpec, actor: Actor, observation: Tensor) -> tuple[Tensor, Tensor | None]:
+    """What the actor moves of a minibatch: raw parameters [B, P], and the mode [B] whose they are; None for all.
+
+    Where rows take turns (:attr:`NetworkSpec.turns`) the parameters of other modes are 0 and have no gradient.
+    """
+    if not spec.turns:
+        return actor(observation), None
+    turns = torch.tensor(spec.turns, device=observation.device)
+    parameter, mode = turns[torch.arange(len(observation), device=observation.device) % len(turns)].unbind(-1)
+    raw = actor.one(observation, parameter).unsqueeze(-1)
+    nothing = raw.new_zeros(len(observation), spec.num_parameters)
+    return nothing.scatter(1, parameter.unsqueeze(-1), raw), mode
+
+
+def ascended_value(
+    spec: NetworkSpec, critic: Critic, observation: Tensor, shown: Tensor, moved: Tensor | None
+) -> Tensor:
+    """What the actor ascends, summed over the rows: values of the modes to be moved where they are allowed.
+
+    Args:
+        spec: Layout of the heads.
+        critic: DQN head.
+        observation: [B, D].
+        shown: What the critic is shown of the actor's places [B, P].
+        moved: The mode of each row [B]; None for all.
+    """
+    allowed = allowed_modes(spec, observation)
+    if moved is None:
+        return critic.actor_value(observation, shown, allowed, spec.parametric_modes)
+    return (critic.taken(observation, moved, shown) * allowed.gather(1, moved.unsqueeze(-1))).sum()
+
+
 def chosen_parameters(spec: NetworkSpec, raw: Tensor, observation: Tensor) -> Tensor:
     """The parameters [B, P] in [0, 1], as they are executed, that raw ones [B, P] stand for."""
     return within_bounds(spec, unit_parameters(spec, raw), observation)

@@ -23,12 +23,14 @@ from .networks import (
     Actor,
     Critic,
     allowed_modes,
+    ascended_value,
     chosen_parameters,
     greedy_action,
     greedy_mode,
     interval,
     inward_gradient,
     places_of,
+    raw_to_move,
     shown_to_critic,
     unit_parameters,
 )
@@ -192,33 +194,15 @@ class DQNDDPGModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
         scaled = self.parameter_low + parameters * (self.parameter_high - self.parameter_low)
         return {MODE: mode, PARAMETERS: parameters, Columns.ACTIONS: self.layout.build(mode, scaled)}
 
-    def _raw_to_move(self, observation: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Raw parameters [B, P], and which mode's are to be moved [B]; None for all.
-
-        Where rows take turns, the parameters of other modes are 0, and have no part in the gradient.
-        """
-        if not self.spec.turns:
-            return self.actor(observation), None
-        turns = torch.tensor(self.spec.turns, device=observation.device)
-        parameter, mode = turns[torch.arange(len(observation), device=observation.device) % len(turns)].unbind(-1)
-        raw = self.actor.one(observation, parameter).unsqueeze(-1)
-        nothing = raw.new_zeros(len(observation), self.spec.num_parameters)
-        return nothing.scatter(1, parameter.unsqueeze(-1), raw), mode
-
     @override(TorchRLModule)
     def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         """Values [critics, B, C] of the modes taken, raw parameters [B, P], and the gradient that they follow."""
         observation = self._observation(batch)
-        raw, moved = self._raw_to_move(observation)
+        raw, moved = raw_to_move(self.spec, self.actor, observation)
         leaf = shown_to_critic(self.spec, unit_parameters(self.spec, raw.detach()), observation).requires_grad_()
         gradient = torch.zeros_like(leaf)
         if not self.spec.discrete:
-            allowed = allowed_modes(self.spec, observation)
-            if moved is None:
-                value = self.critic.actor_value(observation, leaf, allowed, self.spec.parametric_modes)
-            else:
-                value = (self.critic.taken(observation, moved, leaf) * allowed.gather(1, moved.unsqueeze(-1))).sum()
-            (gradient,) = torch.autograd.grad(value, leaf)
+            (gradient,) = torch.autograd.grad(ascended_value(self.spec, self.critic, observation, leaf, moved), leaf)
             if self.spec.bound_columns:  # the chain rule through the map, or nothing where there is one parameter only
                 low, high = interval(self.spec, observation)
                 gradient = gradient * (high > low if self.spec.middle_columns else high - low)
