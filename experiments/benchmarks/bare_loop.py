@@ -35,7 +35,7 @@ def bare_loop(spec: NetworkSpec, config: DQNDDPGConfig) -> Callable[[dict[str, t
         loss = loss - (gradient.masked_fill(outward, 0.0) * raw).sum(-1).mean()
         for optimizer in optimizers:
             optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         for optimizer, part in zip(optimizers, (critic, actor), strict=True):
             torch.nn.utils.clip_grad_norm_(part.parameters(), config.grad_norm or torch.inf)
             optimizer.step()
