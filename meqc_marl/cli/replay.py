@@ -88,10 +88,7 @@ class Replay:
         else:
             scenario = scenario_with(self.scenario or "paper", self.overrides)
         policies: list[Policy] = [learned[who] if who in learned else make_policy(who, scenario) for who in self.who]
-        names = [policy.name for policy in policies]
-        if len(set(names)) < len(names):
-            raise InputError(f"policies: each may be given once, and {', '.join(names)} holds one twice.")
-        if "oracle" not in names:
+        if "oracle" not in [policy.name for policy in policies]:
             policies.append(make_policy("oracle", scenario))
         slots = min(self.num_slots, scenario.horizon)
         if self.trace:

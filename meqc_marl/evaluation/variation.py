@@ -20,6 +20,7 @@ from meqc_marl.config import Scenario, load_scenario
 from meqc_marl.config.idle import refuse_idle_everywhere
 from meqc_marl.config.yaml_text import parse_yaml
 from meqc_marl.errors import InputError
+from meqc_marl.evaluation.comparison import prepare
 from meqc_marl.evaluation.metrics import measure
 from meqc_marl.evaluation.rollout import rollout
 from meqc_marl.evaluation.statistics import Estimate, mean, paired_difference
@@ -173,13 +174,13 @@ def vary(
     names = [policy.name for policy in made[0]]
     if not names:
         raise InputError("policies: none is given; give at least one, such as oracle.")
-    if len(set(names)) < len(names):
-        raise InputError(f"policies: each may be given once, and {', '.join(names)} holds one twice.")
     given = seeds if isinstance(seeds, Trace) else None
     if given is not None and (fixed := [axis.field for axis in axes if fixed_by_traces(axis.field)]):
         raise InputError(f"axis {fixed[0]} has no effect where traces are given; vary another field.")
     slots = [here.horizon if num_slots is None else num_slots for _, here in scenarios]
     slots = slots if given is None else [given.num_slots] * len(slots)
+    for policies in made:
+        prepare(policies, progress)
     step = progress("points", sum(slots) * len(names), "slots") if progress else None
     points = []
     for (values, here), policies, length in zip(scenarios, made, slots, strict=True):
