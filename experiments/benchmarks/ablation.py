@@ -1,7 +1,7 @@
 """What each option of the learner does: one switch at a time, the same budget and seeds.
 
 Run ``meqc-marl benchmark ablation``; finished runs are kept, so it can be interrupted. Options that only
-matter with a discount are compared at the paper's 0.913.
+matter with a discount are compared at the paper's 0.913. With a discount or another critic every pass sees all columns.
 """
 
 from __future__ import annotations

@@ -80,7 +80,7 @@ class SweepOptions(StudyOptions):
 
         base = Run(
             scenario=scenario,
-            env_steps=self.env_steps or default_env_steps(scenario),
+            env_steps=self.env_steps or default_env_steps(scenario, learner),
             learner=learner,
             trace=library_of(self.trace, self.held_out, scenario.num_devices),
             num_env_runners=self.num_env_runners,

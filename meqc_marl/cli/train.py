@@ -136,7 +136,7 @@ class TrainOptions:
         from meqc_marl.rl.config import default_env_steps
 
         trace = library_of(self.trace, self.held_out, scenario.num_devices)
-        steps = self.env_steps or default_env_steps(scenario)
+        steps = self.env_steps or default_env_steps(scenario, learner)
         run = Run(scenario=scenario, env_steps=steps, learner=learner, trace=trace)
         return run.model_copy(update=self._plain())
 

@@ -54,7 +54,8 @@ class Actor(nn.Module):
         """Take over which columns each parameter depends on: those of all modes that it belongs to."""
         slots = enumerate(spec.parameter_slots)
         owned = torch.tensor([[a <= i < b for i in range(spec.num_parameters)] for _, (a, b) in slots]).float()
-        self.register_buffer("seen", (owned.T @ _seen(spec)).clamp(max=1.0) if spec.mode_columns else None, False)
+        seen = (owned.T @ _seen(spec)).clamp(max=1.0) if spec.mode_columns else None
+        self.register_buffer("seen", None if seen is None else seen.to(self.head.weight.device), False)
 
     def forward(self, observation: Tensor) -> Tensor:
         """Raw parameters [B, P]."""
@@ -126,7 +127,8 @@ class Critic(_Value):
 
     def see(self, spec: NetworkSpec) -> None:
         """Take over which columns each mode depends on."""
-        self.register_buffer("seen", _seen(spec) if spec.mode_columns else None, False)
+        seen = _seen(spec).to(self.head.weight.device) if spec.mode_columns else None
+        self.register_buffer("seen", seen, False)
 
     @property
     def num_values(self) -> int:
@@ -259,15 +261,23 @@ def shown_to_critic(spec: NetworkSpec, unit: Tensor, observation: Tensor) -> Ten
     return unit.minimum(most).maximum(least)
 
 
-def raw_to_move(spec: NetworkSpec, actor: Actor, observation: Tensor) -> tuple[Tensor, Tensor | None]:
+def raw_to_move(spec: NetworkSpec, actor: Actor, observation: Tensor, agents: int = 1) -> tuple[Tensor, Tensor | None]:
     """What the actor moves of a minibatch: raw parameters [B, P], and the mode [B] whose they are; None for all.
 
-    Where rows take turns (:attr:`NetworkSpec.turns`) the parameters of other modes are 0 and have no gradient.
+    Where rows take turns (:attr:`NetworkSpec.turns`) the parameters of other modes are 0 and have no gradient. In whole
+    slots no agent always has the same turn.
+
+    Args:
+        spec: Layout of the heads.
+        actor: DDPG head.
+        observation: [B, D].
+        agents: Of a slot, whose rows follow each other; 1 if rows are of no order.
     """
-    if not spec.turns:
+    if not spec.turns or len(observation) < len(spec.turns):
         return actor(observation), None
     turns = torch.tensor(spec.turns, device=observation.device)
-    parameter, mode = turns[torch.arange(len(observation), device=observation.device) % len(turns)].unbind(-1)
+    row = torch.arange(len(observation), device=observation.device)
+    parameter, mode = turns[(row // agents + row % agents) % len(turns)].unbind(-1)
     raw = actor.one(observation, parameter).unsqueeze(-1)
     nothing = raw.new_zeros(len(observation), spec.num_parameters)
     return nothing.scatter(1, parameter.unsqueeze(-1), raw), mode

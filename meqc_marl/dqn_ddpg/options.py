@@ -150,7 +150,7 @@ class NetworkOptions(Options):
         (),
         "all that the value of the mode and its parameters depend on: its pass through either head sees these columns "
         "of the observation alone, so that what concerns other modes cannot disturb it; a mode that is not named sees "
-        "all (needs the multi-pass critic)",
+        "all (needs the multi-pass critic and no discount)",
         allowed="pairs (mode, observation column)",
         of_environment=True,
     )
@@ -243,6 +243,11 @@ class LearnerOptions(ModuleOptions):
             value = getattr(self, name)
             if self.gamma == 0 and extra_of(field).get("needs_discount") and value != field.default:
                 raise ValueError(f"{name} is {value!r}; it has no effect with gamma = 0: leave it {field.default!r}.")
+        if self.gamma > 0 and self.mode_columns:
+            raise ValueError(
+                f"mode_columns is {plain(self.mode_columns)}; it needs gamma = 0, not {self.gamma:g}: with a discount "
+                "a mode is worth what later slots are, which all columns may tell."
+            )
         weights = sum(a * b for a, b in pairwise((*self.hidden, 1)))
         if weights > MOST_WEIGHTS:  # decided before memory is taken
             told = str(plain(self.hidden))[:60]

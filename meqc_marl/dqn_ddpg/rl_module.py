@@ -96,8 +96,10 @@ class DQNDDPGModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
 
     def take_options_of_weights(self, told: Mapping[str, Any]) -> None:
         """Have those options that the weights were trained with: what the heads are shown depends on them."""
-        known = {name: told.get(name, ()) for name in OF_WEIGHTS}
-        self.spec = NetworkSpec.of(self.spec.model_dump() | known)
+        spec = NetworkSpec.of(self.spec.model_dump() | {name: told.get(name, ()) for name in OF_WEIGHTS})
+        if spec == self.spec:
+            return
+        self.spec = spec
         for part in self.modules():
             if isinstance(part, Actor | Critic):
                 part.see(self.spec)
@@ -198,7 +200,8 @@ class DQNDDPGModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
     def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         """Values [critics, B, C] of the modes taken, raw parameters [B, P], and the gradient that they follow."""
         observation = self._observation(batch)
-        raw, moved = raw_to_move(self.spec, self.actor, observation)
+        agents = batch[Columns.OBS].shape[1] if batch[Columns.OBS].dim() > 2 else 1
+        raw, moved = raw_to_move(self.spec, self.actor, observation, agents)
         leaf = shown_to_critic(self.spec, unit_parameters(self.spec, raw.detach()), observation).requires_grad_()
         gradient = torch.zeros_like(leaf)
         if not self.spec.discrete:

@@ -24,7 +24,7 @@ def start_warm(algorithm: DQNDDPG, source: str | Path) -> None:
         source: Run, checkpoint or policy folder, or a URI of one.
 
     Raises:
-        InputError: If there is no policy, or its networks are others than the algorithm's.
+        InputError: If there is no policy, or its networks are others than the algorithm's or not made for its discount.
     """
     policy = load_policy(source)
     mine = algorithm.get_module(next(iter(algorithm.config.policies))).spec
@@ -35,6 +35,11 @@ def start_warm(algorithm: DQNDDPG, source: str | Path) -> None:
                 f"from '{source}' cannot be taken: its {name} is {_told(theirs)} and this run's is "
                 f"{_told(getattr(mine, name))}; give --learner {name}=..., as it was trained."
             )
+    if policy.spec.mode_columns and algorithm.config.gamma > 0:
+        raise InputError(
+            f"from '{source}' cannot be taken: its modes see their own places alone, and this run's gamma is "
+            f"{algorithm.config.gamma:g}; with a discount a mode is worth what all columns tell of later slots."
+        )
     heads = {"actor": policy.actor.state_dict(), "critic": policy.critic.state_dict()}
     told = {name: getattr(policy.spec, name) for name in OF_WEIGHTS}
     algorithm.learner_group.foreach_learner(lambda learner: _take(learner, heads, told))

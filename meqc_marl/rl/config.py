@@ -34,9 +34,16 @@ _RECENT_SLOTS = 4_000
 _RATES = {"critic_lr", "actor_lr"}
 
 
-def default_env_steps(scenario: Scenario) -> int:
-    """Environment steps of the default budget, in whole episodes."""
-    steps = max(DEFAULT_DEVICE_STEPS[bool(_depends_on(scenario))] // scenario.num_devices, scenario.horizon)
+def default_env_steps(scenario: Scenario, learner: Mapping[str, Any] | None = None) -> int:
+    """Environment steps of the default budget, in whole episodes.
+
+    Args:
+        scenario: The system.
+        learner: Parameters of the learner other than the defaults, by name.
+    """
+    given: dict[str, Any] = {"gamma": _gamma(scenario), "critic": "multi-pass", "context": "none", **(learner or {})}
+    apart = bool(_mode_columns(scenario, given["gamma"], given["critic"], given["context"]))
+    steps = max(DEFAULT_DEVICE_STEPS[apart] // scenario.num_devices, scenario.horizon)
     return -(-steps // scenario.horizon) * scenario.horizon
 
 
@@ -64,21 +71,26 @@ def _allowed_by(scenario: Scenario) -> dict[str, Any]:
     return allowed
 
 
-def _depends_on(scenario: Scenario) -> dict[str, Any]:
-    """Columns of the observation that say what an action of each mode costs, where it costs nobody else anything and
-    nothing later: its own place's and the queue's. What another place costs is no matter, be it beyond all bounds."""
-    columns = observation_columns(scenario)
-    if scenario.resources.pooled or "local_allowed" not in columns:
-        return {}
+def _mode_columns(scenario: Scenario, gamma: float, critic: str, context: str) -> tuple[tuple[int, int], ...]:
+    """Columns of the observation that say what an action of each mode is worth, where that is its own place and the
+    queue alone: what another place costs is no matter then, be it far beyond anything in training.
+
+    None where an action concerns others or later slots, or where the reward holds what no such column tells: that of
+    others, or the miss of the device's own CPU.
+    """
+    columns, rewarded = observation_columns(scenario), scenario.lyapunov.reward
+    own = rewarded == "own" or (rewarded == "difference" and scenario.cost.deadline == "kept")
+    if scenario.resources.pooled or "local_allowed" not in columns or not own:
+        return ()
+    if gamma != 0 or critic != "multi-pass" or context != "none":
+        return ()
     places = {Mode.LOCAL: "local_", Mode.CPU: "cpu_", Mode.QPU: "qpu_"}
-    return {
-        "mode_columns": tuple(
-            (int(mode), column)
-            for mode, place in places.items()
-            for column, name in enumerate(columns)
-            if name.startswith((place, "backlog"))
-        )
-    }
+    return tuple(
+        (int(mode), column)
+        for mode, place in places.items()
+        for column, name in enumerate(columns)
+        if name.startswith((place, "backlog"))
+    )
 
 
 def _charged_in_the_reward(scenario: Scenario) -> bool:
@@ -211,7 +223,7 @@ def offloading_config(
     Raises:
         InputError: If ``learner`` or ``vary`` has an unknown name or a value that is not allowed.
     """
-    env_steps = max(env_steps or default_env_steps(scenario), 10)  # so that the steps of a schedule differ
+    env_steps = max(env_steps or default_env_steps(scenario, learner), 10)  # so that the steps of a schedule differ
     # About 240 devices a slot, whatever their number in a row.
     rows = max(1, round(240 / scenario.num_devices))
     fragment = 4
@@ -265,8 +277,7 @@ def offloading_config(
             f"learner parameter gamma is {config.gamma:g}; with lyapunov.reward = difference what a queue costs later "
             "slots is in the reward (lyapunov.discount): leave it 0, or set lyapunov.reward to own or team."
         )
-    if config.gamma == 0 and config.critic == "multi-pass" and config.context == "none":
-        config.training(**_depends_on(scenario))
+    config.training(mode_columns=_mode_columns(scenario, config.gamma, config.critic, config.context))
     config.callbacks(LyapunovCallback if config.gamma > 0 else DifferenceCallback)
     if config.gamma > 0 and "reward_scale" not in (learner or {}):
         config.training(reward_scale=1.0 / (TYPICAL_COST * scenario.lyapunov.v))

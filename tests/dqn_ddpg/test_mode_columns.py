@@ -10,8 +10,8 @@ from meqc_marl.dqn_ddpg.algorithm import DQNDDPGConfig
 from meqc_marl.dqn_ddpg.columns import ACTOR_GRADIENT, MODE, OF_WEIGHTS, PARAMETERS, RAW_PARAMETERS
 from meqc_marl.dqn_ddpg.errors import ConfigurationError
 from meqc_marl.dqn_ddpg.network_spec import NetworkSpec
-from meqc_marl.dqn_ddpg.networks import Actor, Critic, allowed_modes, greedy_action, inward_gradient, within_bounds
-from tests.dqn_ddpg.test_bounds import ACTION, MODULE, OBSERVATION, make_learner, observe
+from meqc_marl.dqn_ddpg.networks import Actor, Critic, allowed_modes, greedy_action, inward_gradient, shown_to_critic
+from tests.dqn_ddpg.test_bounds import ACTION, MASK_0, MODULE, OBSERVATION, TARGET, make_learner, observe
 
 D, SLOTS = 6, ((0, 0), (0, 2), (2, 3), (1, 3))
 """The second parameter belongs to one mode, the third and fourth to two."""
@@ -103,14 +103,32 @@ def test_a_learner_takes_a_state_from_before_there_were_columns_of_modes_and_act
     old_gradient = before.module[MODULE].forward_train(batch)[ACTOR_GRADIENT]
     assert torch.equal(module.forward_train(batch)[ACTOR_GRADIENT], old_gradient)
     now.set_state(kept)
-    assert now.module[MODULE].spec.mode_columns == MODE_COLUMNS
-    assert module.actor.seen is not None
-    assert module.target_critic.seen is not None
+    fresh = make_learner(hidden=(16,), mode_columns=MODE_COLUMNS).module[MODULE]
+    fresh.set_state(kept["rl_module"][MODULE])
+    assert now.module[MODULE].spec == fresh.spec
+    heads = [name for name, part in fresh.named_modules() if isinstance(part, Actor | Critic)]
+    assert heads == ["actor", "critic", "target_actor", "target_critic"]
+    for name in heads:
+        assert torch.equal(module.get_submodule(name).seen, fresh.get_submodule(name).seen)
+    assert torch.equal(module.forward_train(batch)[ACTOR_GRADIENT], fresh.forward_train(batch)[ACTOR_GRADIENT])
 
 
+def test_masks_are_made_where_the_weights_are_and_only_when_they_change():
+    """As on a graphics processor: weights are elsewhere than where a tensor is made."""
+    module = make_learner(hidden=(16,), mode_columns=MODE_COLUMNS).module[MODULE].to("meta")
+    before = module.critic.seen
+    module.take_options_of_weights({"mode_columns": MODE_COLUMNS})
+    assert module.critic.seen is before
+    module.take_options_of_weights({"mode_columns": MODE_COLUMNS[1:]})
+    for part in (module.actor, module.critic, module.target_actor, module.target_critic):
+        assert part.seen.device == part.head.weight.device == torch.device("meta")
+
+
+@pytest.mark.parametrize("middles", [(), ((0, TARGET), (1, MASK_0))])
 @pytest.mark.parametrize("options", [{}, {"bounds": "inverting"}, {"bounds": "sigmoid"}, {"allowed_modes": (0, 2)}])
-def test_rows_take_turns_in_moving_parameters_of_allowed_modes(options):
+def test_rows_take_turns_in_moving_parameters_of_allowed_modes(options, middles):
     """Each row's gradient is that of a full pass at the actor's own output, for one parameter in turn."""
+    options = options | {"middle_columns": middles}
     module = make_learner(hidden=(16,), mode_columns=MODE_COLUMNS, **options).module[MODULE]
     torch.nn.init.normal_(module.actor.head.weight)
     free = options.get("allowed_modes", (0, 1, 2))
@@ -119,11 +137,11 @@ def test_rows_take_turns_in_moving_parameters_of_allowed_modes(options):
     batch = {"obs": observation, MODE: torch.randint(0, 3, (65,)), PARAMETERS: torch.rand(65, 2)}
     out = module.forward_train(batch)
     all_raw = module.actor(observation).detach()
-    leaf = within_bounds(module.spec, all_raw.clamp(0, 1), observation).requires_grad_()
+    leaf = shown_to_critic(module.spec, all_raw.clamp(0, 1), observation).requires_grad_()
     q = module.critic(observation, leaf).masked_fill(~allowed_modes(module.spec, observation), 0.0)
     (full,) = torch.autograd.grad(q.sum(), leaf)
     low, high = observation[:, [0, 2]], observation[:, [1, 3]]
-    full = inward_gradient(module.spec, all_raw, full * (high - low))
+    full = inward_gradient(module.spec, all_raw, full * (high > low if middles else high - low))
     for row in range(65):
         parameter, _ = turns[row % len(turns)]
         torch.testing.assert_close(out[RAW_PARAMETERS][row, parameter], all_raw[row, parameter])
@@ -131,6 +149,21 @@ def test_rows_take_turns_in_moving_parameters_of_allowed_modes(options):
         others = [other for other in range(2) if other != parameter]
         assert not out[ACTOR_GRADIENT][row, others].any()
     assert out[ACTOR_GRADIENT].any()
+    # The output is still the actor's: its parameters have a gradient.
+    (out[ACTOR_GRADIENT] * out[RAW_PARAMETERS]).sum().backward()
+    assert module.actor.head.weight.grad.abs().sum() > 0
+
+
+def test_in_whole_slots_no_agent_always_has_the_same_turn_and_few_rows_move_all():
+    module = make_learner(hidden=(16,), mode_columns=MODE_COLUMNS, whole_slots=True).module[MODULE]
+    observation = torch.from_numpy(observe(np.random.default_rng(2), 24)).reshape(6, 4, 7)
+    batch = {"obs": observation, MODE: torch.zeros(6, 4, dtype=torch.long), PARAMETERS: torch.rand(6, 4, 2)}
+    raw = module.forward_train(batch)[RAW_PARAMETERS].reshape(6, 4, 2)
+    moved = (raw != 0).any(0)
+    assert moved.all(), moved
+    assert ((raw != 0).sum(-1) == 1).all()
+    one = {"obs": observation[0, :1], MODE: torch.zeros(1, dtype=torch.long), PARAMETERS: torch.rand(1, 2)}
+    assert (module.forward_train(one)[RAW_PARAMETERS] != 0).all()
 
 
 @pytest.mark.parametrize("slots", [((0, 0), (0, 1), (0, 1)), ((0, 0), (0, 2), (2, 3)), SLOTS])
@@ -163,4 +196,6 @@ def test_they_survive_json():
 def test_a_configuration_with_a_context_refuses_them():
     config = DQNDDPGConfig().environment(observation_space=OBSERVATION, action_space=ACTION)
     with pytest.raises(ConfigurationError, match=r"mode_columns is .* context = none"):
-        config.training(context="mean", mode_columns=MODE_COLUMNS).validate()
+        config.training(gamma=0.0, context="mean", mode_columns=MODE_COLUMNS).validate()
+    with pytest.raises(ConfigurationError, match=r"mode_columns is .* needs gamma = 0, not 0.9"):
+        config.training(gamma=0.9, context="none").validate()

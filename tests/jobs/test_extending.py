@@ -121,17 +121,21 @@ def test_a_run_starts_with_the_weights_of_another(ray_session, tmp_path):
     first = load_policy(tmp_path / "first")
     elsewhere = load_scenario("small", ["horizon=20", "num_devices=5", "lyapunov.v=2"])
     second = run(640, scenario=elsewhere, seed=7, warm_start=str(tmp_path / "first"))
-    algorithm = configuration(second.model_copy(update={"learner": {"hidden": [16, 16], "gamma": 0.5}})).build_algo()
+    algorithm = configuration(second.model_copy(update={"learner": {"hidden": [16, 16]}})).build_algo()
     assert not _alike(policy_of(algorithm), first)
     start_warm(algorithm, tmp_path / "first")
     assert _alike(policy_of(algorithm), first)
     algorithm.learner_group.foreach_learner(_assert_targets_follow)
     algorithm.stop()
 
-    with pytest.raises(InputError, match=r"its hidden is \[16, 16\] and this run's is \[8, 8\]") as told:
-        train(second.model_copy(update={"learner": {"hidden": [8, 8]}}), tmp_path / "second")
-    assert is_one_sentence(str(told.value)), told.value
-    assert not (tmp_path / "second" / "run.json").exists()
+    for learner, sentence in (
+        ({"hidden": [8, 8]}, r"its hidden is \[16, 16\] and this run's is \[8, 8\]"),
+        ({"hidden": [16, 16], "gamma": 0.5}, "its modes see their own places alone, and this run's gamma is 0.5"),
+    ):
+        with pytest.raises(InputError, match=sentence) as told:
+            train(second.model_copy(update={"learner": learner}), tmp_path / "second")
+        assert is_one_sentence(str(told.value)), told.value
+        assert not (tmp_path / "second" / "run.json").exists()
     train(second, tmp_path / "second", placement=NEVER)
     assert _alike(load_policy(tmp_path / "second" / WARM_START), first)
     assert not _alike(load_policy(tmp_path / "second"), first)

@@ -3,19 +3,21 @@
 import json
 import subprocess
 import sys
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from meqc_marl.config import load_scenario
 from meqc_marl.env.simulator import OffloadingSimulator
+from meqc_marl.env.view import observation_columns
 from meqc_marl.errors import InputError
 from meqc_marl.lyapunov.credit import beyond_local
 from meqc_marl.lyapunov.queues import BACKLOG_COLUMN, growth, reward, scaled_backlog
 from meqc_marl.nature.trace import generate_trace
 from meqc_marl.physics.modes import Mode
 from meqc_marl.rl.callbacks import DifferenceCallback, LyapunovCallback
-from meqc_marl.rl.config import how_far_ahead, offloading_config, what_is_not_seen
+from meqc_marl.rl.config import default_env_steps, how_far_ahead, offloading_config, what_is_not_seen
 
 ELSEWHERE = """
 import json, logging, sys
@@ -135,7 +137,7 @@ def test_what_varies_and_is_not_seen_is_told(preset, view, vary, told):
     "base", [[], ["cost.deadline=penalty"], ["cost.latency=sequential"], ["lyapunov.queue=literal"]]
 )
 @pytest.mark.parametrize(("change", "of"), [("quantum.circuit=literal", Mode.QPU), ("server.rho=4e-27", Mode.CPU)])
-def test_a_mode_is_told_all_that_its_reward_depends_on(base, change, of):
+def test_what_a_mode_is_not_told_does_not_concern_it(base, change, of):
     """In two systems on the same nature that differ in one place alone, what all other modes are told and what they
     earn is the same."""
     here = load_scenario("paper", [*base, "num_devices=30"])
@@ -145,7 +147,9 @@ def test_a_mode_is_told_all_that_its_reward_depends_on(base, change, of):
     trace = generate_trace(here, [5], num_slots=40)
     backlog = np.random.default_rng(3).exponential(20.0, (1, 30))
     for asked in Mode:
-        (seen, earned), (seen_there, earned_there) = (_seen_and_earned(s, trace, asked, backlog) for s in (here, there))
+        (seen, earned, _), (seen_there, earned_there, _) = (
+            _seen_and_earned(each, trace, asked, backlog) for each in (here, there)
+        )
         both = np.isfinite(earned) & np.isfinite(earned_there)  # where nothing meets a deadline, the fastest is taken
         assert both.mean() > 0.3
         alike = np.array_equal(
@@ -155,9 +159,44 @@ def test_a_mode_is_told_all_that_its_reward_depends_on(base, change, of):
         assert np.array_equal(earned[both], earned_there[both]) == (asked != of)
 
 
+@pytest.mark.parametrize(
+    "base", [[], ["cost.latency=sequential"], ["lyapunov.reward=difference"], ["cost.deadline=penalty"]]
+)
+def test_what_a_mode_is_told_tells_its_reward(base):
+    """Read off its own columns and no others: costs in lines between three shares, the queue, whether it is late."""
+    scenario = load_scenario("paper", [*base, "num_devices=30", "lyapunov.v=2"])
+    columns, told = observation_columns(scenario), offloading_config(scenario).mode_columns
+    shared = [name for name in columns if sum(column == columns.index(name) for _, column in told) > 1]
+    assert shared == ["backlog"]
+    assert len({column for _, column in told}) == len(columns)
+    trace = generate_trace(scenario, [5], num_slots=40)
+    backlog = np.random.default_rng(3).exponential(20.0, (1, 30))
+    for asked, place in ((Mode.LOCAL, "local"), (Mode.CPU, "cpu"), (Mode.QPU, "qpu")):
+        seen, earned, share = _seen_and_earned(scenario, trace, asked, backlog)
+        own = {columns[column].removeprefix(f"{place}_"): seen[..., column] for mode, column in told if mode == asked}
+        expected = np.expm1(own["backlog"]) * share
+        if asked != Mode.LOCAL:
+            shares = [own[name] for name in ("low", "middle", "high")]
+            costs = [np.sign(x) * np.expm1(abs(x)) for x in (own[f"cost_{name}"] for name in ("low", "middle", "high"))]
+            expected = expected - _in_lines(share, shares, costs)
+        if scenario.cost.deadline == "penalty":
+            within = 1.0 if asked == Mode.LOCAL else (own["first"] <= share) & (share <= own["last"])
+            expected = expected - scenario.cost.miss_penalty * (1.0 - own["meets"] * within)
+        done = np.isfinite(earned)
+        assert done.mean() > 0.3
+        close = np.isclose(earned[done], expected[done], atol=2e-3, rtol=1e-3)
+        assert close.mean() > 0.999, (asked, close.mean())  # a share within float32 of an end may be late or not
+
+
+def _in_lines(x, xs, ys):
+    """Linear interpolation between three points, arrays."""
+    lower, upper = ((x - a) / np.where(b > a, b - a, 1.0) for a, b in pairwise(xs))
+    return np.where(x < xs[1], ys[0] + lower * (ys[1] - ys[0]), ys[1] + upper * (ys[2] - ys[1]))
+
+
 def _seen_and_earned(scenario, trace, asked, backlog):
-    """Observations [T, 1, M, K] and the learner's reward of a mode [T, 1, M], NaN where another was carried out."""
-    simulator, seen, earned = OffloadingSimulator(scenario, 1, trace), [], []
+    """Observations [T, 1, M, K], the learner's reward of a mode, NaN where another was carried out, and shares."""
+    simulator, seen, earned, shares = OffloadingSimulator(scenario, 1, trace), [], [], []
     config = scenario.lyapunov
     simulator.reset()
     for _ in range(trace.num_slots):
@@ -167,7 +206,8 @@ def _seen_and_earned(scenario, trace, asked, backlog):
         grown, penalty = growth(config, outcome.fraction), scenario.cost.miss_penalty
         own = reward(config, outcome.cost, backlog, grown, outcome.deadline_missed, penalty)
         earned.append(np.where(outcome.mode == asked, beyond_local(config, backlog, outcome.local_cost, own), np.nan))
-    return np.stack(seen), np.stack(earned)
+        shares.append(outcome.fraction)
+    return np.stack(seen), np.stack(earned), np.stack(shares)
 
 
 def test_columns_of_modes_are_told_where_a_slot_is_all_that_counts():
@@ -176,11 +216,17 @@ def test_columns_of_modes_are_told_where_a_slot_is_all_that_counts():
         ("pooled", {}),
         ("queued", {}),
         ("paper-literal", {}),
+        (load_scenario("paper", ["lyapunov.reward=team"]), {}),
+        (load_scenario("paper", ["lyapunov.reward=difference", "cost.deadline=penalty"]), {}),
         ("paper", {"gamma": 0.9}),
         ("paper", {"critic": "joint"}),
         ("paper", {"critic": "separate"}),
         ("paper", {"context": "mean"}),
     ):
-        config = offloading_config(load_scenario(scenario), learner=learner)
+        system = load_scenario(scenario)
+        config = offloading_config(system, learner=learner)
         config.validate()
         assert config.mode_columns == ()
+        assert default_env_steps(system, learner) == 160_000
+    assert default_env_steps(load_scenario("paper")) == 80_000
+    assert default_env_steps(load_scenario("paper"), {"hidden": [8]}) == 80_000
