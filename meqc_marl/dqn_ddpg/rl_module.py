@@ -15,25 +15,12 @@ from ray.rllib.utils.annotations import override
 from ray.rllib.utils.schedules.scheduler import Scheduler
 from torch import Tensor
 
+from .bounds import allowed_modes, chosen_parameters, interval, places_of, shown_to_critic, unit_parameters
 from .columns import ACTOR_GRADIENT, MODE, NEXT_VALUE, OF_WEIGHTS, PARAMETERS, Q_TAKEN, RAW_PARAMETERS, TARGET_NOISE
 from .encoders import rows_of
 from .errors import ConfigurationError
 from .network_spec import NetworkSpec
-from .networks import (
-    Actor,
-    Critic,
-    allowed_modes,
-    ascended_value,
-    chosen_parameters,
-    greedy_action,
-    greedy_mode,
-    interval,
-    inward_gradient,
-    places_of,
-    raw_to_move,
-    shown_to_critic,
-    unit_parameters,
-)
+from .networks import Actor, Critic, ascended_value, greedy_action, greedy_mode, inward_gradient, raw_to_move
 from .options import ModuleOptions, NetworkOptions
 from .spaces import HybridActionSpace, parse_action_space
 from .words import plain

@@ -16,8 +16,9 @@ from safetensors.torch import save
 
 from meqc_marl.config import Scenario
 from meqc_marl.config.io import scenario_of
+from meqc_marl.dqn_ddpg.bounds import shown_to_critic, unit_parameters
 from meqc_marl.dqn_ddpg.network_spec import NetworkSpec
-from meqc_marl.dqn_ddpg.networks import Actor, Critic, Decision, shown_to_critic, unit_parameters
+from meqc_marl.dqn_ddpg.networks import Actor, Critic, Decision
 from meqc_marl.env.sufficient import SUFFICIENT_COLUMNS
 from meqc_marl.env.view import VIEWS, unseen_changes
 from meqc_marl.errors import InputError

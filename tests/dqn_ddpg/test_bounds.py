@@ -9,20 +9,11 @@ from hypothesis import strategies as st
 from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 
 from meqc_marl.dqn_ddpg.algorithm import DQNDDPGConfig
+from meqc_marl.dqn_ddpg.bounds import allowed_modes, chosen_parameters, places_of, shown_to_critic, within_bounds
 from meqc_marl.dqn_ddpg.columns import ACTOR_GRADIENT, MODE, PARAMETERS, Q_TAKEN, RAW_PARAMETERS
 from meqc_marl.dqn_ddpg.errors import ConfigurationError
 from meqc_marl.dqn_ddpg.network_spec import NetworkSpec
-from meqc_marl.dqn_ddpg.networks import (
-    Actor,
-    Critic,
-    Decision,
-    allowed_modes,
-    chosen_parameters,
-    greedy_action,
-    places_of,
-    shown_to_critic,
-    within_bounds,
-)
+from meqc_marl.dqn_ddpg.networks import Actor, Critic, Decision, greedy_action
 
 #: Low and high end of mode 1's parameter, of mode 2's, the target, and the masks of modes 0 and 2.
 LOW_1, HIGH_1, LOW_2, HIGH_2, TARGET, MASK_0, MASK_2 = range(7)

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 import torch
 
+from meqc_marl.dqn_ddpg.bounds import allowed_modes
 from meqc_marl.dqn_ddpg.network_spec import NetworkSpec
-from meqc_marl.dqn_ddpg.networks import Actor, Critic, allowed_modes, greedy_action
+from meqc_marl.dqn_ddpg.networks import Actor, Critic, greedy_action
 
 SPEC = NetworkSpec(
     observation_size=5,
