@@ -53,7 +53,7 @@ def only_progress(lines):
 @pytest.mark.parametrize(
     ("size", "every", "sentence"),
     [
-        ("28k", "1000", r"output folder '.*tensorboard' cannot be written: .*"),
+        pytest.param("28k", "1000", r"output folder '.*tensorboard' cannot be written: .*", marks=pytest.mark.long),
         ("3m", "0", r"checkpoint '.*' cannot be .*"),
     ],
 )
