@@ -149,8 +149,10 @@ class Critic(_Value):
             first = self.first(observation)
             hidden = self.hidden(first, None if self.kind == "separate" else parameters)
             return torch.nn.functional.linear(hidden, self.head.weight[modes], self.head.bias[modes])
-        shown = observation.unsqueeze(1) * self.seen[modes] if self.seen is not None else observation
-        first = self.first(shown).unsqueeze(1) if self.seen is None else self.first(shown)
+        if self.seen is None:
+            first = self.first(observation).unsqueeze(1)
+        else:
+            first = self.first(observation.unsqueeze(1) * self.seen[modes])
         hidden = self.hidden(first, parameters.unsqueeze(1) * self.mode_mask[modes])
         # Pass k keeps output k only.
         return (hidden * self.head.weight[modes]).sum(-1) + self.head.bias[modes]

@@ -22,8 +22,8 @@ from meqc_marl.rl.offloading_env import ConfiguredBatchedEnv, ConfiguredParallel
 
 SHARED_MODULE = "device"
 
-#: Device-steps of the default budget, about three minutes on two cores, where modes are learned apart and otherwise.
-DEFAULT_DEVICE_STEPS = {True: 1_200_000, False: 2_400_000}
+#: Device-steps of the default budget, about three minutes on two cores; where modes are learned apart half as many do.
+DEFAULT_DEVICE_STEPS = 2_400_000
 #: Devices in a minibatch.
 _MINIBATCH = 256
 #: Devices that replay keeps.
@@ -41,9 +41,10 @@ def default_env_steps(scenario: Scenario, learner: Mapping[str, Any] | None = No
         scenario: The system.
         learner: Parameters of the learner other than the defaults, by name.
     """
-    given: dict[str, Any] = {"gamma": _gamma(scenario), "critic": "multi-pass", "context": "none", **(learner or {})}
-    apart = bool(_mode_columns(scenario, given["gamma"], given["critic"], given["context"]))
-    steps = max(DEFAULT_DEVICE_STEPS[apart] // scenario.num_devices, scenario.horizon)
+    usual = {name: LearnerOptions.model_fields[name].default for name in ("critic", "context")}
+    given = usual | {"gamma": _gamma(scenario)} | dict(learner or {})
+    apart = _mode_columns(scenario, given["gamma"], given["critic"], given["context"])
+    steps = max(DEFAULT_DEVICE_STEPS // (2 if apart else 1) // scenario.num_devices, scenario.horizon)
     return -(-steps // scenario.horizon) * scenario.horizon
 
 
