@@ -14,6 +14,7 @@ from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 from experiments.benchmarks.stock_path import DEFAULT_MODULE
 from meqc_marl.config import load_scenario
 from meqc_marl.dqn_ddpg.algorithm import DQNDDPGConfig
+from meqc_marl.dqn_ddpg.known_reward import known_value
 from meqc_marl.dqn_ddpg.network_spec import NetworkSpec
 from meqc_marl.dqn_ddpg.networks import Actor, Critic, ascended_value, raw_to_move
 from meqc_marl.rl.config import offloading_config
@@ -30,7 +31,9 @@ def bare_loop(spec: NetworkSpec, config: DQNDDPGConfig) -> Callable[[dict[str, t
         leaf = raw.detach().clamp(0.0, 1.0).requires_grad_()
         (gradient,) = torch.autograd.grad(ascended_value(spec, critic, observation, leaf, moved), leaf)
         outward = ((raw > 1.0) & (gradient > 0)) | ((raw < 0.0) & (gradient < 0))
-        taken = critic.taken(observation, batch["mode"].long(), batch["parameters"])[:, 0]
+        mode, parameters = batch["mode"].long(), batch["parameters"]
+        known = known_value(spec, observation, parameters).gather(-1, mode.unsqueeze(-1))
+        taken = (critic.taken(observation, mode, parameters) + known)[:, 0]
         loss = torch.nn.functional.huber_loss(taken, batch["rewards"] * config.reward_scale, delta=config.huber_delta)
         loss = loss - (gradient.masked_fill(outward, 0.0) * raw).sum(-1).mean()
         for optimizer in optimizers:

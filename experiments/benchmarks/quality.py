@@ -16,7 +16,7 @@ from meqc_marl.config import load_scenario
 from meqc_marl.evaluation.statistics import interquartile_mean
 from meqc_marl.jobs.run import Run
 
-SEEDS, ENV_STEPS, DEVICES = 5, 80_000, (1_000,)
+SEEDS, ENV_STEPS, DEVICES = 5, 40_000, (1_000,)
 """Seeds from 100 on: parameters were chosen on others; the budget is that of ``train``, three minutes on one core."""
 
 

@@ -84,7 +84,7 @@ class TimeToQuality:
 
     scenario: str = "paper"
     """Preset."""
-    env_steps: int = 80_000
+    env_steps: int = 40_000
     """Budget that the schedules of both are made for."""
     seconds: float = 1_200.0
     """Of one core for each side, evaluations apart."""

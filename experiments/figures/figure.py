@@ -38,7 +38,7 @@ class Scale:
 #: smoke: for tests. quick: two cores. paper: a cluster; 500 epochs of 500 slots, 3 layers of 512.
 SCALES: dict[str, Scale] = {
     "smoke": Scale(env_steps=480, seeds=1, traces=2, slots=30, settings=2, learner={"hidden": [16, 16]}),
-    "quick": Scale(env_steps=16_000, seeds=2, traces=10, everywhere=False),
+    "quick": Scale(env_steps=8_000, seeds=2, traces=10, everywhere=False),
     "paper": Scale(env_steps=250_000, seeds=10, traces=20, learner={"hidden": [512, 512, 512]}),
 }
 FIGURES = KINDS["figures"].built_in

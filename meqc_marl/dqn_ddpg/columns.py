@@ -26,4 +26,4 @@ ACTOR_GRADIENT = "actor_gradient"
 NEXT_VALUE = "next_value"
 
 #: In the state of a module: options that its weights were trained with and that go with them; none in older states.
-OF_WEIGHTS = ("middle_columns", "mode_columns")
+OF_WEIGHTS = ("middle_columns", "mode_columns", "price_columns")

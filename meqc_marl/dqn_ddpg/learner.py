@@ -158,6 +158,12 @@ class DQNDDPGLearner(TorchLearner):
                         f"the checkpoint of module {module_id} does not fit its networks: missing "
                         f"{sorted(known - given)}, unexpected {sorted(given - known)}."
                     )
+                scale = self.config.get_config_for_module(module_id).reward_scale
+                if others := {price[-1] for price in module_state.get("price_columns", ())} - {scale}:
+                    raise ValueError(
+                        f"the checkpoint of module {module_id} was trained with reward_scale {others.pop():g}, and "
+                        f"this configuration's is {scale:g}: what is known of the reward would be another."
+                    )
             self._weights_seq_no = -1
         super().set_state(state)
 

@@ -8,7 +8,8 @@ from typing import Any
 from pydantic import model_validator
 from typing_extensions import Self
 
-from .options import Index, NetworkOptions
+from .option_types import Index
+from .options import NetworkOptions
 from .words import plain
 
 
@@ -37,8 +38,10 @@ class NetworkSpec(NetworkOptions):
             told = getattr(self, name)
             if not all(mode < modes and column < columns for mode, column in told):
                 raise ValueError(f"{name} is {plain(told)}; {there}, an observation {columns} columns.")
-        for name in ("bound_columns", "middle_columns"):
-            pairs = getattr(self, name)
+        for name in ("bound_columns", "middle_columns", "price_columns"):
+            told = getattr(self, name)
+            ends = 2 if name == "price_columns" else None
+            pairs = [each[:ends] for each in told]
             if len({parameter for parameter, *_ in pairs}) < len(pairs) or not all(
                 parameter < self.num_parameters and max(ends) < columns for parameter, *ends in pairs
             ):

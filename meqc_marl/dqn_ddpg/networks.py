@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from .bounds import allowed_modes, shown_to_critic, unit_parameters, within_bounds
 from .encoders import ACTIVATIONS, encoder_of, trunk
+from .known_reward import at_stake, known_value
 from .network_spec import NetworkSpec
 
 #: The sigmoid is stretched to [-0.1, 1.1], so that both ends are reached at finite weights.
@@ -107,7 +108,7 @@ class _Value(nn.Module):
 
 
 class Critic(_Value):
-    """The DQN head: Q(s, k, x_k) for all or for chosen modes."""
+    """The DQN head: what is to be learned of Q(s, k, x_k), for all or for chosen modes: all but the known reward."""
 
     mode_mask: Tensor
     seen: Tensor | None
@@ -125,9 +126,11 @@ class Critic(_Value):
         self.see(spec)
 
     def see(self, spec: NetworkSpec) -> None:
-        """Take over which columns each mode depends on."""
-        seen = _seen(spec).to(self.head.weight.device) if spec.mode_columns else None
-        self.register_buffer("seen", seen, False)
+        """Take over which columns what is to be learned of each mode depends on."""
+        seen = _seen(spec)
+        seen[:, [column for _, column, _ in spec.price_columns]] = 0.0
+        apart = spec.mode_columns or spec.price_columns
+        self.register_buffer("seen", seen.to(self.head.weight.device) if apart else None, False)
 
     @property
     def num_values(self) -> int:
@@ -157,18 +160,18 @@ class Critic(_Value):
         # Pass k keeps output k only.
         return (hidden * self.head.weight[modes]).sum(-1) + self.head.bias[modes]
 
-    def actor_value(self, observation: Tensor, parameters: Tensor, allowed: Tensor, modes: slice) -> Tensor:
-        """What the actor ascends, summed over the batch: Q of all allowed modes with parameters, or DDPG's value.
+    def actor_value(self, observation: Tensor, parameters: Tensor, weight: Tensor, modes: slice) -> Tensor:
+        """What the actor ascends, summed over the batch: weighted Q of modes with parameters, or DDPG's value.
 
         Args:
             observation: [B, D].
             parameters: [B, P] in [0, 1].
-            allowed: Bool [B, K].
+            weight: Of each mode [B, K], 0 where it is not allowed.
             modes: The modes that have parameters.
         """
         if self.kind == "separate":
             return self.ddpg_value(observation, parameters).sum()
-        return (self(observation, parameters, modes) * allowed[:, modes]).sum()
+        return (self(observation, parameters, modes) * weight[:, modes]).sum()
 
     def ddpg_value(self, observation: Tensor, parameters: Tensor) -> Tensor:
         """DDPG's value [B] of observation and parameters, whichever mode is taken."""
@@ -212,7 +215,8 @@ def raw_to_move(spec: NetworkSpec, actor: Actor, observation: Tensor, agents: in
 def ascended_value(
     spec: NetworkSpec, critic: Critic, observation: Tensor, shown: Tensor, moved: Tensor | None
 ) -> Tensor:
-    """What the actor ascends, summed over the rows: values of the modes to be moved where they are allowed.
+    """What the actor ascends, summed over the rows: values of the modes to be moved where they are allowed, each
+    divided by what is at stake.
 
     Args:
         spec: Layout of the heads.
@@ -221,17 +225,20 @@ def ascended_value(
         shown: What the critic is shown of the actor's places [B, P].
         moved: The mode of each row [B]; None for all.
     """
-    allowed = allowed_modes(spec, observation)
+    weight = allowed_modes(spec, observation) / at_stake(spec, observation)
+    known = known_value(spec, observation, shown) * weight
     if moved is None:
-        return critic.actor_value(observation, shown, allowed, spec.parametric_modes)
-    return (critic.taken(observation, moved, shown) * allowed.gather(1, moved.unsqueeze(-1))).sum()
+        modes = spec.parametric_modes
+        return critic.actor_value(observation, shown, weight, modes) + known[:, modes].sum()
+    row = moved.unsqueeze(-1)
+    return (critic.taken(observation, moved, shown) * weight.gather(1, row) + known.gather(1, row)).sum()
 
 
 def greedy_mode(spec: NetworkSpec, critic: Critic, observation: Tensor, unit: Tensor) -> tuple[Tensor, Tensor]:
     """The best allowed mode int64 [B] at these places [B, P], and Q [B, K], -inf where a mode is not allowed."""
-    q = critic(observation, shown_to_critic(spec, unit, observation)).masked_fill(
-        ~allowed_modes(spec, observation), -torch.inf
-    )
+    shown = shown_to_critic(spec, unit, observation)
+    q = critic(observation, shown) + known_value(spec, observation, shown)
+    q = q.masked_fill(~allowed_modes(spec, observation), -torch.inf)
     return q.argmax(-1), q
 
 

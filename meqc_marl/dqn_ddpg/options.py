@@ -6,14 +6,27 @@ documentation's table all follow from the classes here. No Ray and no PyTorch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from typing_extensions import Self
 
 from .errors import ConfigurationError
+from .option_types import (
+    MOST_WEIGHTS,
+    Count,
+    Discount,
+    Index,
+    Number,
+    Positive,
+    Schedule,
+    Share,
+    ShareSchedule,
+    Steps,
+    Switch,
+)
 from .words import did_you_mean, in_words, plain
 
 
@@ -24,47 +37,10 @@ def _option(default: Any, meaning: str, source: str = "", **extra: Any) -> Any:
         default: Value unless another is given.
         meaning: What it is.
         source: Where it comes from.
-        extra: ``allowed`` (in words), ``needs_discount``, ``of_environment``, ``mid_run`` (a population may change it).
+        extra: ``allowed`` (in words), ``needs_discount``, ``of_environment``, ``mid_run`` (a population may change it,
+            and modules may differ in it), ``by_module`` (modules may differ in it).
     """
     return Field(default, description=meaning, json_schema_extra={"source": source} | extra)
-
-
-def _scheduled(low: float, high: float) -> Callable[[Any], Any]:
-    """A validator of numbers and schedules ``[[env_steps, number], ...]`` with numbers between two ends."""
-
-    def check(value: Any) -> Any:
-        points = value if isinstance(value, list | tuple) else [[0, value]]
-        pairs = all(isinstance(p, list | tuple) and len(p) == 2 and all(map(_is_number, p)) for p in points)
-        rising = bool(points) and pairs and points[0][0] == 0 and all(a[0] < b[0] for a, b in pairwise(points))
-        if not rising or not all(low <= level <= high for _, level in points):
-            raise ValueError("not allowed")
-        return value
-
-    return check
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _schedule_type(high: float) -> tuple[AfterValidator, WithJsonSchema]:
-    return AfterValidator(_scheduled(0.0, high)), WithJsonSchema({"type": "schedule", "minimum": 0, "maximum": high})
-
-
-MOST = 1_000_000_000  # larger numbers overflow float32 in a loss, or count what no run lives to see
-MOST_WEIGHTS = 100_000_000  # of a head's hidden layers: 2 GB with target network, gradients and Adam's moments
-Number = Annotated[float, Field(strict=True, ge=0, le=MOST)]
-Share = Annotated[float, Field(strict=True, ge=0, le=1)]
-Discount = Annotated[float, Field(strict=True, ge=0, lt=1)]
-Positive = Annotated[float, Field(strict=True, gt=0, le=MOST)]
-Count = Annotated[int, Field(strict=True, ge=1, le=MOST)]
-Index = Annotated[int, Field(strict=True, ge=0)]
-Steps = Annotated[int, Field(strict=True, ge=0, le=MOST)]
-Switch = Annotated[bool, Field(strict=True)]
-_rate, _rate_schema = _schedule_type(1e9)
-_share, _share_schema = _schedule_type(1.0)
-Schedule = Annotated[Any, _rate, _rate_schema]
-ShareSchedule = Annotated[Any, _share, _share_schema]
 
 
 class Options(BaseModel):
@@ -154,16 +130,25 @@ class NetworkOptions(Options):
         allowed="pairs (mode, observation column)",
         of_environment=True,
     )
+    price_columns: tuple[tuple[Index, Index, Positive], ...] = _option(
+        (),
+        "a known part of the reward: each unit of the parameter adds what the column holds the signed log of, "
+        "sign(x) ln(1 + abs(x)); the critic learns the rest, for which it does not see the column (needs the "
+        "multi-pass critic, no context and no discount)",
+        allowed="triples (index of the parameter, column, reward_scale)",
+        of_environment=True,
+    )
     allowed_modes: tuple[Index, ...] = _option((), "the only modes ever taken; all if empty", allowed="a list of modes")
     discrete: Switch = _option(False, "every parameter is at the upper end of its range: only the mode is learned")
 
     @model_validator(mode="after")
     def _passes_are_apart(self) -> NetworkOptions:
-        if self.mode_columns and (self.critic != "multi-pass" or self.context != "none"):
-            raise ValueError(
-                f"mode_columns is {plain(self.mode_columns)}; it needs critic = multi-pass and context = none, not "
-                f"{self.critic} and {self.context}."
-            )
+        for name in ("mode_columns", "price_columns"):
+            if getattr(self, name) and (self.critic != "multi-pass" or self.context != "none"):
+                raise ValueError(
+                    f"{name} is {plain(getattr(self, name))}; it needs critic = multi-pass and context = none, not "
+                    f"{self.critic} and {self.context}."
+                )
         return self
 
 
@@ -204,7 +189,7 @@ class LearnerOptions(ModuleOptions):
         needs_discount=True,
     )
     n_step: Count = _option(1, "steps of reward summed before bootstrapping", needs_discount=True)
-    reward_scale: Number = _option(1.0, "factor on rewards in the loss", mid_run=True)
+    reward_scale: Number = _option(1.0, "factor on rewards in the loss", by_module=True)
     huber_delta: Positive = _option(1.0, "error beyond which the critic's loss is linear", "Huber 1964", mid_run=True)
     grad_norm: Positive | None = _option(10.0, "largest gradient norm of each head; none for no clipping", mid_run=True)
     train_batch_size_per_learner: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] = _option(
@@ -243,10 +228,16 @@ class LearnerOptions(ModuleOptions):
             value = getattr(self, name)
             if self.gamma == 0 and extra_of(field).get("needs_discount") and value != field.default:
                 raise ValueError(f"{name} is {value!r}; it has no effect with gamma = 0: leave it {field.default!r}.")
-        if self.gamma > 0 and self.mode_columns:
+        for name in ("mode_columns", "price_columns"):
+            if self.gamma > 0 and getattr(self, name):
+                raise ValueError(
+                    f"{name} is {plain(getattr(self, name))}; it needs gamma = 0, not {self.gamma:g}: with a discount "
+                    "a mode is worth what later slots are, which all columns may tell."
+                )
+        if any(scale != self.reward_scale for *_, scale in self.price_columns):
             raise ValueError(
-                f"mode_columns is {plain(self.mode_columns)}; it needs gamma = 0, not {self.gamma:g}: with a discount "
-                "a mode is worth what later slots are, which all columns may tell."
+                f"reward_scale is {self.reward_scale!r}; the last of each triple of price_columns, "
+                f"{plain(self.price_columns)}, must be the same."
             )
         weights = sum(a * b for a, b in pairwise((*self.hidden, 1)))
         if weights > MOST_WEIGHTS:  # decided before memory is taken

@@ -36,8 +36,9 @@ def refuse_what_would_be_ignored(config: Any) -> None:
 
 def _differing() -> list[str]:
     """Parameters in which modules may differ: what their loss and their optimizers read at each update."""
-    fields = LearnerOptions.model_fields.items()
-    return [name for name, field in fields if extra_of(field).get("mid_run") and name not in ModuleOptions.model_fields]
+    own = LearnerOptions.model_fields.keys() - ModuleOptions.model_fields.keys()
+    told = {name: extra_of(LearnerOptions.model_fields[name]) for name in LearnerOptions.model_fields if name in own}
+    return [name for name, extra in told.items() if extra.get("mid_run") or extra.get("by_module")]
 
 
 def _check_overrides(config: Any) -> None:

@@ -19,6 +19,7 @@ from .bounds import allowed_modes, chosen_parameters, interval, places_of, shown
 from .columns import ACTOR_GRADIENT, MODE, NEXT_VALUE, OF_WEIGHTS, PARAMETERS, Q_TAKEN, RAW_PARAMETERS, TARGET_NOISE
 from .encoders import rows_of
 from .errors import ConfigurationError
+from .known_reward import known_value
 from .network_spec import NetworkSpec
 from .networks import Actor, Critic, ascended_value, greedy_action, greedy_mode, inward_gradient, raw_to_move
 from .options import ModuleOptions, NetworkOptions
@@ -199,8 +200,9 @@ class DQNDDPGModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
         mode, parameters = batch[MODE].reshape(-1).long(), batch[PARAMETERS].reshape(raw.shape)
         if self.spec.middle_columns:
             parameters = places_of(self.spec, parameters, observation)
+        known = known_value(self.spec, observation, parameters).gather(-1, mode.unsqueeze(-1))
         return {
-            Q_TAKEN: torch.stack([critic.taken(observation, mode, parameters) for critic in self.critics]),
+            Q_TAKEN: torch.stack([critic.taken(observation, mode, parameters) + known for critic in self.critics]),
             RAW_PARAMETERS: raw,
             ACTOR_GRADIENT: inward_gradient(self.spec, raw.detach(), gradient),
         }

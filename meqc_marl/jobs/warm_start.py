@@ -40,6 +40,12 @@ def start_warm(algorithm: DQNDDPG, source: str | Path) -> None:
             f"from '{source}' cannot be taken: its modes see their own places alone, and this run's gamma is "
             f"{algorithm.config.gamma:g}; with a discount a mode is worth what all columns tell of later slots."
         )
+    known = [_told(each) for each in (policy.spec.price_columns, algorithm.config.price_columns)]
+    if known[0] and known[0] != known[1]:
+        raise InputError(
+            f"from '{source}' cannot be taken: its price_columns are {known[0]} and this run's are {known[1]}; train "
+            "it with the cost.deadline, lyapunov.queue, lyapunov.reward and reward_scale of this run."
+        )
     heads = {"actor": policy.actor.state_dict(), "critic": policy.critic.state_dict()}
     told = {name: getattr(policy.spec, name) for name in OF_WEIGHTS}
     algorithm.learner_group.foreach_learner(lambda learner: _take(learner, heads, told))
@@ -58,4 +64,4 @@ def _take(learner: Any, heads: dict[str, Any], told: dict[str, Any]) -> None:
 
 
 def _told(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
+    return [_told(each) for each in value] if isinstance(value, tuple | list) else value

@@ -11,6 +11,7 @@ from ray.rllib.utils.annotations import override
 
 from meqc_marl.config.scenario import Lyapunov
 from meqc_marl.dqn_ddpg.batched_env import BatchedStep
+from meqc_marl.dqn_ddpg.rl_module import DQNDDPGModule
 from meqc_marl.env.infos import OUTCOME
 from meqc_marl.env.loads import LOAD_COLUMNS
 from meqc_marl.env.varied import VariedSimulator
@@ -245,18 +246,25 @@ class LyapunovCallback(RLlibCallback):
 
 
 class DifferenceCallback(LyapunovCallback):
-    """The same with the reward less that of leaving the task on the device, in units of V: C_L - C + (z / V) phi, over
-    1 + z / (V C) with a typical cost C.
+    """The same with the reward less that of leaving the task on the device, in units of V: C_L - C + (z / V) phi.
 
-    Neither what is taken off nor what it is divided by depends on the action, so the best action of a slot is the same.
-    But what is left depends neither on V nor on Delta, nor on what every action costs alike, and is of one size whether
-    a queue is short or long: a long one would otherwise drown all others in the fit of the value. For learners that do
-    not discount: a discounted sum of it is another problem.
+    What is taken off does not depend on the action, so the best action of a slot is the same. But what is left depends
+    neither on V nor on Delta, nor on what every action costs alike. For learners that do not discount: a discounted sum
+    of it is another problem.
+
+    Modules that do not know what z / V adds (``price_columns``) are paid it over 1 + z / (V C) with a typical cost C,
+    which depends on no action either: a long queue would otherwise drown all others in the fit of the value.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self._divided = True
+        self._divided, self._priced = True, False
+
+    @override(LyapunovCallback)
+    def on_episode_step(self, *, rl_module: Any = None, **kwargs: Any) -> None:
+        modules = [] if rl_module is None else [module.unwrapped() for _, module in rl_module.items()]
+        self._priced = any(isinstance(module, DQNDDPGModule) and module.spec.price_columns for module in modules)
+        super().on_episode_step(rl_module=rl_module, **kwargs)
 
     def _reward(self, outcome: Outcome, before: np.ndarray, step: LyapunovStep) -> np.ndarray:
         config, _ = self._settings()
@@ -266,7 +274,9 @@ class DifferenceCallback(LyapunovCallback):
         return self._settings()[0].v
 
     def _at_stake(self, before: np.ndarray) -> np.ndarray | float:
-        return 1.0 + before / (self._unit() * TYPICAL_COST) if self._divided else 1.0
+        if self._priced or not self._divided:
+            return 1.0
+        return 1.0 + before / (self._unit() * TYPICAL_COST)
 
     def get_state(self) -> dict[str, Any]:
         """And whether rewards are divided by what is at stake."""

@@ -12,17 +12,19 @@ from meqc_marl.dqn_ddpg.env_runner import BatchedEnvRunner
 from meqc_marl.dqn_ddpg.errors import ConfigurationError
 from meqc_marl.dqn_ddpg.options import LearnerOptions, keeps_slots, settable
 from meqc_marl.env.varied import check_columns
-from meqc_marl.env.view import observation_columns, unseen_changes
+from meqc_marl.env.view import unseen_changes
 from meqc_marl.errors import InputError, did_you_mean, shown
 from meqc_marl.lyapunov import discount_of
 from meqc_marl.nature.library import LibraryFiles, fixed_by_traces, open_library
 from meqc_marl.physics.cost import Mode
 from meqc_marl.rl.callbacks import TYPICAL_COST, DifferenceCallback, LyapunovCallback
 from meqc_marl.rl.offloading_env import ConfiguredBatchedEnv, ConfiguredParallelEnv
+from meqc_marl.rl.told_columns import allowed_by, mode_columns, price_columns
 
 SHARED_MODULE = "device"
 
-#: Device-steps of the default budget, about three minutes on two cores; where modes are learned apart half as many do.
+#: Device-steps of the default budget, ten minutes of a core; half as many do where modes are learned apart, and a
+#: quarter where what the queue adds to the reward is known, too.
 DEFAULT_DEVICE_STEPS = 2_400_000
 #: Devices in a minibatch.
 _MINIBATCH = 256
@@ -43,55 +45,15 @@ def default_env_steps(scenario: Scenario, learner: Mapping[str, Any] | None = No
     """
     usual = {name: LearnerOptions.model_fields[name].default for name in ("critic", "context")}
     given = usual | {"gamma": _gamma(scenario)} | dict(learner or {})
-    apart = _mode_columns(scenario, given["gamma"], given["critic"], given["context"])
-    steps = max(DEFAULT_DEVICE_STEPS // (2 if apart else 1) // scenario.num_devices, scenario.horizon)
+    apart = mode_columns(scenario, given["gamma"], given["critic"], given["context"])
+    less = 1 if not apart else 4 if price_columns(scenario, 1.0) else 2
+    steps = max(DEFAULT_DEVICE_STEPS // less // scenario.num_devices, scenario.horizon)
     return -(-steps // scenario.horizon) * scenario.horizon
 
 
 def _decay(start: float, env_steps: int) -> list[list[float]]:
     """A learning rate held for three tenths of the run, then falling in a line to a hundredth."""
     return [[0, start], [3 * env_steps // 10, start], [env_steps, start / 100]]
-
-
-def _allowed_by(scenario: Scenario) -> dict[str, Any]:
-    """Columns of the observation that say which modes and shares are allowed."""
-    columns = observation_columns(scenario)
-    at = {name: index for index, name in enumerate(columns)}
-    if "local_allowed" not in at:
-        return {"mask_columns": ((int(Mode.QPU), at["qpu_admitted"]),)}
-    modes = dict(zip(("local", "cpu", "qpu"), Mode, strict=True))
-    allowed: dict[str, Any] = {
-        "mask_columns": tuple((int(mode), at[f"{name}_allowed"]) for name, mode in modes.items()),
-    }
-    # Where devices share, what a device may choose alone is no bound of what it is granted.
-    if scenario.cost.deadline == "kept" and not scenario.resources.pooled:
-        # The parameters are the share on the CPU and that on the QPU.
-        places = tuple(enumerate(("cpu", "qpu")))
-        allowed["bound_columns"] = tuple((i, at[f"{place}_low"], at[f"{place}_high"]) for i, place in places)
-        allowed["middle_columns"] = tuple((i, at[f"{place}_middle"]) for i, place in places)
-    return allowed
-
-
-def _mode_columns(scenario: Scenario, gamma: float, critic: str, context: str) -> tuple[tuple[int, int], ...]:
-    """Columns of the observation that say what an action of each mode is worth, where that is its own place and the
-    queue alone: what another place costs is no matter then, be it far beyond anything in training.
-
-    None where an action concerns others or later slots, or where the reward holds what no such column tells: that of
-    others, or the miss of the device's own CPU.
-    """
-    columns, rewarded = observation_columns(scenario), scenario.lyapunov.reward
-    own = rewarded == "own" or (rewarded == "difference" and scenario.cost.deadline == "kept")
-    if scenario.resources.pooled or "local_allowed" not in columns or not own:
-        return ()
-    if gamma != 0 or critic != "multi-pass" or context != "none":
-        return ()
-    places = {Mode.LOCAL: "local_", Mode.CPU: "cpu_", Mode.QPU: "qpu_"}
-    return tuple(
-        (int(mode), column)
-        for mode, place in places.items()
-        for column, name in enumerate(columns)
-        if name.startswith((place, "backlog"))
-    )
 
 
 def _charged_in_the_reward(scenario: Scenario) -> bool:
@@ -255,7 +217,7 @@ def offloading_config(
         epsilon=[[0, 1.0], [max(1, env_steps // 50), 0.1], [env_steps, 0.05]],
         exploration_noise=0.1,
         parameterless_modes=(int(Mode.LOCAL),),
-        **_allowed_by(scenario),
+        **allowed_by(scenario),
         reward_scale=1.0 / TYPICAL_COST,
         train_batch_size_per_learner=_MINIBATCH,
         updates_per_training_step=16,
@@ -278,7 +240,9 @@ def offloading_config(
             f"learner parameter gamma is {config.gamma:g}; with lyapunov.reward = difference what a queue costs later "
             "slots is in the reward (lyapunov.discount): leave it 0, or set lyapunov.reward to own or team."
         )
-    config.training(mode_columns=_mode_columns(scenario, config.gamma, config.critic, config.context))
+    config.training(mode_columns=mode_columns(scenario, config.gamma, config.critic, config.context))
+    known = config.mode_columns and config.reward_scale
+    config.training(price_columns=price_columns(scenario, config.reward_scale) if known else ())
     config.callbacks(LyapunovCallback if config.gamma > 0 else DifferenceCallback)
     if config.gamma > 0 and "reward_scale" not in (learner or {}):
         config.training(reward_scale=1.0 / (TYPICAL_COST * scenario.lyapunov.v))

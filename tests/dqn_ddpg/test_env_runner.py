@@ -9,7 +9,9 @@ from hybrid_envs import HybridIdentity
 
 from meqc_marl.config import load_scenario
 from meqc_marl.dqn_ddpg.algorithm import DQNDDPGConfig
+from meqc_marl.dqn_ddpg.bounds import places_of
 from meqc_marl.dqn_ddpg.env_runner import BatchedEnvRunner
+from meqc_marl.dqn_ddpg.known_reward import known_value
 from meqc_marl.env.simulator import OffloadingSimulator
 from meqc_marl.env.sufficient import SUFFICIENT_COLUMNS
 from meqc_marl.lyapunov import BACKLOG_COLUMN, VirtualQueues, scaled_backlog
@@ -59,6 +61,16 @@ def executed_fraction(data):
     return np.where(data["mode"] == Mode.CPU, both[..., 0], both[..., 1])
 
 
+def known_reward_of(module, data, slot):
+    """What a module knows of the reward of the actions of a slot [E, M], in what its critic learns."""
+    observation, parameters, mode = (
+        torch.from_numpy(data[name][slot]).flatten(0, 1) for name in ("observation", "parameters", "mode")
+    )
+    shown = places_of(module.spec, parameters, observation) if module.spec.middle_columns else parameters
+    known = known_value(module.spec, observation, shown).gather(-1, mode.long().unsqueeze(-1))
+    return known.reshape(data["mode"][slot].shape).numpy()
+
+
 def test_next_observation_is_the_observation_of_the_next_slot(scenario):
     data = sampled(make_runner(scenario), 2 * HORIZON)
     same = (data["next_observation"][:-1] == data["observation"][1:]).all((1, 2, 3))
@@ -74,8 +86,12 @@ def test_gymnasium_rows_end_one_by_one_with_their_true_last_observation():
     np.testing.assert_array_equal(np.argwhere(~same), [[6, row] for row in range(ROWS)])
 
 
-def test_rewards_and_backlogs_equal_simulator_and_queues_driven_by_hand(scenario):
+@pytest.mark.parametrize("knows_the_price", [True, False])
+def test_rewards_and_backlogs_equal_simulator_and_queues_driven_by_hand(scenario, knows_the_price):
     runner = make_runner(scenario)
+    assert runner.module["default_policy"].spec.price_columns
+    if not knows_the_price:  # as weights from before there were known prices
+        runner.module["default_policy"].take_options_of_weights({})
     data = sampled(runner, 2 * HORIZON)
     fraction = executed_fraction(data)
     simulator = OffloadingSimulator(scenario, ROWS)
@@ -89,10 +105,19 @@ def test_rewards_and_backlogs_equal_simulator_and_queues_driven_by_hand(scenario
         np.testing.assert_array_equal(data["observation"][slot], shown)
         outcome, before = simulator.step(data["mode"][slot], fraction[slot]), queues.backlog
         step = queues.advance(outcome.cost, outcome.fraction, outcome.deadline_missed)
-        # What the action brings more than leaving the task on the device, in units of V, over 1 + z / (V C), C = 15.
+        # What the action brings more than leaving the task on the device, in units of V; where the module has to learn
+        # what the queue brings, too, over 1 + z / (V C), C = 15.
         more = outcome.local_cost - outcome.cost + before / scenario.lyapunov.v * outcome.fraction
-        more /= 1.0 + before / (15.0 * scenario.lyapunov.v)
+        if not knows_the_price:
+            more /= 1.0 + before / (15.0 * scenario.lyapunov.v)
         np.testing.assert_allclose(data["reward"][slot], more, rtol=1e-5, atol=1e-5)
+        # What the module knows of it is all but costs.
+        known = known_reward_of(runner.module["default_policy"], data, slot)
+        costs = outcome.local_cost - outcome.cost
+        if knows_the_price:
+            np.testing.assert_allclose(15.0 * known, more - costs, rtol=1e-4, atol=1e-4)
+        else:
+            assert not known.any()
         after = simulator.observation.copy()
         after[..., BACKLOG_COLUMN] = scaled_backlog(scenario.lyapunov, step.backlog)
         np.testing.assert_array_equal(data["next_observation"][slot], after)

@@ -11,7 +11,8 @@ from meqc_marl.dqn_ddpg import algorithm
 from meqc_marl.dqn_ddpg.algorithm import DQNDDPGConfig
 from meqc_marl.dqn_ddpg.errors import ConfigurationError
 from meqc_marl.dqn_ddpg.network_spec import NetworkSpec
-from meqc_marl.dqn_ddpg.options import MOST, LearnerOptions, ModuleOptions, NetworkOptions, extra_of, settable, table
+from meqc_marl.dqn_ddpg.option_types import MOST
+from meqc_marl.dqn_ddpg.options import LearnerOptions, ModuleOptions, NetworkOptions, extra_of, settable, table
 
 NAMES = tuple(LearnerOptions.model_fields)
 PACKAGE = Path(algorithm.__file__).parents[1]

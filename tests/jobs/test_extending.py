@@ -131,6 +131,10 @@ def test_a_run_starts_with_the_weights_of_another(ray_session, tmp_path):
     for learner, sentence in (
         ({"hidden": [8, 8]}, r"its hidden is \[16, 16\] and this run's is \[8, 8\]"),
         ({"hidden": [16, 16], "gamma": 0.5}, "its modes see their own places alone, and this run's gamma is 0.5"),
+        (
+            {"hidden": [16, 16], "reward_scale": 0.5},
+            r"price_columns are \[\[0, 22, 0.06.* this run's are \[\[0, 22, 0.5\]",
+        ),
     ):
         with pytest.raises(InputError, match=sentence) as told:
             train(second.model_copy(update={"learner": learner}), tmp_path / "second")

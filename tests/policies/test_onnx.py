@@ -24,10 +24,11 @@ SPEC = NetworkSpec(
 )
 
 
-@pytest.fixture(params=["all columns", "of modes"])
+@pytest.fixture(params=["all columns", "of modes", "known prices"])
 def policy(request):
     told = ((0, 0), (1, 1), (1, 3), (2, 2), (2, 8), (2, QPU_COLUMN)) if request.param == "of modes" else ()
-    spec = NetworkSpec.of(SPEC.model_dump() | {"mode_columns": told})
+    prices = ((0, 4, 0.5), (1, 5, 2.0)) if request.param == "known prices" else ()
+    spec = NetworkSpec.of(SPEC.model_dump() | {"mode_columns": told, "price_columns": prices})
     torch.manual_seed(0)
     actor, critic = Actor(spec), Critic(spec)
     torch.nn.init.normal_(actor.head.weight)

@@ -10,6 +10,7 @@ import pytest
 
 from meqc_marl.config import load_scenario
 from meqc_marl.env.simulator import OffloadingSimulator
+from meqc_marl.env.sufficient import SUFFICIENT_COLUMNS
 from meqc_marl.env.view import observation_columns
 from meqc_marl.errors import InputError
 from meqc_marl.lyapunov.credit import beyond_local
@@ -226,7 +227,24 @@ def test_columns_of_modes_are_told_where_a_slot_is_all_that_counts():
         system = load_scenario(scenario)
         config = offloading_config(system, learner=learner)
         config.validate()
-        assert config.mode_columns == ()
+        assert config.mode_columns == config.price_columns == ()
         assert default_env_steps(system, learner) == 160_000
-    assert default_env_steps(load_scenario("paper")) == 80_000
-    assert default_env_steps(load_scenario("paper"), {"hidden": [8]}) == 80_000
+    assert default_env_steps(load_scenario("paper", ["cost.deadline=penalty"])) == 80_000
+    assert default_env_steps(load_scenario("paper")) == 40_000
+    assert default_env_steps(load_scenario("paper"), {"hidden": [8]}) == 40_000
+
+
+def test_prices_are_told_where_they_are_all_that_the_queue_adds():
+    """Not where a queue grows by anything but Delta less the share, or another share is carried out than asked for."""
+    for changes, learner, scale in (
+        ([], {}, 1 / 15),
+        (["cost.latency=sequential", "lyapunov.v=3"], {"reward_scale": 0.5}, 0.5),
+        (["lyapunov.reward=difference"], {}, 1 / 15),
+        (["cost.deadline=penalty"], {}, None),
+        (["lyapunov.queue=literal"], {}, None),
+        (["observation=paper"], {}, None),
+    ):
+        config = offloading_config(load_scenario("paper", changes), learner=learner)
+        config.validate()
+        backlog = len(SUFFICIENT_COLUMNS) - 1
+        assert config.price_columns == (() if scale is None else ((0, backlog, scale), (1, backlog, scale)))

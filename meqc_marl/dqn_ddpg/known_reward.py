@@ -1,0 +1,55 @@
+"""The part of a reward that is known to be linear in the parameters, which no critic has to learn. No Ray here.
+
+A price is what a unit of a parameter adds to the reward; a column of the observation holds its signed log
+(:attr:`NetworkSpec.price_columns`). Values are in the critic's units: prices are multiplied by the scale of rewards.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .bounds import within_bounds
+from .encoders import rows_of
+from .network_spec import NetworkSpec
+
+#: Of a signed log: what is beyond would be infinite as a number of 32 bits.
+_LARGEST = 80.0
+
+
+def prices(spec: NetworkSpec, observation: Tensor) -> Tensor:
+    """What each unit of a parameter adds to the value of its mode [B, P]; 0 of those without a column."""
+    told = rows_of(observation)
+    found = dict.fromkeys(range(spec.num_parameters), torch.zeros_like(told[:, 0]))
+    for parameter, column, scale in spec.price_columns:
+        shown = told[:, column]
+        found[parameter] = scale * shown.sign() * torch.expm1(shown.abs().clamp(max=_LARGEST))
+    return torch.stack(list(found.values()), -1)
+
+
+def _by_mode(spec: NetworkSpec, of_parameters: Tensor) -> Tensor:
+    """Sums [B, K] over the parameters [B, P] of each mode."""
+    parts = [of_parameters[:, start:stop].sum(-1) for start, stop in spec.parameter_slots]
+    return torch.stack(parts, -1)
+
+
+def known_value(spec: NetworkSpec, observation: Tensor, shown: Tensor) -> Tensor:
+    """What is known of the value of each mode [B, K].
+
+    Args:
+        spec: Layout of the heads.
+        observation: [B, D].
+        shown: What the critic is shown of the parameters [B, P] (:func:`~meqc_marl.dqn_ddpg.bounds.shown_to_critic`).
+    """
+    if not spec.price_columns:
+        return rows_of(observation).new_zeros(shown.shape[0], spec.num_modes)
+    parameters = within_bounds(spec, shown, observation) if spec.middle_columns else shown
+    return _by_mode(spec, prices(spec, observation) * parameters)
+
+
+def at_stake(spec: NetworkSpec, observation: Tensor) -> Tensor:
+    """What the actor's step for each mode is divided by [B, K], so that rows of high prices do not drown the others."""
+    told = rows_of(observation)
+    if not spec.price_columns:
+        return told.new_ones(len(told), spec.num_modes)
+    return 1.0 + _by_mode(spec, prices(spec, told).abs())
