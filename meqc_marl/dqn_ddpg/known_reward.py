@@ -9,7 +9,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .bounds import within_bounds
 from .encoders import rows_of
 from .network_spec import NetworkSpec
 
@@ -20,11 +19,14 @@ _LARGEST = 80.0
 def prices(spec: NetworkSpec, observation: Tensor) -> Tensor:
     """What each unit of a parameter adds to the value of its mode [B, P]; 0 of those without a column."""
     told = rows_of(observation)
+    of_columns = {column: _opened(told[:, column]) for _, column, _ in spec.price_columns}
     found = dict.fromkeys(range(spec.num_parameters), torch.zeros_like(told[:, 0]))
-    for parameter, column, scale in spec.price_columns:
-        shown = told[:, column]
-        found[parameter] = scale * shown.sign() * torch.expm1(shown.abs().clamp(max=_LARGEST))
+    found |= {parameter: scale * of_columns[column] for parameter, column, scale in spec.price_columns}
     return torch.stack(list(found.values()), -1)
+
+
+def _opened(signed_log: Tensor) -> Tensor:
+    return signed_log.sign() * torch.expm1(signed_log.abs().clamp(max=_LARGEST))
 
 
 def _by_mode(spec: NetworkSpec, of_parameters: Tensor) -> Tensor:
@@ -33,17 +35,10 @@ def _by_mode(spec: NetworkSpec, of_parameters: Tensor) -> Tensor:
     return torch.stack(parts, -1)
 
 
-def known_value(spec: NetworkSpec, observation: Tensor, shown: Tensor) -> Tensor:
-    """What is known of the value of each mode [B, K].
-
-    Args:
-        spec: Layout of the heads.
-        observation: [B, D].
-        shown: What the critic is shown of the parameters [B, P] (:func:`~meqc_marl.dqn_ddpg.bounds.shown_to_critic`).
-    """
+def known_value(spec: NetworkSpec, observation: Tensor, parameters: Tensor) -> Tensor:
+    """What is known of the value [B, K] of each mode with these parameters [B, P], at an observation [B, D]."""
     if not spec.price_columns:
-        return rows_of(observation).new_zeros(shown.shape[0], spec.num_modes)
-    parameters = within_bounds(spec, shown, observation) if spec.middle_columns else shown
+        return rows_of(observation).new_zeros(parameters.shape[0], spec.num_modes)
     return _by_mode(spec, prices(spec, observation) * parameters)
 
 

@@ -226,7 +226,8 @@ def ascended_value(
         moved: The mode of each row [B]; None for all.
     """
     weight = allowed_modes(spec, observation) / at_stake(spec, observation)
-    known = known_value(spec, observation, shown) * weight
+    parameters = within_bounds(spec, shown, observation) if spec.middle_columns else shown
+    known = known_value(spec, observation, parameters) * weight
     if moved is None:
         modes = spec.parametric_modes
         return critic.actor_value(observation, shown, weight, modes) + known[:, modes].sum()
@@ -237,7 +238,7 @@ def ascended_value(
 def greedy_mode(spec: NetworkSpec, critic: Critic, observation: Tensor, unit: Tensor) -> tuple[Tensor, Tensor]:
     """The best allowed mode int64 [B] at these places [B, P], and Q [B, K], -inf where a mode is not allowed."""
     shown = shown_to_critic(spec, unit, observation)
-    q = critic(observation, shown) + known_value(spec, observation, shown)
+    q = critic(observation, shown) + known_value(spec, observation, within_bounds(spec, unit, observation))
     q = q.masked_fill(~allowed_modes(spec, observation), -torch.inf)
     return q.argmax(-1), q
 

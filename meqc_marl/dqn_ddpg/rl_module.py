@@ -198,9 +198,9 @@ class DQNDDPGModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
                 low, high = interval(self.spec, observation)
                 gradient = gradient * (high > low if self.spec.middle_columns else high - low)
         mode, parameters = batch[MODE].reshape(-1).long(), batch[PARAMETERS].reshape(raw.shape)
+        known = known_value(self.spec, observation, parameters).gather(-1, mode.unsqueeze(-1))
         if self.spec.middle_columns:
             parameters = places_of(self.spec, parameters, observation)
-        known = known_value(self.spec, observation, parameters).gather(-1, mode.unsqueeze(-1))
         return {
             Q_TAKEN: torch.stack([critic.taken(observation, mode, parameters) + known for critic in self.critics]),
             RAW_PARAMETERS: raw,

@@ -167,8 +167,9 @@ def offloading_config(
     the least objective of each slot given the backlogs, so looking further ahead only adds noise to the target. Where
     work waits for later slots it is ``lyapunov.discount``: in the reward, if that is what a device adds to that of all
     (:mod:`meqc_marl.lyapunov.value`), so that gamma stays 0; otherwise it is gamma. Without a discount the reward
-    is that of the action less that of leaving the task on the device, in units of V, over 1 + z / (V C): one problem,
-    whatever V and Delta. With one it is the shaped reward, divided by V. Both are divided by a typical cost C.
+    is that of the action less that of leaving the task on the device, in units of V: one problem, whatever V and Delta.
+    What the queue adds to it is told (:func:`~meqc_marl.rl.told_columns.price_columns`), or else it is divided by
+    1 + z / (V C). With a discount it is the shaped reward, divided by V. Both are divided by a typical cost C.
 
     With deadlines kept and the sufficient view, the head's output is mapped onto the shares that meet the deadline, and
     modes that do not are barred; otherwise the environment makes what is allowed of what is asked for.

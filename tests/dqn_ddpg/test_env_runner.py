@@ -9,7 +9,6 @@ from hybrid_envs import HybridIdentity
 
 from meqc_marl.config import load_scenario
 from meqc_marl.dqn_ddpg.algorithm import DQNDDPGConfig
-from meqc_marl.dqn_ddpg.bounds import places_of
 from meqc_marl.dqn_ddpg.env_runner import BatchedEnvRunner
 from meqc_marl.dqn_ddpg.known_reward import known_value
 from meqc_marl.env.simulator import OffloadingSimulator
@@ -66,8 +65,7 @@ def known_reward_of(module, data, slot):
     observation, parameters, mode = (
         torch.from_numpy(data[name][slot]).flatten(0, 1) for name in ("observation", "parameters", "mode")
     )
-    shown = places_of(module.spec, parameters, observation) if module.spec.middle_columns else parameters
-    known = known_value(module.spec, observation, shown).gather(-1, mode.long().unsqueeze(-1))
+    known = known_value(module.spec, observation, parameters).gather(-1, mode.long().unsqueeze(-1))
     return known.reshape(data["mode"][slot].shape).numpy()
 
 

@@ -30,21 +30,16 @@ def test_known_is_the_sum_of_prices_times_parameters_of_each_mode(seed):
     rng = np.random.default_rng(seed)
     told = {i: (int(rng.integers(D)), float(rng.uniform(0.1, 2))) for i in range(3) if rng.random() < 0.7}
     columns = tuple((i, *each) for i, each in told.items())
-    with_middles = rng.random() < 0.5
-    layout = spec(price_columns=columns, middle_columns=((0, 3),) if with_middles else ())
-    observation, shown = rng.normal(0.0, 3.0, (9, D)).astype(np.float32), rng.random((9, 3)).astype(np.float32)
+    layout = spec(price_columns=columns)
+    observation, parameters = rng.normal(0.0, 3.0, (9, D)).astype(np.float32), rng.random((9, 3)).astype(np.float32)
     price = np.zeros((9, 3))
     for parameter, (column, scale) in told.items():
         x = observation[:, column].astype(float)
         price[:, parameter] = scale * np.sign(x) * (np.exp(np.abs(x)) - 1.0)
-    parameters = shown.astype(float)
-    if with_middles:  # half of the output is the middle, and the others are halfway in [0, 1] anyhow
-        middle, x = np.clip(observation[:, 3], 0.0, 1.0), parameters[:, 0]
-        parameters[:, 0] = np.where(x < 0.5, 2 * x * middle, middle + (2 * x - 1) * (1 - middle))
     expected = [(price * parameters)[:, start:stop].sum(-1) for start, stop in SLOTS]
     stakes = [1.0 + np.abs(price)[:, start:stop].sum(-1) for start, stop in SLOTS]
     seen = torch.from_numpy(observation)
-    known = known_value(layout, seen, torch.from_numpy(shown)).numpy()
+    known = known_value(layout, seen, torch.from_numpy(parameters)).numpy()
     np.testing.assert_allclose(known, np.stack(expected, -1), rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(at_stake(layout, seen).numpy(), np.stack(stakes, -1), rtol=1e-5)
 
