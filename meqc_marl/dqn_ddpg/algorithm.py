@@ -66,6 +66,12 @@ class DQNDDPGConfig(AlgorithmConfig):
         self.min_time_s_per_iteration = None
         self.min_sample_timesteps_per_iteration = 1_000
 
+    def __getattr__(self, name: str) -> Any:
+        """The default of a parameter that a stored configuration is too old to have."""
+        if name in LearnerOptions.model_fields:
+            return LearnerOptions.model_fields[name].default
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
     @override(AlgorithmConfig)
     def training(self, options: LearnerOptions | None = None, **parameters: Any) -> DQNDDPGConfig:
         """Set parameters of the learner by name; RLlib's own go to ``AlgorithmConfig.training``.

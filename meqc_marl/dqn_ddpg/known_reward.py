@@ -1,7 +1,8 @@
 """The part of a reward that is known to be linear in the parameters, which no critic has to learn. No Ray here.
 
-A price is what a unit of a parameter adds to the reward; a column of the observation holds its signed log
-(:attr:`NetworkSpec.price_columns`). Values are in the critic's units: prices are multiplied by the scale of rewards.
+A price is what a parameter at the upper end of its range adds to the reward, and in proportion below; a column of the
+observation holds its signed log (:attr:`NetworkSpec.price_columns`). Values are in the critic's units: times the scale
+of rewards.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ from torch import Tensor
 from .encoders import rows_of
 from .network_spec import NetworkSpec
 
-#: Of a signed log: what is beyond would be infinite as a number of 32 bits.
-_LARGEST = 80.0
+#: Of a signed log: products with prices beyond would be infinite as numbers of 32 bits.
+_LARGEST = 40.0
 
 
 def prices(spec: NetworkSpec, observation: Tensor) -> Tensor:
-    """What each unit of a parameter adds to the value of its mode [B, P]; 0 of those without a column."""
+    """What a parameter of 1 adds to the value of its mode [B, P]; 0 of those without a column."""
     told = rows_of(observation)
     of_columns = {column: _opened(told[:, column]) for _, column, _ in spec.price_columns}
     found = dict.fromkeys(range(spec.num_parameters), torch.zeros_like(told[:, 0]))

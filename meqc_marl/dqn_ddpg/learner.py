@@ -16,6 +16,7 @@ from ray.rllib.policy.sample_batch import MultiAgentBatch
 from ray.rllib.utils.annotations import override
 
 from .columns import ACTOR_GRADIENT, DISCOUNT, INDEX, NEXT_VALUE, OF_WEIGHTS, PRESENT, Q_TAKEN, RAW_PARAMETERS, WEIGHT
+from .errors import ConfigurationError
 
 CRITIC_LOSS = "critic_loss"
 ACTOR_LOSS = "actor_loss"
@@ -124,6 +125,22 @@ class DQNDDPGLearner(TorchLearner):
                     for main, target in module.get_target_network_pairs():
                         torch._foreach_lerp_(list(target.parameters()), list(main.parameters()), config.tau)
 
+    @override(TorchLearner)
+    def before_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
+        super().before_gradient_based_update(timesteps=timesteps)
+        for module_id, module in self.module.items():
+            self._check_known_reward(module_id, module.unwrapped())
+
+    def _check_known_reward(self, module_id: str, module: Any) -> None:
+        """What weights know of the reward must be so here: they may come from elsewhere, or be told by a module's own
+        configuration."""
+        known, config = module.spec.price_columns, self.config.get_config_for_module(module_id)
+        if known and (config.gamma > 0 or any(scale != config.reward_scale for *_, scale in known)):
+            raise ConfigurationError(
+                f"module {module_id} knows a part of the reward, for reward_scale {known[0][-1]:g} and gamma 0 "
+                f"(price_columns); here reward_scale is {config.reward_scale:g} and gamma {config.gamma:g}."
+            )
+
     @override(Learner)
     def _log_steps_trained_metrics(self, batch: MultiAgentBatch) -> None:
         """Log once an update instead of at each minibatch."""
@@ -157,12 +174,6 @@ class DQNDDPGLearner(TorchLearner):
                     raise ValueError(
                         f"the checkpoint of module {module_id} does not fit its networks: missing "
                         f"{sorted(known - given)}, unexpected {sorted(given - known)}."
-                    )
-                scale = self.config.get_config_for_module(module_id).reward_scale
-                if others := {price[-1] for price in module_state.get("price_columns", ())} - {scale}:
-                    raise ValueError(
-                        f"the checkpoint of module {module_id} was trained with reward_scale {others.pop():g}, and "
-                        f"this configuration's is {scale:g}: what is known of the reward would be another."
                     )
             self._weights_seq_no = -1
         super().set_state(state)

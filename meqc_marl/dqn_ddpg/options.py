@@ -132,9 +132,9 @@ class NetworkOptions(Options):
     )
     price_columns: tuple[tuple[Index, Index, Positive], ...] = _option(
         (),
-        "a known part of the reward: each unit of the parameter adds what the column holds the signed log of, "
-        "sign(x) ln(1 + abs(x)); the critic learns the rest, for which it does not see the column (needs the "
-        "multi-pass critic, no context and no discount)",
+        "a known part of the reward: the parameter, in [0, 1] of its range, times the x of which the column holds the "
+        "signed log, sign(x) ln(1 + abs(x)); the critic learns the rest, for which it does not see the column (needs "
+        "the multi-pass critic, no context and no discount)",
         allowed="triples (index of the parameter, column, reward_scale)",
         of_environment=True,
     )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from ray.rllib.callbacks.callbacks import RLlibCallback
@@ -11,8 +11,8 @@ from ray.rllib.utils.annotations import override
 
 from meqc_marl.config.scenario import Lyapunov
 from meqc_marl.dqn_ddpg.batched_env import BatchedStep
+from meqc_marl.dqn_ddpg.errors import ConfigurationError
 from meqc_marl.dqn_ddpg.rl_module import DQNDDPGModule
-from meqc_marl.env.infos import OUTCOME
 from meqc_marl.env.loads import LOAD_COLUMNS
 from meqc_marl.env.varied import VariedSimulator
 from meqc_marl.lyapunov import (
@@ -27,29 +27,14 @@ from meqc_marl.lyapunov import (
     team_reward,
 )
 from meqc_marl.nature.presence import of_present
-from meqc_marl.physics.consequences import Consequences, Effect
 from meqc_marl.physics.cost import Outcome
-from meqc_marl.physics.queueing import Backlogs, waits
-from meqc_marl.rl.offloading_env import OffloadingBatchedEnv, check_costs
+from meqc_marl.rl.offloading_env import OffloadingBatchedEnv
 from meqc_marl.rl.tally import Tally
+from meqc_marl.rl.told import Told, show, told_by
 
 LYAPUNOV = "lyapunov"
 TYPICAL_COST = 15.0
 """Of a device in a slot at the defaults, about; it brings rewards to about 1."""
-_Waits = tuple[np.ndarray, np.ndarray]
-
-
-class _Told(NamedTuple):
-    """What an environment tells of a slot of a row, or of all rows."""
-
-    outcome: Outcome
-    consequences: Callable[[], Consequences]
-    waits: _Waits
-    """At the server and at the QPU after the slot, in s [E]."""
-    waits_without: Callable[[], _Waits]
-    """The same without what one device sent [E, M]."""
-    coming: np.ndarray | None
-    """Who is there in the coming slot, bool [E, M]; None if everybody is in every slot."""
 
 
 class LyapunovCallback(RLlibCallback):
@@ -92,13 +77,14 @@ class LyapunovCallback(RLlibCallback):
             self._value.begin(env_index)
 
     @override(RLlibCallback)
-    def on_episode_step(self, *, episode: Any, env_index: int = 0, **kwargs: Any) -> None:
+    def on_episode_step(self, *, episode: Any, env_index: int = 0, rl_module: Any = None, **kwargs: Any) -> None:
+        self._paid(() if rl_module is None else [module.unwrapped() for _, module in rl_module.items()])
         if isinstance(episode, BatchedStep):
             assert episode.outcome is not None
             assert self._batched is not None
             simulator = self._batched.simulator
             without = simulator.waits_without_each
-            told = _Told(episode.outcome, simulator.consequences, simulator.waits, without, simulator.present)
+            told = Told(episode.outcome, simulator.consequences, simulator.waits, without, simulator.present)
             shaped, backlog = self._advance(told, 0)
             episode.reward[...] = shaped
             episode.next_observation[..., BACKLOG_COLUMN] = backlog
@@ -106,33 +92,11 @@ class LyapunovCallback(RLlibCallback):
             self._shape_episode(episode, env_index)
 
     def _shape_episode(self, episode: Any, index: int) -> None:
-        """The same for RLlib's own MultiAgentEpisode: one row, agents in order of their names."""
-        infos = episode.get_infos(-1)
-        agents = sorted(infos, key=_mobile_number)
-        values = {name: np.array([[infos[a][name] for a in agents]]) for name in OUTCOME}
-        check_costs(self._scenario, values["cost"])
-        was, coming = (np.array([[infos[a][name] for a in agents]]) for name in ("was_present", "present"))
+        """The same for RLlib's own MultiAgentEpisode."""
+        told = told_by(self._scenario, episode)
+        show(episode, *self._advance(told, index))
 
-        def consequences() -> Consequences:
-            what_if = np.stack([infos[agent]["what_if"] for agent in agents], -1)[:, :, None]
-            return Consequences(*(Effect(*effect) for effect in what_if))
-
-        def waits_without() -> _Waits:
-            cycles, seconds = np.stack([infos[agent]["backlogs_without"] for agent in agents], -1)[:, None]
-            return waits(self._scenario, Backlogs(cycles, seconds))
-
-        one = infos[agents[0]]
-        now = (np.array([one.get("cpu_wait_s", 0.0)]), np.array([one.get("qpu_wait_s", 0.0)]))
-        outcome = Outcome(**values, present=None if was.all() else was)
-        shaped, backlog = self._advance(_Told(outcome, consequences, now, waits_without, coming), index)
-        for column, agent in enumerate(agents):
-            single = episode.agent_episodes[agent]
-            observation = np.array(single.get_observations(-1))
-            observation[BACKLOG_COLUMN] = backlog[0, column]
-            single.set_observations(new_data=observation, at_indices=-1)
-            single.set_rewards(new_data=float(shaped[0, column]), at_indices=-1)
-
-    def _advance(self, told: _Told, index: int) -> tuple[np.ndarray, np.ndarray]:
+    def _advance(self, told: Told, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Advance the queues of a row (or of all rows); returns shaped reward and backlog column [E, M]."""
         outcome = told.outcome
         if index not in self._queues:
@@ -157,7 +121,7 @@ class LyapunovCallback(RLlibCallback):
             shaped = (added + self._later(told, before, step, index)) / self._unit()
         return shaped / self._at_stake(before), scaled_backlog(queues.config, queues.shown(told.coming))
 
-    def _later(self, told: _Told, before: np.ndarray, step: LyapunovStep, index: int) -> np.ndarray | float:
+    def _later(self, told: Told, before: np.ndarray, step: LyapunovStep, index: int) -> np.ndarray | float:
         """What the work that each device sent costs all of them in later slots [E, M]; 0 where nothing is queued."""
         if self._value is None:
             return 0.0
@@ -183,6 +147,14 @@ class LyapunovCallback(RLlibCallback):
         if self._batched is not None:
             return self._batched.lyapunov, self._batched.miss_penalty
         return self._scenario.lyapunov, self._scenario.cost.miss_penalty
+
+    def _paid(self, modules: Iterable[Any]) -> None:
+        """See that the modules are paid what they expect."""
+        if any(knows_what_a_queue_adds(module) for module in modules):
+            raise ConfigurationError(
+                f"callbacks are {type(self).__name__}, and the module knows what a queue adds to the reward "
+                "(price_columns): give a DifferenceCallback, or price_columns=()."
+            )
 
     def _reward(self, outcome: Outcome, before: np.ndarray, step: LyapunovStep) -> np.ndarray:
         """What a device is given for its own objective [E, M]."""
@@ -260,11 +232,9 @@ class DifferenceCallback(LyapunovCallback):
         super().__init__()
         self._divided, self._priced = True, False
 
-    @override(LyapunovCallback)
-    def on_episode_step(self, *, rl_module: Any = None, **kwargs: Any) -> None:
-        modules = [] if rl_module is None else [module.unwrapped() for _, module in rl_module.items()]
-        self._priced = any(isinstance(module, DQNDDPGModule) and module.spec.price_columns for module in modules)
-        super().on_episode_step(rl_module=rl_module, **kwargs)
+    def _paid(self, modules: Iterable[Any]) -> None:
+        """Rewards are divided where a module has to learn what a queue adds."""
+        self._priced = any(knows_what_a_queue_adds(module) for module in modules)
 
     def _reward(self, outcome: Outcome, before: np.ndarray, step: LyapunovStep) -> np.ndarray:
         config, _ = self._settings()
@@ -289,5 +259,6 @@ class DifferenceCallback(LyapunovCallback):
         self._divided = bool(state.get("divided", False))
 
 
-def _mobile_number(agent: str) -> int:
-    return int(agent.rsplit("_", 1)[1])
+def knows_what_a_queue_adds(module: Any) -> bool:
+    """Whether a module adds (z / V) phi to its values by itself; one of another kind does not."""
+    return isinstance(module, DQNDDPGModule) and bool(module.spec.price_columns)

@@ -53,9 +53,13 @@ def mode_columns(scenario: Scenario, gamma: float, critic: str, context: str) ->
 
 
 def price_columns(scenario: Scenario, reward_scale: float) -> tuple[tuple[int, int, float], ...]:
-    """z / V is what a unit of either share adds to the reward, where the share that is carried out is the one asked for
-    and the queue grows by Delta less it: what is to be learned are costs alone, whatever the queue. None elsewhere, nor
-    where modes are not told apart (:func:`mode_columns`): there a reward may be that of all devices."""
+    """z / V is what either share adds to the reward, where the share that is carried out is the one asked for and the
+    queue grows by Delta less it: what is to be learned are costs alone, whatever the queue.
+
+    None elsewhere, nor where modes are not told apart (:func:`mode_columns`): there a reward may be that of all. A
+    learner confined to modes of which a slot allows none (``allowed_modes``) has another carried out, and learns what
+    that earned.
+    """
     if scenario.cost.deadline != "kept" or scenario.lyapunov.queue != "neely":
         return ()
     backlog = observation_columns(scenario).index("backlog")

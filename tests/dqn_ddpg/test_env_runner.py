@@ -10,11 +10,13 @@ from hybrid_envs import HybridIdentity
 from meqc_marl.config import load_scenario
 from meqc_marl.dqn_ddpg.algorithm import DQNDDPGConfig
 from meqc_marl.dqn_ddpg.env_runner import BatchedEnvRunner
+from meqc_marl.dqn_ddpg.errors import ConfigurationError
 from meqc_marl.dqn_ddpg.known_reward import known_value
 from meqc_marl.env.simulator import OffloadingSimulator
 from meqc_marl.env.sufficient import SUFFICIENT_COLUMNS
 from meqc_marl.lyapunov import BACKLOG_COLUMN, VirtualQueues, scaled_backlog
 from meqc_marl.physics.cost import Mode
+from meqc_marl.rl.callbacks import LyapunovCallback
 from meqc_marl.rl.config import offloading_config
 from meqc_marl.rl.offloading_env import OffloadingBatchedEnv
 
@@ -120,6 +122,14 @@ def test_rewards_and_backlogs_equal_simulator_and_queues_driven_by_hand(scenario
         after[..., BACKLOG_COLUMN] = scaled_backlog(scenario.lyapunov, step.backlog)
         np.testing.assert_array_equal(data["next_observation"][slot], after)
     assert step.backlog.any()
+
+
+def test_a_callback_that_pays_another_reward_than_the_module_knows_is_refused(scenario):
+    config = offloading_config(scenario).training(hidden=(16,)).callbacks(LyapunovCallback)
+    env = lambda context: OffloadingBatchedEnv(scenario, context.num_envs)  # noqa: E731
+    runner = BatchedEnvRunner(config=config, env_creator=env, worker_index=0, num_workers=0)
+    with pytest.raises(ConfigurationError, match="callbacks are LyapunovCallback, and the module knows"):
+        sampled(runner, 1)
 
 
 @pytest.mark.parametrize("kwargs", [{"num_episodes": 3}, {"num_timesteps": ROWS * HORIZON, "force_reset": True}])

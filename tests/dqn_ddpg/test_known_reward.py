@@ -1,5 +1,7 @@
 """The part of a reward that is known: told by columns, added to what the critic learns, never learned."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 
+from meqc_marl.dqn_ddpg.algorithm import DQNDDPGConfig
 from meqc_marl.dqn_ddpg.bounds import within_bounds
 from meqc_marl.dqn_ddpg.columns import ACTOR_GRADIENT, MODE, PARAMETERS, Q_TAKEN
 from meqc_marl.dqn_ddpg.errors import ConfigurationError
@@ -229,5 +232,42 @@ def test_weights_and_prices_go_together():
         assert torch.equal(now.module[MODULE].forward_train(batch)[name], old)
     now.set_state(kept)
     assert now.module[MODULE].spec.price_columns == PRICES
-    with pytest.raises(ValueError, match=r"was trained with reward_scale 1, and this configuration's is 0\.5"):
-        make_learner(hidden=(16,), reward_scale=0.5, price_columns=((0, PRICE, 0.5), (1, PRICE, 0.5))).set_state(kept)
+
+
+@pytest.mark.parametrize("way", ["state", "folder"])
+@pytest.mark.parametrize("options", [{"reward_scale": 0.5}, {"gamma": 0.5}])
+def test_nothing_is_learned_from_a_reward_other_than_the_known_one(way, options, tmp_path):
+    """Wherever weights with prices come from."""
+    source, other = make_learner(hidden=(16,), price_columns=PRICES), make_learner(hidden=(16,), **options)
+    if way == "state":
+        other.set_state(source.get_state())
+    else:
+        source.save_to_path(tmp_path / "learner")
+        other.restore_from_path(tmp_path / "learner")
+    assert other.module[MODULE].spec.price_columns == PRICES
+    rng = np.random.default_rng(0)
+    observation, mode = observe(rng, 64), np.zeros(64, np.int64)
+    rows = {
+        "obs": observation,
+        MODE: mode,
+        PARAMETERS: rng.random((64, 2)).astype(np.float32),
+        "rewards": rng.random(64),
+    }
+    with pytest.raises(
+        ConfigurationError, match=r"knows a part of the reward, for reward_scale 1 and gamma 0 .*; here"
+    ):
+        other.update(
+            batch=MultiAgentBatch({MODULE: SampleBatch(rows)}, env_steps=64),
+            minibatch_size=64,
+            timesteps={"num_env_steps_sampled_lifetime": 0},
+        )
+
+
+def test_a_configuration_stored_before_there_were_prices_has_none():
+    config = DQNDDPGConfig()
+    del config.__dict__["price_columns"]
+    restored = pickle.loads(pickle.dumps(config))
+    assert restored.options == DQNDDPGConfig().options
+    assert restored._model_config_auto_includes["price_columns"] == ()
+    with pytest.raises(AttributeError, match="no attribute 'prize_columns'"):
+        _ = restored.prize_columns

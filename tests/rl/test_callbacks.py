@@ -41,7 +41,7 @@ class Recorder:
     def __init__(self, kind, scenario):
         # Without the mask a policy asks for QPUs that do not admit; epsilon leaves room for both kinds of action.
         config = offloading_config(scenario, env_runner=kind).training(hidden=(16,), epsilon=0.7, mask_columns=())
-        config.callbacks(LyapunovCallback)
+        config.callbacks(LyapunovCallback).training(price_columns=())
         self.rows = 3 if kind == "batched" else 1
         config.env_runners(num_envs_per_env_runner=self.rows)
         self.kind = kind
