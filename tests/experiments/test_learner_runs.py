@@ -88,7 +88,7 @@ def test_tables_show_interquartile_means_of_what_is_stored():
     # Of five seeds the least and the greatest do not count.
     found = results(runs, lambda run: [0.9, 0.01, 0.02, 0.03, 0.0][run.seed - 100])
     (row,) = quality.table(found).splitlines()[2:]
-    assert row.startswith("| paper | 0.1 | 80,000 | 5 | 2.000 [")
+    assert row.startswith("| paper | 0.1 | 40,000 | 5 | 2.000 [")
     assert "| 90.000 % | +0.00 [" in row
     assert "| 0.20 % (worst 0.20) | 0.010 | 2.000 % |" in row
     table = ablation.table(results(ablation.runs(), lambda run: 0.01))
