@@ -1,8 +1,9 @@
 """Seconds of one core to a regret of 1 %, 0.5 % and 0.2 %: ours beside RLlib's stock path, in one run.
 
 Run ``python -m experiments.benchmarks.time_to_quality``. The stock path has the same networks, batches and updates for
-each environment step, with RLlib's own EnvRunner over the PettingZoo environment and its own episode replay. The two
-take turns, so that other load on the machine meets both; the time of evaluations does not count.
+each environment step, with RLlib's own EnvRunner over the PettingZoo environment and its own episode replay; once as
+it is, and once with a critic that has to learn the queue's part of the reward, too. All take turns, so that other load
+on the machine meets all; the time of evaluations does not count.
 """
 
 # ruff: noqa: E402 (the number of threads is set before numpy and torch are imported)
@@ -19,6 +20,7 @@ import platform
 import sys
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,9 @@ LEVELS = (0.01, 0.005, 0.002)
 """Regrets waited for."""
 GROWTH = 0.1
 """A turn is this share of what a side has spent, so that every level is met as sharply by the quick as by the slow."""
+OURS = "ours"
+STOCK: dict[str, dict[str, Any]] = {"stock path": {}, "stock path, all learned": {"price_columns": ()}}
+"""Names of the others, and what their learners are told otherwise."""
 
 
 @dataclass
@@ -66,33 +71,40 @@ class Side:
 
 
 def table(sides: dict[str, dict[str, Any]]) -> str:
-    """In Markdown; the ratio where both have reached a level."""
-    lines = ["| regret | ours, s | stock path, s | ratio |", "|---|---|---|---|"]
+    """In Markdown; a ratio where ours has reached a level."""
+    others = [name for name in sides if name != OURS]
+    heads = ["regret", "ours, s", *(head for name in others for head in (f"{name}, s", "ratio"))]
+    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
     for level in LEVELS:
-        ours, stock = (sides[name]["reached_s"][f"{level:g}"] for name in ("ours", "stock"))
-        cells = ["not reached" if seconds is None else f"{seconds:.1f}" for seconds in (ours, stock)]
-        if ours is not None:
-            spent = sides["stock"]["curve"][-1][0]
-            cells.append(f"above {spent / ours:.0f}" if stock is None else f"{stock / ours:.0f}")
+        ours, *theirs = (sides[name]["reached_s"][f"{level:g}"] for name in (OURS, *others))
+        cells = [_seconds(ours)]
+        for name, seconds in zip(others, theirs, strict=True):
+            spent = sides[name]["curve"][-1][0]
+            least = "above " if seconds is None else ""
+            cells += [_seconds(seconds), "" if ours is None else f"{least}{(seconds or spent) / ours:.0f}"]
         lines.append(f"| {100 * level:g} % | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
+def _seconds(reached: float | None) -> str:
+    return "not reached" if reached is None else f"{reached:.1f}"
+
+
 @dataclass(frozen=True)
 class TimeToQuality:
-    """Train both side by side until the better levels are reached or the time is over."""
+    """Train all side by side until the best level is reached or the time is over."""
 
     scenario: str = "paper"
     """Preset."""
     env_steps: int = 40_000
-    """Budget that the schedules of both are made for."""
+    """Budget that all schedules are made for."""
     seconds: float = 1_200.0
     """Of one core for each side, evaluations apart."""
-    turn_s: float = 0.5
-    """How long a side trains at least before it is evaluated and the other's turn comes; later a tenth of what it has
+    turn_s: float = 0.25
+    """How long a side trains at least before it is evaluated and the next has its turn; later a tenth of what it has
     spent."""
     seed: int = 0
-    """Of both."""
+    """Of all."""
     out: Path = RESULTS / "time_to_quality.json"
     """Where the numbers go."""
 
@@ -105,11 +117,12 @@ class TimeToQuality:
         check_kept(self.out)
         scenario = load_scenario(self.scenario)
         ours = offloading_config(scenario, env_steps=self.env_steps, seed=self.seed)
-        stock = as_stock(offloading_config(scenario, env_steps=self.env_steps, seed=self.seed, env_runner="stock"))
+        stock = partial(offloading_config, scenario, env_steps=self.env_steps, seed=self.seed, env_runner="stock")
+        theirs = {name: as_stock(stock()).training(**options) for name, options in STOCK.items()}
         logging.getLogger("ray").setLevel(logging.ERROR)
         torch.set_num_threads(1)
         ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-        sides = {"ours": Side(ours.build_algo()), "stock": Side(stock.build_algo())}
+        sides = {name: Side(config.build_algo()) for name, config in {OURS: ours, **theirs}.items()}
         given = {"scenario": self.scenario, "env_steps": self.env_steps, "seed": self.seed}
         machine = {"date": time.strftime("%Y-%m-%d"), "machine": platform.machine(), "cores": os.cpu_count()}
         told: dict[str, dict[str, Any]] = {}
