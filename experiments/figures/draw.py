@@ -44,9 +44,8 @@ def draw_over_settings(data: Data, path: Path, title: str, xlabel: str, xscale: 
             for name in data.methods(kind):
                 method = method_of(name)
                 there = np.array([data.row(setting["name"], name, kind) is not None for setting in settings])
-                estimates = [
-                    data.estimate(s["name"], name, kind) for s, has in zip(settings, there, strict=True) if has
-                ]
+                scores = [data.sampled(s["name"], name, kind) for s, has in zip(settings, there, strict=True) if has]
+                estimates = [interquartile_mean(s if kind == "learned" else data.beside(s)) for s in scores]
                 has_marks = kind == "learned" or method.learner is None or "learned" not in _kinds(data, name)
                 # No line leads through settings in which nothing was trained.
                 learned_line = "-" if there.all() else ""
@@ -65,7 +64,7 @@ def draw_over_settings(data: Data, path: Path, title: str, xlabel: str, xscale: 
                 if kind == "learned":
                     scatter_points(axes, x[there], estimates, method.colour)
         reached = np.array([setting["out_of_reach"] == 0.0 for setting in settings])
-        optima = np.array([interquartile_mean(np.array(setting["optimum"])).value for setting in settings])
+        optima = np.array([interquartile_mean(data.beside(np.array(s["optimum"]))).value for s in settings])
         axes.plot(x[reached], optima[reached], "k+", markersize=9, zorder=5, label="C_opt, least cost that keeps Delta")
         for number, place in enumerate(x[~reached]):
             label = "Delta out of reach of some devices" if number == 0 else None
@@ -112,7 +111,7 @@ def draw_over_slots(data: Data, path: Path, title: str, curves: Sequence[tuple[s
                 if row is None:
                     continue
                 running = np.array(row["running_cost"])  # [runs, traces, marks]
-                running = running if kind == "learned" else running[0]
+                running = running if kind == "learned" else data.beside(running[0])
                 middle = [interquartile_mean(running[..., mark]) for mark in range(running.shape[-1])]
                 axes.plot(
                     *(row["slots"], [e.value for e in middle], line),

@@ -10,6 +10,7 @@ import pytest
 
 from experiments.figures.claims import learned_near_exact, ours_best_everywhere, ranking
 from experiments.figures.data import Data
+from experiments.figures.draw import draw_over_settings, draw_over_slots
 from experiments.figures.figure import AS_PRINTED, SCALES, Scale, Setting, as_printed
 from experiments.figures.job import FigureJob, figure_of
 from experiments.figures.methods import HYBRID, METHODS, RANDOM
@@ -145,6 +146,24 @@ def test_a_setting_without_training_is_left_out_of_what_is_learned():
     ]
     assert ours_best_everywhere(data).verdict == "holds"
     assert len(learned_near_exact(data)) == len(METHODS)
+
+
+def test_exact_and_learned_that_are_alike_in_every_trace_look_alike(tmp_path, monkeypatch):
+    """However many training runs there are: an interquartile mean cuts whole scores."""
+    costs, ends = np.random.default_rng(0).lognormal(0.0, 1.0, 10), []
+    rows = [
+        {"setting": "s", "method": HYBRID.name, "kind": kind, "cost": [list(costs)] * runs, "slots": [1, 2, 3]}
+        | {"running_cost": [[[cost] * 3 for cost in costs]] * runs}
+        for kind, runs in (("learned", 3), ("exact", 1))
+    ]
+    data = Data({"settings": [{"name": "s", "x": 0.0, "optimum": list(costs), "out_of_reach": 0.0}], "rows": rows})
+    monkeypatch.setattr("experiments.figures.draw._name_ends", lambda axes, these, gap: ends.extend(these))
+    draw_over_slots(data, tmp_path / "slots.png", "t", [("s", HYBRID.name, "ours")])
+    assert [cost for cost, *_ in ends] == pytest.approx([ends[0][0]] * 2)
+    drawn = []
+    monkeypatch.setattr("matplotlib.axes.Axes.errorbar", lambda axes, x, y, **_: drawn.extend(y))
+    draw_over_settings(data, tmp_path / "settings.png", "t", "x")
+    assert drawn == pytest.approx([ends[0][0]] * 2)
 
 
 def test_where_methods_are_trained():
