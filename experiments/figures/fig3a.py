@@ -43,7 +43,8 @@ def verdict(data: Data) -> list[Claim]:
             f"learned: from the first to the last evaluation the cost changes by {min(drops):+.0%} to {max(drops):+.0%}"
         )
         number += f"; within 2 % of its end after {max(map(settled_at, curves)):,.0f} of {curves[0][-1][0]:,} steps"
-        claims.append(judge("The cost falls with training and settles.", fell, number))
+        reason = "" if max(drops) <= 0 else "it rises where an untrained policy sends less than Delta, which saves cost"
+        claims.append(judge("The cost falls with training and settles.", fell, number, reason))
         at = {name: float(np.mean([settled_at(curve) for curve in row["curve"]])) for name, row in rows.items()}
         slowest = max(at, key=lambda name: at[name])
         number = "learned: within 2 % of the end from "
