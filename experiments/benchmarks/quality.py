@@ -17,7 +17,7 @@ from meqc_marl.evaluation.statistics import interquartile_mean
 from meqc_marl.jobs.run import Run
 
 SEEDS, ENV_STEPS, DEVICES = 5, 40_000, (1_000,)
-"""Seeds from 100 on: parameters were chosen on others; the budget is that of ``train``, three minutes on one core."""
+"""Seeds from 100 on: parameters were chosen on others; the budget is that of ``train``, 90 s of one core."""
 
 
 def runs(seeds: int = SEEDS, env_steps: int = ENV_STEPS) -> dict[str, Run]:

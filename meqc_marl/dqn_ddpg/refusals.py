@@ -36,9 +36,9 @@ def refuse_what_would_be_ignored(config: Any) -> None:
 
 def _differing() -> list[str]:
     """Parameters in which modules may differ: what their loss and their optimizers read at each update."""
-    own = LearnerOptions.model_fields.keys() - ModuleOptions.model_fields.keys()
-    told = {name: extra_of(LearnerOptions.model_fields[name]) for name in LearnerOptions.model_fields if name in own}
-    return [name for name, extra in told.items() if extra.get("mid_run") or extra.get("by_module")]
+    fields = LearnerOptions.model_fields.items()
+    differing = [name for name, field in fields if not extra_of(field).keys().isdisjoint({"mid_run", "by_module"})]
+    return [name for name in differing if name not in ModuleOptions.model_fields]
 
 
 def _check_overrides(config: Any) -> None:

@@ -89,12 +89,7 @@ class LyapunovCallback(RLlibCallback):
             episode.reward[...] = shaped
             episode.next_observation[..., BACKLOG_COLUMN] = backlog
         else:
-            self._shape_episode(episode, env_index)
-
-    def _shape_episode(self, episode: Any, index: int) -> None:
-        """The same for RLlib's own MultiAgentEpisode."""
-        told = told_by(self._scenario, episode)
-        show(episode, *self._advance(told, index))
+            show(episode, *self._advance(told_by(self._scenario, episode), env_index))
 
     def _advance(self, told: Told, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Advance the queues of a row (or of all rows); returns shaped reward and backlog column [E, M]."""
