@@ -17,7 +17,6 @@ import gymnasium as gym
 import numpy as np
 import torch
 from ray.rllib.core.columns import Columns
-from ray.tune.registry import register_env
 
 from experiments.benchmarks.learner_runs import by_setting
 from experiments.benchmarks.recipe import recipe
@@ -60,13 +59,11 @@ class FlatPlatform(gym.Wrapper):
 
 def config(critic: str, seed: int, n: int) -> DQNDDPGConfig:
     """Configuration of a run of ``n`` environment steps."""
-    own: dict[str, Any] = {"gamma": 0.9, "critic": critic}
-    return recipe("flat_platform", n, seed, actor_lr=1e-4, explored=n // 10, iterations=30, **own)
+    return recipe("flat_platform", FlatPlatform, n, seed, iterations=30, critic=critic)
 
 
 def perform(critic: str, seed: int, env_steps: int) -> dict[str, Any]:
     """Train and evaluate; Ray must run."""
-    register_env("flat_platform", lambda context: FlatPlatform())
     algorithm = config(critic, seed, env_steps).build_algo()
     curve, started, steps = [], time.perf_counter(), 0
     while steps < env_steps:

@@ -1,44 +1,75 @@
-"""What the public benchmarks of the learner have in common: parameters of a small task on one core."""
+"""What the public benchmarks of the learner have in common: one set of parameters for tasks that one core can learn."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Any
+
+import gymnasium as gym
+from ray.tune.registry import register_env
 
 from meqc_marl.dqn_ddpg.algorithm import DQNDDPGConfig
 
+GAMMA = 0.98
+_MEASURED_STEPS = 2_000
+_ROWS, _FRAGMENT = 8, 4
+_UPDATES = 75_000
+"""At most; where there are fewer environment steps, one each."""
 
-def recipe(
-    env: str, n: int, seed: int, *, actor_lr: float, explored: int, iterations: int, **own: Any
-) -> DQNDDPGConfig:
+
+def scale_of_rewards(env: gym.Env, seed: int) -> float:
+    """One over the root mean square of the discounted return of uniform actions, as Gymnasium's wrapper sums it.
+
+    Measured once, before training: a scale that changes while rewards wait in replay makes old ones greater or less
+    than new ones.
+    """
+    env = gym.wrappers.NormalizeReward(env, gamma=GAMMA)
+    env.action_space.seed(seed)
+    env.reset(seed=seed)
+    for _ in range(_MEASURED_STEPS):
+        *_, terminated, truncated, _ = env.step(env.action_space.sample())
+        if terminated or truncated:
+            env.reset()
+    return 1.0 / math.hypot(float(env.return_rms.mean), math.sqrt(float(env.return_rms.var)))
+
+
+def recipe(name: str, make: Callable[[], gym.Env], n: int, seed: int, *, iterations: int, **own: Any) -> DQNDDPGConfig:
     """Configuration of a run.
 
     Args:
-        env: Registered name of the environment.
+        name: To register the environment under.
+        make: Makes one.
         n: Environment steps of the run.
         seed: Of the run.
-        actor_lr: At the beginning; a hundredth of it at the end.
-        explored: Environment steps after which epsilon is 0.05.
         iterations: Of the run.
-        own: Parameters of the learner in which the benchmarks differ.
+        own: Parameters of the learner otherwise than here.
     """
+    register_env(name, lambda context: make())
+    round_steps = _ROWS * _FRAGMENT
+    parameters: dict[str, Any] = {
+        "activation": "relu",
+        "hidden": (128, 128),
+        "gamma": GAMMA,
+        "critic_lr": [[0, 1e-3], [n // 2, 1e-3], [n, 1e-5]],
+        "actor_lr": [[0, 3e-4], [n // 2, 3e-4], [n, 3e-6]],
+        "epsilon": [[0, 1.0], [n // 5, 0.05], [n, 0.01]],
+        "exploration_noise": [[0, 0.1], [n, 0.02]],
+        "tau": 0.01,
+        "n_step": 3,
+        "reward_scale": scale_of_rewards(make(), seed),
+        # A rare reward many times the usual ones counts in full: with a nearly absolute error it would be an outlier.
+        "huber_delta": 10.0,
+        "replay_capacity": 200_000,
+        "train_batch_size_per_learner": 128,
+        "updates_per_training_step": max(1, min(round_steps, round(_UPDATES * round_steps / n))),
+        "num_steps_before_learning": 2_000,
+    }
     return (
         DQNDDPGConfig()
-        .environment(env)
-        .env_runners(num_envs_per_env_runner=8, rollout_fragment_length=4)
-        .training(
-            activation="relu",
-            hidden=(128, 128),
-            critic_lr=[[0, 1e-3], [n // 2, 1e-3], [n, 1e-5]],
-            actor_lr=[[0, actor_lr], [n // 2, actor_lr], [n, 0.01 * actor_lr]],
-            epsilon=[[0, 1.0], [explored, 0.05], [n, 0.01]],
-            exploration_noise=[[0, 0.1], [n, 0.02]],
-            tau=0.01,
-            train_batch_size_per_learner=128,
-            updates_per_training_step=8,
-            replay_capacity=200_000,
-            num_steps_before_learning=2_000,
-            **own,
-        )
+        .environment(name)
+        .env_runners(num_envs_per_env_runner=_ROWS, rollout_fragment_length=_FRAGMENT)
+        .training(**parameters | own)
         .reporting(min_sample_timesteps_per_iteration=n // iterations)
         .debugging(seed=seed, log_level="ERROR")
     )

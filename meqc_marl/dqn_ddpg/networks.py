@@ -237,8 +237,9 @@ def ascended_value(
 
 def greedy_mode(spec: NetworkSpec, critic: Critic, observation: Tensor, unit: Tensor) -> tuple[Tensor, Tensor]:
     """The best allowed mode int64 [B] at these places [B, P], and Q [B, K], -inf where a mode is not allowed."""
-    shown = shown_to_critic(spec, unit, observation)
-    q = critic(observation, shown) + known_value(spec, observation, within_bounds(spec, unit, observation))
+    q = critic(observation, shown_to_critic(spec, unit, observation))
+    if spec.price_columns:
+        q = q + known_value(spec, observation, within_bounds(spec, unit, observation))
     q = q.masked_fill(~allowed_modes(spec, observation), -torch.inf)
     return q.argmax(-1), q
 

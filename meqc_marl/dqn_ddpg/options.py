@@ -190,7 +190,12 @@ class LearnerOptions(ModuleOptions):
     )
     n_step: Count = _option(1, "steps of reward summed before bootstrapping", needs_discount=True)
     reward_scale: Number = _option(1.0, "factor on rewards in the loss", by_module=True)
-    huber_delta: Positive = _option(1.0, "error beyond which the critic's loss is linear", "Huber 1964", mid_run=True)
+    huber_delta: Positive = _option(
+        1.0,
+        "error beyond which the critic's loss is linear: a rare reward far beyond it hardly counts",
+        "Huber 1964",
+        mid_run=True,
+    )
     grad_norm: Positive | None = _option(10.0, "largest gradient norm of each head; none for no clipping", mid_run=True)
     train_batch_size_per_learner: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] = _option(
         256, "rows of a minibatch"

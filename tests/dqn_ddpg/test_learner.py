@@ -321,3 +321,18 @@ def test_deterministic_given_the_generator():
     second = module.forward_exploration(batch, t=0)
     assert torch.equal(first[MODE], second[MODE])
     assert torch.equal(first[PARAMETERS], second[PARAMETERS])
+
+
+@pytest.mark.parametrize("delta", [1.0, 100.0])
+def test_a_rare_reward_counts_in_full_within_huber_delta_and_hardly_beyond(delta):
+    """One goal of 50 in twenty shots, else -6. The mean is -3.2; where errors are clipped at 1, 19 x = 1 above -6."""
+    rewards = np.where(np.arange(100) % 20 == 0, 50.0, -6.0).astype(np.float32)
+    rows = make_batch(100) | {"rewards": rewards, "mode": np.zeros(100, np.int8), "obs": np.ones((100, 4), np.float32)}
+    learner = make_learner(0.0, huber_delta=delta, critic_lr=[[0, 3e-2], [200, 3e-2], [400, 1e-4]])
+    for number in range(400):
+        batch = MultiAgentBatch({MODULE: SampleBatch(rows)}, env_steps=100)
+        learner.update(batch=batch, timesteps={"num_env_steps_sampled_lifetime": number})
+    module = learner.module[MODULE].unwrapped()
+    with torch.no_grad():
+        value = module.critic(torch.ones(1, 4), torch.zeros(1, 2))[0, 0].item()
+    assert value == pytest.approx(-3.2 if delta == 100.0 else -6.0 + 1.0 / 19.0, abs=0.02)
