@@ -51,18 +51,23 @@ class GoalFromHandMade(gym.Wrapper):
     def hand_made(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Point of the kick, and of the shots to the left and right."""
         x, y = self.env.ball.position
-        away = self._from_keeper()
+        away = _direction(self._from_keeper())
         kick = [_BEHIND_M + x + _FEAR / (2 * LENGTH) * away[0], (1.0 - 5.0 / WIDTH) * y + _FEAR / WIDTH * away[1]]
         post = GOAL_WIDTH / 2.0 - _INSIDE_M
         return np.array(kick), np.array([post]), np.array([-post])
 
     def _from_keeper(self) -> np.ndarray:
-        way = self.env.ball.position - self.env.keeper.position
-        return way / max(math.hypot(*way), 1e-9)
+        """To the ball, in metres."""
+        way: np.ndarray = self.env.ball.position - self.env.keeper.position
+        return way
 
     def _seen(self, observation: np.ndarray) -> np.ndarray:
-        way = self.env.ball.position - self.env.keeper.position
+        way = self._from_keeper()
         slope = way[1] / way[0] if way[0] else math.copysign(1e9, way[1])
         at_line = self.env.ball.position[1] + slope * (LENGTH - self.env.ball.position[0])
-        features = [*self._from_keeper(), at_line / (GOAL_WIDTH / 2.0)]
+        features = [*_direction(way), at_line / (GOAL_WIDTH / 2.0)]
         return np.append(observation, np.clip(features, -1.0, 1.0)).astype(np.float32)
+
+
+def _direction(way: np.ndarray) -> np.ndarray:
+    return way / max(math.hypot(*way), 1e-9)
