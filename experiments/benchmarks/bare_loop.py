@@ -14,7 +14,8 @@ from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 from experiments.benchmarks.stock_path import DEFAULT_MODULE
 from meqc_marl.config import load_scenario
 from meqc_marl.dqn_ddpg.algorithm import DQNDDPGConfig
-from meqc_marl.dqn_ddpg.known_reward import known_value
+from meqc_marl.dqn_ddpg.bounds import Bounds
+from meqc_marl.dqn_ddpg.known_reward import KnownReward
 from meqc_marl.dqn_ddpg.network_spec import NetworkSpec
 from meqc_marl.dqn_ddpg.networks import Actor, Critic, ascended_value, raw_to_move
 from meqc_marl.rl.config import offloading_config
@@ -29,10 +30,11 @@ def bare_loop(spec: NetworkSpec, config: DQNDDPGConfig) -> Callable[[dict[str, t
         observation = batch["obs"]
         raw, moved = raw_to_move(spec, actor, observation)
         leaf = raw.detach().clamp(0.0, 1.0).requires_grad_()
-        (gradient,) = torch.autograd.grad(ascended_value(spec, critic, observation, leaf, moved), leaf)
+        bounds, reward = Bounds(spec, observation), KnownReward(spec, observation)
+        (gradient,) = torch.autograd.grad(ascended_value(critic, observation, bounds, reward, leaf, moved), leaf)
         outward = ((raw > 1.0) & (gradient > 0)) | ((raw < 0.0) & (gradient < 0))
         mode, parameters = batch["mode"].long(), batch["parameters"]
-        known = known_value(spec, observation, parameters).gather(-1, mode.unsqueeze(-1))
+        known = reward.value(parameters).gather(-1, mode.unsqueeze(-1))
         taken = (critic.taken(observation, mode, parameters) + known)[:, 0]
         loss = torch.nn.functional.huber_loss(taken, batch["rewards"] * config.reward_scale, delta=config.huber_delta)
         loss = loss - (gradient.masked_fill(outward, 0.0) * raw).sum(-1).mean()

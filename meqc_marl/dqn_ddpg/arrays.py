@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 
-def check_finite(observation: np.ndarray, reward: np.ndarray | None = None) -> None:
-    """Stop at what is no number, before it reaches the networks.
+def check_finite(observation: np.ndarray, reward: np.ndarray | None = None) -> np.ndarray:
+    """Stop at what is no number, before it reaches the networks; returns the observation [E, M, D].
 
     Raises:
         ValueError: If an observation, or a reward, is NaN or infinite.
@@ -17,6 +17,19 @@ def check_finite(observation: np.ndarray, reward: np.ndarray | None = None) -> N
         if values is not None and not np.isfinite(values).all():
             row, agent, *_ = np.argwhere(~np.isfinite(values))[0]
             raise ValueError(f"the {name} of agent {agent} in row {row} is not a finite number.")
+    return observation
+
+
+def check_rows(restored: np.ndarray, num_envs: int) -> None:
+    """See that the rows [E, ...] of a checkpoint are as many as there are here.
+
+    Raises:
+        ValueError: If they are not.
+    """
+    if len(restored) != num_envs:
+        raise ValueError(
+            f"num_envs_per_env_runner is {num_envs}; the checkpoint was made with {len(restored)}: set it to that."
+        )
 
 
 def to_numpy(value: Any, lead: tuple[int, ...]) -> Any:

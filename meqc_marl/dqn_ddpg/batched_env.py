@@ -19,7 +19,9 @@ class BatchedStep:
     Attributes:
         reward: Float32 [E, M].
         next_observation: Float32 [E, M, D], the true successor, also at the end of an episode.
-        terminated, truncated: Bool [E].
+        terminated: Bool [E], or [E, M] where agents of a row that ends may differ in whether their last state has a
+            value of zero.
+        truncated: Bool [E]: the row ended, and not all of its agents in such a state.
         outcome: What happened to each device, where the environment tells it.
     """
 
@@ -32,7 +34,8 @@ class BatchedStep:
     @property
     def done(self) -> np.ndarray:
         """Bool [E]: rows whose episode ended."""
-        done: np.ndarray = self.terminated | self.truncated
+        ended = self.terminated if self.terminated.ndim == 1 else self.terminated.any(-1)
+        done: np.ndarray = ended | self.truncated
         return done
 
 
@@ -99,7 +102,8 @@ class GymBatchedEnv:
         reward = np.zeros((self.num_envs, 1), np.float32)
         terminated, truncated = np.zeros(self.num_envs, bool), np.zeros(self.num_envs, bool)
         for row, env in enumerate(self.envs):
-            seen, reward[row, 0], terminated[row], truncated[row], _ = env.step(pick(action, (row, 0)))
+            seen, paid, terminated[row], truncated[row], _ = env.step(pick(action, (row, 0)))
+            reward[row, 0] = as_number(paid)
             self._observation[row, 0] = self._flat(seen)
         return BatchedStep(reward, self._observation.copy(), terminated, truncated)
 
@@ -131,8 +135,46 @@ class Flat:
         self.space = space if self._is_flat else flat_space(space)
 
     def __call__(self, observation: Any) -> np.ndarray:
-        """The vector [D]."""
-        return observation if self._is_flat else gym.spaces.utils.flatten(self._given, observation)
+        """The vector [D].
+
+        Raises:
+            ValueError: If the observation is none of the space.
+        """
+        try:
+            if not _discretes_fit(self._given, observation):
+                raise ValueError("a discrete part of it is none of its values")
+            vector = observation if self._is_flat else gym.spaces.utils.flatten(self._given, observation)
+            if np.shape(vector) != self.space.shape:
+                raise ValueError(f"flattened it has the shape {np.shape(vector)} instead of {self.space.shape}")
+        except (TypeError, LookupError, ValueError, AttributeError) as error:
+            raise ValueError(f"observation {observation!r:.200} does not fit {self._given}: {error}.") from error
+        return np.asarray(vector)
+
+
+def _discretes_fit(space: gym.Space, observation: Any) -> bool:
+    """Whether the discrete parts of an observation have values of theirs: flattened, another one may pass for one."""
+    if isinstance(space, gym.spaces.Dict):
+        return all(_discretes_fit(part, observation[key]) for key, part in space.spaces.items())
+    if isinstance(space, gym.spaces.Tuple):
+        return all(_discretes_fit(part, each) for part, each in zip(space.spaces, observation, strict=True))
+    if isinstance(space, gym.spaces.Discrete):
+        return bool(space.start <= int(observation) < space.start + space.n)
+    if isinstance(space, gym.spaces.MultiDiscrete):
+        room = np.asarray(observation) - space.start
+        return bool(((room >= 0) & (room < space.nvec)).all())
+    return True
+
+
+def as_number(reward: Any) -> float:
+    """A reward that an environment gives as a number or as an array of one.
+
+    Raises:
+        ValueError: If it is neither.
+    """
+    try:
+        return float(np.asarray(reward).item())
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"a reward is {reward!r:.100}; it must be a number.") from error
 
 
 def flat_space(space: gym.Space) -> gym.spaces.Box:

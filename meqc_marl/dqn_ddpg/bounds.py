@@ -6,6 +6,8 @@ at the high end, one half at the middle.
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import torch
 from torch import Tensor
 
@@ -37,60 +39,73 @@ def unit_parameters(spec: NetworkSpec, raw: Tensor) -> Tensor:
     return torch.ones_like(raw) if spec.discrete else raw.clamp(0.0, 1.0)
 
 
-def interval(spec: NetworkSpec, observation: Tensor) -> tuple[Tensor, Tensor]:
-    """Ends [B, P] of the interval in [0, 1] in which the observation [B, D] keeps each parameter."""
-    observation = rows_of(observation)
-    lows, highs = spec.bound_ends
-    if len(spec.bound_columns) < spec.num_parameters:
-        ends = observation.new_tensor([0.0, 1.0]).expand(observation.shape[0], 2)
-        observation = torch.cat([observation, ends], -1)
-    return observation[:, lows].clamp(0.0, 1.0), observation[:, highs].clamp(0.0, 1.0)
+class Bounds:
+    """The interval in which observations keep each parameter, and the way between places and parameters.
 
+    What it needs of the observations is worked out once, when it is first asked for.
 
-def knots(spec: NetworkSpec, observation: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Low end, middle and high end [B, P] of the interval of each parameter; halfway without a column for it."""
-    low, high = interval(spec, observation)
-    columns = dict(spec.middle_columns)
-    told, halfway = rows_of(observation), (low + high) / 2.0
-    middles = [told[:, columns[i]] if i in columns else halfway[:, i] for i in range(spec.num_parameters)]
-    return low, torch.stack(middles, -1).minimum(high).maximum(low), high
+    Args:
+        spec: Layout of the heads.
+        observation: [B, D], or whole slots.
+    """
 
+    def __init__(self, spec: NetworkSpec, observation: Tensor) -> None:
+        self.spec = spec
+        self._observation = rows_of(observation)
 
-def within_bounds(spec: NetworkSpec, unit: Tensor, observation: Tensor) -> Tensor:
-    """The parameters [B, P] that places [B, P] in their interval are; both ends and the middle are met exactly."""
-    if spec.middle_columns:
-        low, middle, high = knots(spec, observation)
-        lower, upper = torch.lerp(low, middle, 2.0 * unit), torch.lerp(middle, high, 2.0 * unit - 1.0)
-        return torch.where(unit < 0.5, lower, upper)
-    return torch.lerp(*interval(spec, observation), unit) if spec.bound_columns else unit
+    @cached_property
+    def ends(self) -> tuple[Tensor, Tensor]:
+        """Low and high end [B, P] in [0, 1]."""
+        lows, highs = self.spec.bound_ends
+        told = self._observation
+        if len(self.spec.bound_columns) < self.spec.num_parameters:
+            # Not len(): an exported graph would hold it for ever.
+            told = torch.cat([told, told.new_tensor([0.0, 1.0]).expand(told.shape[0], 2)], -1)
+        return told[:, lows].clamp(0.0, 1.0), told[:, highs].clamp(0.0, 1.0)
 
+    @cached_property
+    def middle(self) -> Tensor:
+        """The knot between the ends [B, P]; halfway without a column for it."""
+        low, high = self.ends
+        columns = dict(self.spec.middle_columns)
+        halfway = (low + high) / 2.0
+        told = [
+            self._observation[:, columns[i]] if i in columns else halfway[:, i] for i in range(self.spec.num_parameters)
+        ]
+        return torch.stack(told, -1).minimum(high).maximum(low)
 
-def places_of(spec: NetworkSpec, parameters: Tensor, observation: Tensor) -> Tensor:
-    """The places [B, P] in their interval that parameters [B, P] have; the middle where a part of it is a point."""
-    low, middle, high = knots(spec, observation)
-    lower, upper = _part(parameters, low, middle), _part(parameters, middle, high)
-    return torch.where(parameters < middle, 0.5 * lower, 0.5 + 0.5 * upper)
+    def parameters(self, places: Tensor) -> Tensor:
+        """The parameters [B, P] that places [B, P] in their interval are; both ends and the middle are met exactly."""
+        if self.spec.middle_columns:
+            (low, high), middle = self.ends, self.middle
+            lower, upper = torch.lerp(low, middle, 2.0 * places), torch.lerp(middle, high, 2.0 * places - 1.0)
+            return torch.where(places < 0.5, lower, upper)
+        return torch.lerp(*self.ends, places) if self.spec.bound_columns else places
+
+    def places(self, parameters: Tensor) -> Tensor:
+        """The places [B, P] in their interval that parameters [B, P] have; the middle where a part is a point."""
+        (low, high), middle = self.ends, self.middle
+        lower, upper = _part(parameters, low, middle), _part(parameters, middle, high)
+        return torch.where(parameters < middle, 0.5 * lower, 0.5 + 0.5 * upper)
+
+    def shown_to_critic(self, places: Tensor) -> Tensor:
+        """What the critic is shown of places [B, P]: themselves where a middle is told, else the parameters.
+
+        In a part of an interval that is a point all places are the same parameter: shown is that of the middle, which
+        :meth:`places` gives for it, so that no place is asked about that was never learned.
+        """
+        if not self.spec.middle_columns:
+            return self.parameters(places)
+        (low, high), middle = self.ends, self.middle
+        least, most = torch.where(middle > low, 0.0, 0.5), torch.where(high > middle, 1.0, 0.5)
+        return places.minimum(most).maximum(least)
+
+    def chosen(self, raw: Tensor) -> Tensor:
+        """The parameters [B, P] in [0, 1], as they are executed, that raw ones [B, P] stand for."""
+        return self.parameters(unit_parameters(self.spec, raw))
 
 
 def _part(value: Tensor, start: Tensor, stop: Tensor) -> Tensor:
     """How far a value is on the way from start to stop, within [0, 1]."""
     way = stop - start
     return torch.where(way > 0.0, (value - start) / way.clamp(min=_SHORTEST), 0.0).clamp(0.0, 1.0)
-
-
-def shown_to_critic(spec: NetworkSpec, unit: Tensor, observation: Tensor) -> Tensor:
-    """What the critic is shown of places [B, P]: themselves where a middle is told, else the parameters.
-
-    In a part of an interval that is a point all places are the same parameter: shown is that of the middle, which
-    :func:`places_of` gives for it, so that no place is asked about that was never learned.
-    """
-    if not spec.middle_columns:
-        return within_bounds(spec, unit, observation)
-    low, middle, high = knots(spec, observation)
-    least, most = torch.where(middle > low, 0.0, 0.5), torch.where(high > middle, 1.0, 0.5)
-    return unit.minimum(most).maximum(least)
-
-
-def chosen_parameters(spec: NetworkSpec, raw: Tensor, observation: Tensor) -> Tensor:
-    """The parameters [B, P] in [0, 1], as they are executed, that raw ones [B, P] stand for."""
-    return within_bounds(spec, unit_parameters(spec, raw), observation)

@@ -27,3 +27,5 @@ NEXT_VALUE = "next_value"
 
 #: In the state of a module: options that its weights were trained with and that go with them; none in older states.
 OF_WEIGHTS = ("middle_columns", "mode_columns", "price_columns")
+#: And the bounds of the environment's parameters [2, P], in which the actor's outputs were meant.
+ACTION_BOUNDS = "action_bounds"

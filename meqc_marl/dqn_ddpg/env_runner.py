@@ -30,7 +30,7 @@ from ray.rllib.utils.metrics import (
     WEIGHTS_SEQ_NO,
 )
 
-from .arrays import check_finite, to_numpy
+from .arrays import check_finite, check_rows, to_numpy
 from .batched_env import BatchedEnv, BatchedStep
 from .columns import MODE, PARAMETERS
 from .multi_agent_rows import as_rows
@@ -197,7 +197,7 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
             self._callback("on_episode_end", episode=step, env=self.env, env_index=0)
             self._episode_return[done] = 0.0
             self._episode_length[done] = 0
-            self._observation = self.env.reset_rows(done)
+            self._observation = check_finite(self.env.reset_rows(done))
             self._callback("on_episode_start", episode=step, env=self.env, env_index=0)
         return count
 
@@ -209,8 +209,7 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
             entropy = (self._seed, self.worker_index or 0, *begun)
             self._num_resets += 1
         seeds = np.random.SeedSequence(entropy).generate_state(self.num_envs, np.uint32)
-        self._observation = self.env.reset([int(seed) for seed in seeds])
-        check_finite(self._observation)
+        self._observation = check_finite(self.env.reset([int(seed) for seed in seeds]))
         self._pending = Fragment()
         self._episode_return = np.zeros(self.num_envs)
         self._episode_length = np.zeros(self.num_envs, int)
@@ -269,7 +268,8 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
             self.num_env_steps_sampled_lifetime = int(state[NUM_ENV_STEPS_SAMPLED_LIFETIME])
         if "sampling" in state and self.env is not None:
             sampling = state["sampling"]
-            fresh = self.env.set_state(sampling["env"])
+            check_rows(sampling["observation"], self.num_envs)
+            fresh = check_finite(self.env.set_state(sampling["env"]))
             # A general environment cannot go on in mid-episode (its state is empty): it has begun a new one.
             goes_on = bool(sampling["env"])
             self._observation = sampling["observation"] if goes_on else fresh

@@ -7,6 +7,8 @@ of rewards.
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import torch
 from torch import Tensor
 
@@ -17,35 +19,46 @@ from .network_spec import NetworkSpec
 _LARGEST = 40.0
 
 
-def prices(spec: NetworkSpec, observation: Tensor) -> Tensor:
-    """What a parameter of 1 adds to the value of its mode [B, P]; 0 of those without a column."""
-    told = rows_of(observation)
-    of_columns = {column: _opened(told[:, column]) for _, column, _ in spec.price_columns}
-    found = dict.fromkeys(range(spec.num_parameters), torch.zeros_like(told[:, 0]))
-    found |= {parameter: scale * of_columns[column] for parameter, column, scale in spec.price_columns}
-    return torch.stack(list(found.values()), -1)
+class KnownReward:
+    """What prices add to the values of the modes where these observations were made.
+
+    The prices are opened once, when they are first asked for.
+
+    Args:
+        spec: Layout of the heads.
+        observation: [B, D], or whole slots.
+    """
+
+    def __init__(self, spec: NetworkSpec, observation: Tensor) -> None:
+        self.spec = spec
+        self._observation = rows_of(observation)
+
+    @cached_property
+    def prices(self) -> Tensor:
+        """What a parameter of 1 adds to the value of its mode [B, P]; 0 of those without a column."""
+        told = self._observation
+        of_columns = {column: _opened(told[:, column]) for _, column, _ in self.spec.price_columns}
+        found = dict.fromkeys(range(self.spec.num_parameters), torch.zeros_like(told[:, 0]))
+        found |= {parameter: scale * of_columns[column] for parameter, column, scale in self.spec.price_columns}
+        return torch.stack(list(found.values()), -1)
+
+    def value(self, parameters: Tensor) -> Tensor:
+        """What is known of the value [B, K] of each mode with these parameters [B, P]."""
+        if not self.spec.price_columns:
+            return self._observation.new_zeros(parameters.shape[0], self.spec.num_modes)
+        return self._by_mode(self.prices * parameters)
+
+    def at_stake(self) -> Tensor:
+        """What the actor's step for each mode is divided by [B, K], so that rows of high prices do not drown others."""
+        if not self.spec.price_columns:
+            return self._observation.new_ones(len(self._observation), self.spec.num_modes)
+        return 1.0 + self._by_mode(self.prices.abs())
+
+    def _by_mode(self, of_parameters: Tensor) -> Tensor:
+        """Sums [B, K] over the parameters [B, P] of each mode."""
+        parts = [of_parameters[:, start:stop].sum(-1) for start, stop in self.spec.parameter_slots]
+        return torch.stack(parts, -1)
 
 
 def _opened(signed_log: Tensor) -> Tensor:
     return signed_log.sign() * torch.expm1(signed_log.abs().clamp(max=_LARGEST))
-
-
-def _by_mode(spec: NetworkSpec, of_parameters: Tensor) -> Tensor:
-    """Sums [B, K] over the parameters [B, P] of each mode."""
-    parts = [of_parameters[:, start:stop].sum(-1) for start, stop in spec.parameter_slots]
-    return torch.stack(parts, -1)
-
-
-def known_value(spec: NetworkSpec, observation: Tensor, parameters: Tensor) -> Tensor:
-    """What is known of the value [B, K] of each mode with these parameters [B, P], at an observation [B, D]."""
-    if not spec.price_columns:
-        return rows_of(observation).new_zeros(parameters.shape[0], spec.num_modes)
-    return _by_mode(spec, prices(spec, observation) * parameters)
-
-
-def at_stake(spec: NetworkSpec, observation: Tensor) -> Tensor:
-    """What the actor's step for each mode is divided by [B, K], so that rows of high prices do not drown the others."""
-    told = rows_of(observation)
-    if not spec.price_columns:
-        return told.new_ones(len(told), spec.num_modes)
-    return 1.0 + _by_mode(spec, prices(spec, told).abs())

@@ -43,6 +43,8 @@ class ParallelEnvAdapter(MultiAgentEnv):
     def step(self, action_dict: dict[str, Any]) -> tuple[dict, dict, dict, dict, dict]:
         """Step all agents; ``__all__`` ends the episode when no agent is left."""
         observations, rewards, terminated, truncated, infos = self.env.step(action_dict)
+        # Of an agent with both flags RLlib's episodes do not tell whether all were truncated or it has terminated.
+        truncated = {agent: cut and not terminated.get(agent, False) for agent, cut in truncated.items()}
         over = not self.env.agents
         all_truncated = over and all(truncated.values())
         return (
@@ -99,8 +101,8 @@ def episode_rows(
         mode, parameters = _flat_actions(single.get_actions(), layout)
         done, terminated = np.zeros(len(rewards), bool), np.zeros(len(rewards), bool)
         done[-1] = True
-        # RLlib marks agents as terminated too when all are truncated together.
-        terminated[-1] = single.is_terminated and not single.is_truncated
+        # Of several agents RLlib marks all as terminated, too, when all are truncated together.
+        terminated[-1] = single.is_terminated and (alone or not single.is_truncated)
         present = _present(single)
         if present is not None:
             done, terminated = done | ~present[1:], terminated | ~present[1:]

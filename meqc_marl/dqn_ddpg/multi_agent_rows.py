@@ -9,9 +9,14 @@ import gymnasium as gym
 import numpy as np
 from ray.rllib.env.multi_agent_env import MultiAgentEnv
 
-from .batched_env import BatchedEnv, BatchedStep, Flat, GymBatchedEnv, pick
+from .batched_env import BatchedEnv, BatchedStep, Flat, GymBatchedEnv, as_number, pick
 from .errors import ConfigurationError
 from .multi_agent import ParallelEnvAdapter
+
+_OTHER_RUNNER = (
+    "take env_runner_cls=MultiAgentEnvRunner (a PettingZoo environment then in meqc_marl.dqn_ddpg.multi_agent."
+    "ParallelEnvAdapter)"
+)
 
 
 class MultiAgentBatchedEnv:
@@ -44,20 +49,21 @@ class MultiAgentBatchedEnv:
     def step(self, action: dict[str, Any]) -> BatchedStep:
         """Step all rows, with the actions [E, ...] of every agent by name."""
         reward = np.zeros((self.num_envs, self.num_agents), np.float32)
-        terminated, truncated = np.zeros(self.num_envs, bool), np.zeros(self.num_envs, bool)
+        terminated, truncated = np.zeros((self.num_envs, self.num_agents), bool), np.zeros(self.num_envs, bool)
         for row, env in enumerate(self.envs):
             seen, rewards, ends, cuts, _ = env.step({agent: pick(action[agent], row) for agent in self.agents})
             self._observe(row, seen)
-            reward[row] = [rewards.get(agent, 0.0) for agent in self.agents]
-            over = [ends.get(agent, False) or cuts.get(agent, False) for agent in self.agents]
-            all_over = ends.get("__all__", False) or cuts.get("__all__", False) or all(over)
+            reward[row] = [as_number(rewards.get(agent, 0.0)) for agent in self.agents]
+            over = [bool(ends.get(agent) or cuts.get(agent)) for agent in self.agents]
+            all_over = bool(ends.get("__all__") or cuts.get("__all__") or all(over))
             if any(over) and not all_over:
                 raise ValueError(
                     f"agent '{self.agents[over.index(True)]}' ended before the others; the batched EnvRunner needs "
-                    "agents that end together: take env_runner_cls=MultiAgentEnvRunner."
+                    f"agents that end together: {_OTHER_RUNNER}."
                 )
-            cut = cuts.get("__all__", False) or all(cuts.get(agent, False) for agent in self.agents)
-            terminated[row], truncated[row] = all_over and not cut, all_over and cut
+            if all_over:
+                terminated[row] = [_is_terminated(agent, ends, cuts) for agent in self.agents]
+                truncated[row] = not terminated[row].all()
         return BatchedStep(reward, self._observation.copy(), terminated, truncated)
 
     def reset_rows(self, rows: np.ndarray) -> np.ndarray:
@@ -78,11 +84,21 @@ class MultiAgentBatchedEnv:
         for index, agent in enumerate(self.agents):
             if agent not in seen:
                 raise ValueError(
-                    f"agent '{agent}' has no observation; the batched EnvRunner needs all agents in every step: take "
-                    "env_runner_cls=MultiAgentEnvRunner."
+                    f"agent '{agent}' has no observation; the batched EnvRunner needs all agents in every step: "
+                    f"{_OTHER_RUNNER}."
                 )
             vector = self._flat[agent](seen[agent])
             self._observation[row, index, : len(vector)] = vector
+
+
+def _is_terminated(agent: Any, ends: dict[Any, bool], cuts: dict[Any, bool]) -> bool:
+    """Whether an agent's last state, at the end of all, has a value of zero: its own flags count before those of all.
+
+    Both flags are told where an end falls on a limit of time: it is an end, as with Gymnasium.
+    """
+    if ends.get(agent) or cuts.get(agent):
+        return bool(ends.get(agent))
+    return bool(ends.get("__all__"))
 
 
 def as_rows(create: Callable[[], Any], num_envs: int) -> BatchedEnv:

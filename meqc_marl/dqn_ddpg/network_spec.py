@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import model_validator
 from typing_extensions import Self
 
-from .option_types import Index
+from .option_types import MOST_WEIGHTS, Index
 from .options import NetworkOptions
 from .words import plain
 
@@ -34,6 +34,11 @@ class NetworkSpec(NetworkOptions):
         there = f"the action space has the modes 0 to {modes - 1}"
         if not all(mode < modes for mode in self.allowed_modes):
             raise ValueError(f"allowed_modes is {plain(self.allowed_modes)}; {there}.")
+        if self.critic == "multi-pass" and modes * self.num_parameters > MOST_WEIGHTS:
+            raise ValueError(
+                f"critic is 'multi-pass'; with {modes:,} modes and {self.num_parameters:,} parameters it would hold "
+                f"{modes * self.num_parameters:,} numbers, of which {MOST_WEIGHTS:,} may be: set it to 'joint'."
+            )
         for name in ("mask_columns", "mode_columns"):
             told = getattr(self, name)
             if not all(mode < modes and column < columns for mode, column in told):

@@ -13,9 +13,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .bounds import allowed_modes, shown_to_critic, unit_parameters, within_bounds
+from .bounds import Bounds, allowed_modes, unit_parameters
 from .encoders import ACTIVATIONS, encoder_of, trunk
-from .known_reward import at_stake, known_value
+from .known_reward import KnownReward
 from .network_spec import NetworkSpec
 
 #: The sigmoid is stretched to [-0.1, 1.1], so that both ends are reached at finite weights.
@@ -28,6 +28,14 @@ def _seen(spec: NetworkSpec) -> Tensor:
     for mode, columns in enumerate(spec.seen_by_mode):
         seen[mode, list(columns)] = 1.0
     return seen
+
+
+def _owned(spec: NetworkSpec) -> Tensor:
+    """1 where a parameter belongs to a mode [K, P]."""
+    owned = torch.zeros(spec.num_modes, spec.num_parameters)
+    for mode, (start, stop) in enumerate(spec.parameter_slots):
+        owned[mode, start:stop] = 1.0
+    return owned
 
 
 class Actor(nn.Module):
@@ -52,9 +60,7 @@ class Actor(nn.Module):
 
     def see(self, spec: NetworkSpec) -> None:
         """Take over which columns each parameter depends on: those of all modes that it belongs to."""
-        slots = enumerate(spec.parameter_slots)
-        owned = torch.tensor([[a <= i < b for i in range(spec.num_parameters)] for _, (a, b) in slots]).float()
-        seen = (owned.T @ _seen(spec)).clamp(max=1.0) if spec.mode_columns else None
+        seen = (_owned(spec).T @ _seen(spec)).clamp(max=1.0) if spec.mode_columns else None
         self.register_buffer("seen", None if seen is None else seen.to(self.head.weight.device), False)
 
     def forward(self, observation: Tensor) -> Tensor:
@@ -117,10 +123,7 @@ class Critic(_Value):
         self.kind = spec.critic
         super().__init__(spec, 0 if spec.critic == "separate" else spec.num_parameters, spec.num_modes)
         if spec.critic == "multi-pass":  # the others need none, and with many modes it is large
-            mask = torch.zeros(spec.num_modes, spec.num_parameters)
-            for mode, (start, stop) in enumerate(spec.parameter_slots):
-                mask[mode, start:stop] = 1.0
-            self.register_buffer("mode_mask", mask, persistent=False)
+            self.register_buffer("mode_mask", _owned(spec), persistent=False)
         if spec.critic == "separate":
             self.ddpg = _Value(spec, spec.num_parameters, 1)
         self.see(spec)
@@ -142,7 +145,7 @@ class Critic(_Value):
 
         Args:
             observation: [B, D].
-            parameters: [B, P] in [0, 1], or what is shown of them (:func:`shown_to_critic`).
+            parameters: [B, P] in [0, 1], or what is shown of them (:meth:`Bounds.shown_to_critic`).
             modes: The modes wanted.
 
         Returns:
@@ -213,21 +216,22 @@ def raw_to_move(spec: NetworkSpec, actor: Actor, observation: Tensor, agents: in
 
 
 def ascended_value(
-    spec: NetworkSpec, critic: Critic, observation: Tensor, shown: Tensor, moved: Tensor | None
+    critic: Critic, observation: Tensor, bounds: Bounds, reward: KnownReward, shown: Tensor, moved: Tensor | None
 ) -> Tensor:
     """What the actor ascends, summed over the rows: values of the modes to be moved where they are allowed, each
     divided by what is at stake.
 
     Args:
-        spec: Layout of the heads.
         critic: DQN head.
         observation: [B, D].
+        bounds: Of the parameters there.
+        reward: What is known of it there.
         shown: What the critic is shown of the actor's places [B, P].
         moved: The mode of each row [B]; None for all.
     """
-    weight = allowed_modes(spec, observation) / at_stake(spec, observation)
-    parameters = within_bounds(spec, shown, observation) if spec.middle_columns else shown
-    known = known_value(spec, observation, parameters) * weight
+    spec = bounds.spec
+    weight = allowed_modes(spec, observation) / reward.at_stake()
+    known = reward.value(bounds.parameters(shown) if spec.middle_columns else shown) * weight
     if moved is None:
         modes = spec.parametric_modes
         return critic.actor_value(observation, shown, weight, modes) + known[:, modes].sum()
@@ -235,11 +239,12 @@ def ascended_value(
     return (critic.taken(observation, moved, shown) * weight.gather(1, row) + known.gather(1, row)).sum()
 
 
-def greedy_mode(spec: NetworkSpec, critic: Critic, observation: Tensor, unit: Tensor) -> tuple[Tensor, Tensor]:
+def greedy_mode(critic: Critic, observation: Tensor, bounds: Bounds, unit: Tensor) -> tuple[Tensor, Tensor]:
     """The best allowed mode int64 [B] at these places [B, P], and Q [B, K], -inf where a mode is not allowed."""
-    q = critic(observation, shown_to_critic(spec, unit, observation))
+    spec = bounds.spec
+    q = critic(observation, bounds.shown_to_critic(unit))
     if spec.price_columns:
-        q = q + known_value(spec, observation, within_bounds(spec, unit, observation))
+        q = q + KnownReward(spec, observation).value(bounds.parameters(unit))
     q = q.masked_fill(~allowed_modes(spec, observation), -torch.inf)
     return q.argmax(-1), q
 
@@ -258,9 +263,10 @@ def greedy_action(
     Returns:
         Mode int64 [B], parameters of all modes [B, P] in [0, 1], and Q [B, K] with -inf where a mode is not allowed.
     """
+    bounds = Bounds(spec, observation)
     unit = unit_parameters(spec, actor(observation))
-    mode, q = greedy_mode(spec, critic, observation, unit)
-    return mode, within_bounds(spec, unit, observation), q
+    mode, q = greedy_mode(critic, observation, bounds, unit)
+    return mode, bounds.parameters(unit), q
 
 
 class Decision(nn.Module):

@@ -24,13 +24,14 @@ def _scheduled(low: float, high: float) -> Callable[[Any], Any]:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _FARTHEST
 
 
 def _schedule_type(high: float) -> tuple[AfterValidator, WithJsonSchema]:
     return AfterValidator(_scheduled(0.0, high)), WithJsonSchema({"type": "schedule", "minimum": 0, "maximum": high})
 
 
+_FARTHEST = 1e18  # steps of a schedule: neither NaN nor infinite
 MOST = 1_000_000_000  # larger numbers overflow float32 in a loss, or count what no run lives to see
 MOST_WEIGHTS = 100_000_000  # of a head's hidden layers: 2 GB with target network, gradients and Adam's moments
 Number = Annotated[float, Field(strict=True, ge=0, le=MOST)]

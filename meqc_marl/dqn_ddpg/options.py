@@ -208,10 +208,10 @@ class LearnerOptions(ModuleOptions):
         "replay keeps the agents of a slot together: a row is a slot [M, ...], and a module is given [B, M, D], so "
         "that one of your own may look at the others; always so with a context",
     )
-    replay_alpha: Number = _option(
+    replay_alpha: Share = _option(
         0.0, "exponent of the priorities of replay; 0 samples uniformly", "Schaul et al. 2016"
     )
-    replay_beta: Number = _option(0.4, "exponent of the importance weights of prioritised replay", "Schaul et al. 2016")
+    replay_beta: Share = _option(0.4, "exponent of the importance weights of prioritised replay", "Schaul et al. 2016")
     asynchronous: Switch = _option(
         False,
         "remote EnvRunners sample while the learner learns, with weights one round old; a resumed run then lacks the "

@@ -47,6 +47,7 @@ class Parts:
                     f"policy '{module_id}' has agents of different spaces, such as '{agent}'; give those a policy "
                     "of their own."
                 )
+            _check_told_spaces(module_id, config, spaces)
         self._modules = modules
         self._dtype = np.dtype(np.int8)
         self.by_module: dict[str, Part] = {}
@@ -98,6 +99,20 @@ class Parts:
         for module_id, leaf in leaves.items():
             together[:, self.by_module[module_id].agents] = leaf
         return together
+
+
+def _check_told_spaces(module_id: str, config: Any, spaces: tuple[gym.Space, gym.Space]) -> None:
+    """Spaces that a configuration names are those of the environment, which the agents act in."""
+    policy = config.policies.get(module_id) if isinstance(config.policies, dict) else None
+    for name, own in zip(("observation_space", "action_space"), spaces, strict=True):
+        of_policy, of_all = getattr(policy, name, None), getattr(config, name)
+        for told, of in ((of_policy, f"policy '{module_id}'"), (of_all, "environment")):
+            if told is not None and told != own and _flattened(told) != own:
+                raise ConfigurationError(f"{name} of {of} is {told}; its agents have {own}: leave it out.")
+
+
+def _flattened(space: gym.Space) -> gym.Space | None:
+    return gym.spaces.utils.flatten_space(space) if space.is_np_flattenable else None
 
 
 def _module_of(agent: Any, config: Any) -> str:

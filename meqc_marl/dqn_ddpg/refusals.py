@@ -6,7 +6,36 @@ from typing import Any
 
 from .env_runner import BatchedEnvRunner
 from .errors import ConfigurationError
+from .learner import DQNDDPGLearner
 from .options import LearnerOptions, ModuleOptions, extra_of, keeps_slots
+
+_LEAVE = "leave it out"
+#: RLlib's own that nothing here reads, and what to set instead.
+_UNREAD = {
+    "lr": "set critic_lr and actor_lr",
+    "train_batch_size": "set train_batch_size_per_learner",
+    "minibatch_size": "set train_batch_size_per_learner",
+    "num_epochs": "set updates_per_training_step",
+    "model": "set hidden, activation and critic",
+    "clip_rewards": "set reward_scale, or let the environment clip",
+    "observation_filter": "let the environment scale what it gives",
+} | dict.fromkeys(
+    (
+        *("optimizer", "shuffle_batch_per_epoch", "compress_observations", "exploration_config", "observation_fn"),
+        *("output", "input_", "add_default_connectors_to_learner_pipeline"),
+    ),
+    _LEAVE,
+)
+#: And that RLlib's EnvRunners read, but not the batched one.
+_UNREAD_IN_ROWS = dict.fromkeys(
+    (
+        *("batch_mode", "callbacks_on_episode_created", "clip_actions", "remote_worker_envs", "gym_env_vectorize_mode"),
+        *("add_default_connectors_to_env_to_module_pipeline", "add_default_connectors_to_module_to_env_pipeline"),
+    ),
+    "leave it out, or set env_runner_cls to RLlib's SingleAgentEnvRunner or MultiAgentEnvRunner",
+)
+#: Of the learner's own, those that acting reads.
+_IN_EVALUATION = ("epsilon", "exploration_noise")
 
 
 def refuse_what_would_be_ignored(config: Any) -> None:
@@ -16,6 +45,13 @@ def refuse_what_would_be_ignored(config: Any) -> None:
         ConfigurationError: That names it.
     """
     batched = isinstance(config.env_runner_cls, type) and issubclass(config.env_runner_cls, BatchedEnvRunner)
+    if not (config.enable_rl_module_and_learner and config.enable_env_runner_and_connector_v2):
+        raise ConfigurationError("api_stack is the old one; there is only the new one here: leave it out.")
+    if not (isinstance(config.learner_class, type) and issubclass(config.learner_class, DQNDDPGLearner)):
+        raise ConfigurationError(f"learner_class is {config.learner_class!r}; it must be a subclass of DQNDDPGLearner.")
+    if not config.in_evaluation:  # RLlib itself changes some there
+        _refuse_unread(config, _UNREAD | (_UNREAD_IN_ROWS if batched else {}))
+        _check_evaluation(config)
     for name in ("env_to_module_connector", "module_to_env_connector"):
         if batched and getattr(config, f"_{name}") is not None:
             raise ConfigurationError(
@@ -32,6 +68,26 @@ def refuse_what_would_be_ignored(config: Any) -> None:
         given = "whole_slots is True" if config.context == "none" else f"context is {config.context!r}"
         raise ConfigurationError(f"{given}; it needs the batched EnvRunner.")
     _check_overrides(config)
+
+
+def _refuse_unread(config: Any, unread: dict[str, str]) -> None:
+    usual = type(config)()
+    for name, instead in unread.items():
+        if (value := getattr(config, name)) != getattr(usual, name):
+            raise ConfigurationError(f"{name} is {value!r:.80}; nothing here reads it: {instead}.")
+
+
+def _check_evaluation(config: Any) -> None:
+    given = config.evaluation_config or {}
+    changed = given if isinstance(given, dict) else {}
+    for name in changed:
+        if name.removeprefix("_") in ("env_to_module_connector", "module_to_env_connector"):
+            raise ConfigurationError(f"{name} is in evaluation_config; evaluation has what training has: {_LEAVE}.")
+        if name in LearnerOptions.model_fields and name not in _IN_EVALUATION:
+            raise ConfigurationError(
+                f"{name} is in evaluation_config; evaluation does not learn, and acts with the networks of training: "
+                f"only {' and '.join(_IN_EVALUATION)} may differ."
+            )
 
 
 def _differing() -> list[str]:
@@ -51,6 +107,15 @@ def _check_overrides(config: Any) -> None:
                 f"algorithm_config_overrides_per_module: {', '.join(differing)}."
             )
     for module_id, overrides in config.algorithm_config_overrides_per_module.items():
+        if module_id not in config.policies:
+            policies = sorted(config.policies)
+            raise ConfigurationError(
+                f"algorithm_config_overrides_per_module names {module_id!r}; the policies are {policies}."
+            )
+        if unread := [name for name in overrides if name in _UNREAD]:
+            raise ConfigurationError(
+                f"{unread[0]} is overridden for module {module_id!r}; nothing here reads it: {_UNREAD[unread[0]]}."
+            )
         own = {name: value for name, value in overrides.items() if name in LearnerOptions.model_fields}
         if others := [name for name in own if name not in differing]:
             raise ConfigurationError(

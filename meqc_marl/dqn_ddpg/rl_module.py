@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 import torch
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.learner.utils import make_target_network
@@ -15,11 +16,21 @@ from ray.rllib.utils.annotations import override
 from ray.rllib.utils.schedules.scheduler import Scheduler
 from torch import Tensor
 
-from .bounds import allowed_modes, chosen_parameters, interval, places_of, shown_to_critic, unit_parameters
-from .columns import ACTOR_GRADIENT, MODE, NEXT_VALUE, OF_WEIGHTS, PARAMETERS, Q_TAKEN, RAW_PARAMETERS, TARGET_NOISE
+from .bounds import Bounds, allowed_modes, unit_parameters
+from .columns import (
+    ACTION_BOUNDS,
+    ACTOR_GRADIENT,
+    MODE,
+    NEXT_VALUE,
+    OF_WEIGHTS,
+    PARAMETERS,
+    Q_TAKEN,
+    RAW_PARAMETERS,
+    TARGET_NOISE,
+)
 from .encoders import rows_of
 from .errors import ConfigurationError
-from .known_reward import known_value
+from .known_reward import KnownReward
 from .network_spec import NetworkSpec
 from .networks import Actor, Critic, ascended_value, greedy_action, greedy_mode, inward_gradient, raw_to_move
 from .options import ModuleOptions, NetworkOptions
@@ -95,13 +106,30 @@ class DQNDDPGModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
     @override(TorchRLModule)
     def get_state(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         state: dict[str, Any] = super().get_state(*args, **kwargs)
-        return state | {name: plain(getattr(self.spec, name)) for name in OF_WEIGHTS}
+        told = {name: plain(getattr(self.spec, name)) for name in OF_WEIGHTS}
+        return state | told | {ACTION_BOUNDS: [self.layout.lows.tolist(), self.layout.highs.tolist()]}
 
     @override(TorchRLModule)
     def set_state(self, state: dict[str, Any]) -> None:
-        """Take weights, and the options that they were trained with: there were none before the state told them."""
+        """Take weights, and the options that they were trained with: there were none before the state told them.
+
+        Raises:
+            ConfigurationError: If the weights are of other networks, or of parameters within other bounds.
+        """
+        for name, own in self.state_dict().items():
+            if name in state and np.shape(state[name]) != tuple(own.shape):
+                raise ConfigurationError(
+                    f"the weights do not fit the networks: {name} has the shape {tuple(np.shape(state[name]))} instead "
+                    f"of {tuple(own.shape)}; hidden and the spaces must be those that they were trained with."
+                )
+        bounds = np.stack([self.layout.lows, self.layout.highs])
+        if not np.array_equal(told := np.asarray(state.get(ACTION_BOUNDS, bounds), np.float32), bounds):
+            raise ConfigurationError(
+                f"the weights were trained for parameters within {plain(told.tolist())!s:.100}; those of the action "
+                f"space are within {plain(bounds.tolist())!s:.100}."
+            )
         self.take_options_of_weights(state)
-        super().set_state({name: value for name, value in state.items() if name not in OF_WEIGHTS})
+        super().set_state({name: value for name, value in state.items() if name not in (*OF_WEIGHTS, ACTION_BOUNDS)})
 
     @property
     def critics(self) -> list[Critic]:
@@ -125,7 +153,7 @@ class DQNDDPGModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
             unit = unit_parameters(self.spec, self.target_actor(observation))
             if TARGET_NOISE in batch:
                 unit = unit_parameters(self.spec, unit + batch[TARGET_NOISE].reshape(unit.shape))
-            parameters = shown_to_critic(self.spec, unit, observation)
+            parameters = Bounds(self.spec, observation).shown_to_critic(unit)
             barred = ~allowed_modes(self.spec, observation)
             targets = [target for main, target in self.get_target_network_pairs() if isinstance(main, Critic)]
             q = torch.stack([target(observation, parameters) for target in targets]).amin(0)
@@ -146,19 +174,20 @@ class DQNDDPGModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
     @override(TorchRLModule)
     def _forward_exploration(self, batch: dict[str, Any], t: int = 0, **kwargs: Any) -> dict[str, Any]:
         observation = self._observation(batch)
+        bounds = Bounds(self.spec, observation)
         epsilon = float(self.epsilon.update(t))
         with torch.no_grad():
             if epsilon < 1.0:
                 unit = unit_parameters(self.spec, self.actor(observation))
-                mode, _ = greedy_mode(self.spec, self.critic, observation, unit)
+                mode, _ = greedy_mode(self.critic, observation, bounds, unit)
                 noise = torch.empty_like(unit).normal_(generator=self.generator)
                 noisy = unit + float(self.exploration_noise.update(t)) * noise
-                parameters = chosen_parameters(self.spec, noisy, observation)
+                parameters = bounds.chosen(noisy)
             else:
                 rows = observation[..., 0].numel()
                 mode = torch.zeros(rows, dtype=torch.long)
                 parameters = torch.zeros(rows, self.spec.num_parameters)
-            random_mode, random_parameters = self._random(observation)
+            random_mode, random_parameters = self._random(observation, bounds)
             is_random = torch.rand(len(random_mode), generator=self.generator) < epsilon
             mode = torch.where(is_random, random_mode, mode)
             parameters = torch.where(is_random.unsqueeze(-1), random_parameters, parameters)
@@ -166,18 +195,19 @@ class DQNDDPGModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
 
     def forward_random(self, batch: dict[str, Any]) -> dict[str, Any]:
         """An allowed mode and parameters, both uniform; keys as those of exploration."""
-        return self._actions(*self._random(self._observation(batch)))
+        observation = self._observation(batch)
+        return self._actions(*self._random(observation, Bounds(self.spec, observation)))
 
     def _observation(self, batch: dict[str, Any], column: str = Columns.OBS) -> Tensor:
         """Float32 [B, D], also of whole slots: without a context every agent decides by itself; with one [B, M, D]."""
         observation: Tensor = batch[column]
         return (rows_of(observation) if self.spec.context == "none" else observation).float()
 
-    def _random(self, observation: Tensor) -> tuple[Tensor, Tensor]:
+    def _random(self, observation: Tensor, bounds: Bounds) -> tuple[Tensor, Tensor]:
         weights = allowed_modes(self.spec, observation).float()
         mode = torch.multinomial(weights, 1, generator=self.generator).squeeze(-1)
         uniform = torch.rand(len(mode), self.spec.num_parameters, generator=self.generator)
-        return mode, chosen_parameters(self.spec, uniform, observation)
+        return mode, bounds.chosen(uniform)
 
     def _actions(self, mode: Tensor, parameters: Tensor) -> dict[str, Any]:
         """Flat actions for the batched runner and, under ``Columns.ACTIONS``, the environment's own structure."""
@@ -189,18 +219,20 @@ class DQNDDPGModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
         """Values [critics, B, C] of the modes taken, raw parameters [B, P], and the gradient that they follow."""
         observation = self._observation(batch)
         agents = batch[Columns.OBS].shape[1] if batch[Columns.OBS].dim() > 2 else 1
+        bounds, reward = Bounds(self.spec, observation), KnownReward(self.spec, observation)
         raw, moved = raw_to_move(self.spec, self.actor, observation, agents)
-        leaf = shown_to_critic(self.spec, unit_parameters(self.spec, raw.detach()), observation).requires_grad_()
+        leaf = bounds.shown_to_critic(unit_parameters(self.spec, raw.detach())).requires_grad_()
         gradient = torch.zeros_like(leaf)
         if not self.spec.discrete:
-            (gradient,) = torch.autograd.grad(ascended_value(self.spec, self.critic, observation, leaf, moved), leaf)
+            value = ascended_value(self.critic, observation, bounds, reward, leaf, moved)
+            (gradient,) = torch.autograd.grad(value, leaf)
             if self.spec.bound_columns:  # the chain rule through the map, or nothing where there is one parameter only
-                low, high = interval(self.spec, observation)
+                low, high = bounds.ends
                 gradient = gradient * (high > low if self.spec.middle_columns else high - low)
         mode, parameters = batch[MODE].reshape(-1).long(), batch[PARAMETERS].reshape(raw.shape)
-        known = known_value(self.spec, observation, parameters).gather(-1, mode.unsqueeze(-1))
+        known = reward.value(parameters).gather(-1, mode.unsqueeze(-1))
         if self.spec.middle_columns:
-            parameters = places_of(self.spec, parameters, observation)
+            parameters = bounds.places(parameters)
         return {
             Q_TAKEN: torch.stack([critic.taken(observation, mode, parameters) + known for critic in self.critics]),
             RAW_PARAMETERS: raw,

@@ -28,6 +28,8 @@ from .errors import ConfigurationError
 
 #: What PyTorch computes with.
 _TYPES = ("float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8")
+#: Of float32: numbers whose differences are finite, whole numbers that are exact, and room for some values between two.
+_MOST, _MOST_WHOLE, _LEAST_ROOM = 1e38, 2**24, 1e-7
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,12 @@ def parse_action_space(space: gym.Space, parameterless: Sequence[int] = ()) -> H
     for _, box in boxes:
         if not (box.is_bounded() and box.dtype.name in _TYPES):
             raise _refusal(space, f"every Box must be bounded, and of one of the types {', '.join(_TYPES)}")
+        if not _is_resolved(box):
+            raise _refusal(
+                space,
+                f"bounds must be within {_MOST:g}, those of whole numbers within {_MOST_WHOLE:,}, and apart by a "
+                "ten-millionth of their size at least, for float32 to tell what is between; let the environment scale",
+            )
     (mode_key, discrete), num_modes = modes[0], int(modes[0][1].n)
     if not set(parameterless) <= set(range(num_modes)):
         raise ConfigurationError(
@@ -140,6 +148,14 @@ def parse_action_space(space: gym.Space, parameterless: Sequence[int] = ()) -> H
     copies = sum(size > 0 for size in sizes)
     shared = _SharedBoxes(slots, mode_key, parts, not in_tuple, start)
     return HybridActionSpace(num_modes, slots, np.tile(low, copies), np.tile(high, copies), shared)
+
+
+def _is_resolved(box: gym.spaces.Box) -> bool:
+    """Whether float32 tells the numbers of a Box apart."""
+    low, high = box.low.astype(np.float64), box.high.astype(np.float64)
+    size, room = np.maximum(np.abs(low), np.abs(high)), high - low
+    most = _MOST_WHOLE if np.issubdtype(box.dtype, np.integer) else _MOST
+    return bool(((size <= most) & ((room == 0.0) | (room >= _LEAST_ROOM * size))).all())
 
 
 def _refusal(space: gym.Space, needed: str) -> ConfigurationError:

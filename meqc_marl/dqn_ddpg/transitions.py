@@ -86,7 +86,8 @@ class Part:
 
 @dataclass
 class Fragment:
-    """Consecutive slots of all rows, time first: arrays [T, E, M, ...], and [T, E] for ``terminated`` and ``done``.
+    """Consecutive slots of all rows, time first: arrays [T, E, M, ...]; [T, E] for ``done`` and, where agents of a row
+    do not differ in it, ``terminated``.
 
     Of agents that come and go ``present`` and ``next_present`` [T, E, M] say who is there in a slot and in the one
     after it; otherwise they are empty.
@@ -169,9 +170,9 @@ class Fragment:
         if part is None:
             part = Part(slice(None), self.observation[0].shape[-1], self.parameters[0].shape[-1])
         reward = part.of(np.stack(self.reward))
-        done, terminated = (np.stack(flags)[..., None] for flags in (self.done, self.terminated))
-        shape = np.broadcast_shapes(done.shape, reward.shape)
-        done, terminated = np.broadcast_to(done, shape), np.broadcast_to(terminated, shape)
+        done, terminated = np.stack(self.done)[..., None], np.stack(self.terminated)
+        terminated = part.of(terminated) if terminated.ndim == done.ndim else terminated[..., None]
+        done, terminated = (np.broadcast_to(flags, reward.shape) for flags in (done, terminated))
         if self.present:  # who goes has come to an end
             gone = ~part.of(np.stack(self.next_present))
             done, terminated = done | gone, terminated | gone

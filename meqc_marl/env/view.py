@@ -35,7 +35,7 @@ _NEVER_MATTERS = (
     *("lyapunov.v", "lyapunov.reward", "lyapunov.discount"),
 )
 _POOLS = ("resources.band_hz", "resources.server_hz", "resources.qpu_tiles")
-_LOAD = ("slot_s", "lyapunov.delta", *_POOLS)
+_LOAD = ("slot_s", "num_devices", "tasks.", "devices.", "lyapunov.delta", "lyapunov.discount", *_POOLS)
 """What a wait costs later depends on these; whoever was trained at one load only knows what it costs there."""
 # Behind the columns themselves: d, q, t_max, o, S, R, f, f0, oC, p, lambda_t, and admission.
 _SEEN_IN_COLUMNS = (
@@ -126,7 +126,8 @@ def unseen_changes(trained_on: Scenario, here: Scenario, drawn: Collection[str] 
     found = []
     for change in changes(trained_on, here):
         field, _, _ = change.partition("=")
-        if field in _NEVER_MATTERS or (field == "slot_s" and not here.resources.queued):
+        of_load = here.resources.queued and field.startswith(_LOAD)
+        if not of_load and field in (*_NEVER_MATTERS, "slot_s"):
             continue
         if field == "lyapunov.delta" and here.lyapunov.queue == "neely":
             continue
@@ -135,7 +136,7 @@ def unseen_changes(trained_on: Scenario, here: Scenario, drawn: Collection[str] 
         both = {trained_on.cost.latency, here.cost.latency}
         linear = view == "sufficient" and field == "cost.latency" and "literal" not in both
         seen = field.startswith(_SEEN[view]) and field not in _NOT_AFTER_ALL[view]
-        if here.resources.queued and field in _LOAD:
+        if of_load:
             seen = view == "sufficient" and field in drawn
         if not seen and not linear:
             found.append(change)

@@ -40,6 +40,9 @@ _NEGLIGIBLE = 1e-6
 _FEW = 12
 """Up to so many units, which may have one sign by chance, the end next to zero is no nearer to it than the normal
 model's; of more, at least half as far out."""
+_FAR, _FARTHEST = 1e3, 1e9
+"""Effects of traces, in deviations of the rest, above which the pivot needs numbers of 64 bits, and that these resolve;
+of runs that differ by rounding alone the effects are taken for no larger."""
 _LEVELS = (0.5 - CONFIDENCE / 2.0, 0.5 + CONFIDENCE / 2.0)
 _NO_INTERVAL = (np.nan, np.nan)
 Law = Callable[[np.ndarray], np.ndarray]
@@ -80,15 +83,15 @@ def iqm_intervals(scores: np.ndarray) -> np.ndarray:
     """Ends [2, S] of the intervals for the interquartile means of S samples of n units with T traces [S, n, T]."""
     if scores.shape[1] < MIN_UNITS:
         return np.full((2, len(scores)), np.nan)
-    return _oriented(scores, _iqm_of_positive)
+    return _with_estimate(_oriented(scores, _iqm_of_positive), trimmed(scores.reshape(len(scores), -1)))
 
 
 def trimmed(values: np.ndarray) -> np.ndarray:
-    """Mean of the middle half [...] of values [..., N]: N // 4 are cut at either end."""
+    """Mean of the middle half [...] of values [..., N]: N // 4 are cut at either end; NaN where one is."""
     size = values.shape[-1]
     cut = size // 4
     middle: np.ndarray = np.sort(values, axis=-1)[..., cut : size - cut].mean(-1)
-    return middle
+    return np.where(np.isnan(values).any(-1), np.nan, middle)
 
 
 def lognormal_weight(values: np.ndarray) -> np.ndarray:
@@ -147,11 +150,11 @@ def _iqm_of_positive(scores: np.ndarray) -> np.ndarray:
     table = _pivots_of_runs(size)[None] if traces == 1 else np.stack([_pivots_of(sample) for sample in scores])
     ends = value - error * np.quantile(table, _LEVELS[::-1], axis=1)
     weight = np.where((scores > 0).all((1, 2)), lognormal_weight(scores.mean(2)), 0.0)
-    weight = np.where(error > 0.0, weight, 0.0)
+    _, log_error = _studentised(np.log(np.where(scores > 0.0, scores, 1.0)))
+    weight = np.where((error > 0.0) & (log_error > 0.0), weight, 0.0)
     if not (skewed := weight > _NEGLIGIBLE).any():
         return ends
-    _, log_error = _studentised(np.log(scores[skewed]))
-    value, error = value[skewed], error[skewed]
+    value, error, log_error = value[skewed], error[skewed], log_error[skewed]
     table = table if traces == 1 else table[skewed]
 
     def normal(x: np.ndarray) -> np.ndarray:
@@ -163,6 +166,12 @@ def _iqm_of_positive(scores: np.ndarray) -> np.ndarray:
     mixed = _mixture_ends(value, error, weight[skewed], normal, lognormal)
     ends[:, skewed] = _near_zero_as_wide(mixed, ends[:, skewed], size)
     return ends
+
+
+def _with_estimate(ends: np.ndarray, value: np.ndarray) -> np.ndarray:
+    """Ends [2, S] of intervals that hold the estimates [S] as well: where runs hardly differ and traces do, that whole
+    scores are cut may outweigh all that is random."""
+    return np.array([np.minimum(ends[0], value), np.maximum(ends[1], value)])
 
 
 def _near_zero_as_wide(ends: np.ndarray, of_normal: np.ndarray, size: int) -> np.ndarray:
@@ -249,9 +258,13 @@ def _pivots_of(scores: np.ndarray) -> np.ndarray:
     of_residual = (residual**2).sum() / ((size - 1) * (traces - 1))
     of_run = max(0.0, run.var(ddof=1) - of_residual / traces)
     unit = np.sqrt(of_run + of_residual) or 1.0
+    effect = effect / unit
+    far = np.abs(effect).max()
+    effect *= min(1.0, _FARTHEST / max(far, 1.0))
+    kind = np.float32 if far < _FAR else np.float64
     runs, rest = _standard_draws(size, traces, max(200, min(NUM_RESAMPLES, _MOST_NUMBERS // scores.size)))
-    effect = (effect / unit).astype(np.float32)
-    of_run, of_residual = np.float32(np.sqrt(of_run) / unit), np.float32(np.sqrt(of_residual) / unit)
+    effect = effect.astype(kind)
+    of_run, of_residual = kind(np.sqrt(of_run) / unit), kind(np.sqrt(of_residual) / unit)
     value, error = _studentised(effect + of_run * runs + of_residual * rest)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.sort(np.nan_to_num((value - _population_iqm(effect)) / error))

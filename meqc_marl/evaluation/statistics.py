@@ -102,16 +102,19 @@ def mean(values: np.ndarray) -> Estimate:
 def interquartile_mean(values: np.ndarray) -> Estimate:
     """Mean of the middle half of all ``values``, [units] or [units, traces]: a quarter is cut at either end."""
     scores = _matrix(values)
+    if np.isnan(scores).any():  # a run that has diverged is not cut away as if it were the largest
+        return _estimate(np.float64(np.nan), trimmed(scores), (np.nan, np.nan))
     return _estimate(trimmed(scores.reshape(-1)), trimmed(scores), iqm_interval(scores))
 
 
 def probability_of_improvement(scores: np.ndarray, others: np.ndarray) -> float:
     """Mean over traces of the chance that a run of ``scores`` [runs, traces] lies below one of ``others`` (a cost).
 
-    Ties count as a half: the Mann-Whitney statistic, as in rliable.
+    Ties count as a half: the Mann-Whitney statistic, as in rliable. NaN if a score is.
     """
     a, b = np.atleast_2d(scores)[:, None, :], np.atleast_2d(others)[None, :, :]
-    return float(((a < b) + 0.5 * (a == b)).mean())
+    chance = np.where(np.isnan(a + b), np.nan, (a < b) + 0.5 * (a == b))
+    return float(chance.mean())
 
 
 def paired_difference(values: np.ndarray, reference: np.ndarray) -> Estimate:
@@ -137,6 +140,8 @@ def paired_interquartile_difference(scores: np.ndarray, reference: np.ndarray) -
         return interquartile_mean(sides[0] - sides[1])
     ours, theirs = (side if side.ndim == 2 else side[None] for side in sides)
     difference = ours.mean(0) - theirs.mean(0)
+    if np.isnan(difference).any():
+        return _estimate(np.float64(np.nan), difference, (np.nan, np.nan))
     cut = len(difference) // 4
     middle = np.argsort(difference, kind="stable")[cut : len(difference) - cut]
     a, b = ours[:, middle].mean(1), theirs[:, middle].mean(1)

@@ -16,7 +16,7 @@ from safetensors.torch import save
 
 from meqc_marl.config import Scenario
 from meqc_marl.config.io import scenario_of
-from meqc_marl.dqn_ddpg.bounds import shown_to_critic, unit_parameters
+from meqc_marl.dqn_ddpg.bounds import Bounds, unit_parameters
 from meqc_marl.dqn_ddpg.network_spec import NetworkSpec
 from meqc_marl.dqn_ddpg.networks import Actor, Critic, Decision
 from meqc_marl.env.sufficient import SUFFICIENT_COLUMNS
@@ -252,7 +252,7 @@ def _check_outputs(spec: NetworkSpec, actor: Actor, critic: Critic) -> None:
         rows = torch.stack([rows, *(row.expand_as(rows) for row in rows)])
     with torch.inference_mode():
         raw = actor(rows)
-        values = (raw, critic(rows, shown_to_critic(spec, unit_parameters(spec, raw), rows)))
+        values = (raw, critic(rows, Bounds(spec, rows).shown_to_critic(unit_parameters(spec, raw))))
     if not all(value.isfinite().all() for value in values):
         raise ValueError("its weights are so large that its outputs are not finite numbers")
 

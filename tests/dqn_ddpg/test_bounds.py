@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 
 from meqc_marl.dqn_ddpg.algorithm import DQNDDPGConfig
-from meqc_marl.dqn_ddpg.bounds import allowed_modes, chosen_parameters, places_of, shown_to_critic, within_bounds
+from meqc_marl.dqn_ddpg.bounds import Bounds, allowed_modes
 from meqc_marl.dqn_ddpg.columns import ACTOR_GRADIENT, MODE, PARAMETERS, Q_TAKEN, RAW_PARAMETERS
 from meqc_marl.dqn_ddpg.errors import ConfigurationError
 from meqc_marl.dqn_ddpg.network_spec import NetworkSpec
@@ -156,9 +156,9 @@ def test_one_half_is_the_middle_and_both_ends_are_met(seed):
     observation = torch.from_numpy(observe(rng, 40))
     observation[:4, [HIGH_1, TARGET]] = observation[:4, [LOW_1]]  # an interval that is a point
     observation[4:8, TARGET] = observation[4:8, HIGH_1]  # a middle at an end
-    middle = spec(middle_columns=MIDDLES[:1])
+    bounds = Bounds(spec(middle_columns=MIDDLES[:1]), observation)
     places = torch.from_numpy(rng.choice([0.0, 0.5, 1.0, 0.25, 0.875], (40, 2)).astype(np.float32))
-    parameters = within_bounds(middle, places, observation)
+    parameters = bounds.parameters(places)
     low, high = observation[:, LOW_1].numpy(), observation[:, HIGH_1].numpy()
     knots = np.clip(observation[:, TARGET].numpy(), low, high)
     expected = [np.interp(x, [0.0, 0.5, 1.0], y) for x, *y in zip(places[:, 0].numpy(), low, knots, high, strict=True)]
@@ -167,34 +167,33 @@ def test_one_half_is_the_middle_and_both_ends_are_met(seed):
         at = places[:, 0].numpy() == place
         np.testing.assert_array_equal(parameters[:, 0].numpy()[at], exact[at])
     # Without a column the middle is halfway: the map is the line that it was.
-    line = within_bounds(spec(), places, observation)
+    line = Bounds(spec(), observation).parameters(places)
     torch.testing.assert_close(parameters[:, 1], line[:, 1])
-    again = within_bounds(middle, places_of(middle, parameters, observation), observation)
+    again = bounds.parameters(bounds.places(parameters))
     torch.testing.assert_close(again, parameters, atol=1e-6, rtol=0)
     wide = (knots - low > 0.01) & (high - knots > 0.01)
-    torch.testing.assert_close(places_of(middle, parameters, observation)[wide, 0], places[wide, 0], atol=1e-4, rtol=0)
+    torch.testing.assert_close(bounds.places(parameters)[wide, 0], places[wide, 0], atol=1e-4, rtol=0)
 
 
 def test_with_a_middle_the_critic_is_shown_places_and_the_actor_follows_it_there():
     module = make_learner(hidden=(16,), middle_columns=MIDDLES).module[MODULE]
     observation = torch.from_numpy(observe(np.random.default_rng(2), 64))
-    parameters = within_bounds(module.spec, torch.rand(64, 2), observation)
+    bounds = Bounds(module.spec, observation)
+    parameters = bounds.parameters(torch.rand(64, 2))
     mode = torch.randint(0, 3, (64,))
     out = module.forward_train({"obs": observation, MODE: mode, PARAMETERS: parameters})
     raw = out[RAW_PARAMETERS].detach()
-    x = shown_to_critic(module.spec, raw.clamp(0, 1), observation).requires_grad_()
+    x = bounds.shown_to_critic(raw.clamp(0, 1)).requires_grad_()
     q = module.critic(observation, x)
     value = q[:, 1].sum() + (q[:, 2] * (observation[:, MASK_2] > 0.5)).sum()
     (expected,) = torch.autograd.grad(value, x)
     expected = torch.where(((raw > 1) & (expected > 0)) | ((raw < 0) & (expected < 0)), 0.0, expected)
     torch.testing.assert_close(out[ACTOR_GRADIENT], expected, atol=1e-6, rtol=1e-4)
-    places = places_of(module.spec, parameters, observation)
+    places = bounds.places(parameters)
     taken = module.critic(observation, places).gather(1, mode[:, None])
     torch.testing.assert_close(out[Q_TAKEN][0], taken, atol=1e-6, rtol=1e-4)
     decided = module.forward_inference({"obs": observation})
-    torch.testing.assert_close(
-        decided[PARAMETERS], within_bounds(module.spec, module.actor(observation).clamp(0, 1), observation)
-    )
+    torch.testing.assert_close(decided[PARAMETERS], bounds.parameters(module.actor(observation).clamp(0, 1)))
     values = module.critic(observation, x.detach())
     values[~allowed_modes(module.spec, observation)] = -torch.inf
     assert torch.equal(decided[MODE], values.argmax(1))
@@ -208,12 +207,13 @@ def test_what_is_shown_when_acting_is_what_was_fitted_and_a_single_parameter_mov
     observation[:20, HIGH_1] = observation[:20, LOW_1]  # an interval that is a point
     observation[20:60, TARGET] = observation[20:60, LOW_1]  # a middle at either end
     observation[60:90, TARGET] = observation[60:90, HIGH_1]
+    bounds = Bounds(module.spec, observation)
     for unit in (torch.rand(200, 2), torch.ones(200, 2), torch.zeros(200, 2)):
-        shown = shown_to_critic(module.spec, unit, observation)
-        fitted = places_of(module.spec, within_bounds(module.spec, unit, observation), observation)
+        shown = bounds.shown_to_critic(unit)
+        fitted = bounds.places(bounds.parameters(unit))
         torch.testing.assert_close(shown, fitted, atol=2e-3, rtol=0)
-        again = within_bounds(module.spec, shown, observation)
-        torch.testing.assert_close(again, within_bounds(module.spec, unit, observation))
+        again = bounds.parameters(shown)
+        torch.testing.assert_close(again, bounds.parameters(unit))
     mode = torch.zeros(200, dtype=torch.long)
     out = module.forward_train({"obs": observation, MODE: mode, PARAMETERS: torch.rand(200, 2)})
     assert not out[ACTOR_GRADIENT][:20, 0].any()
@@ -260,7 +260,7 @@ def test_no_share_leaves_its_interval_and_both_ends_are_met(rows):
     observation = torch.zeros(len(rows), 7)
     observation[:, LOW_1], observation[:, HIGH_1] = low, high
     only_first = spec(bound_columns=BOUNDS[:1])
-    parameters = chosen_parameters(only_first, torch.stack([raw, raw], 1), observation)
+    parameters = Bounds(only_first, observation).chosen(torch.stack([raw, raw], 1))
     least, most = torch.minimum(low, high), torch.maximum(low, high)
     assert ((parameters[:, 0] >= least) & (parameters[:, 0] <= most)).all()
     assert (parameters[raw <= 0, 0] == low[raw <= 0]).all()
@@ -273,7 +273,7 @@ def test_ends_beyond_the_range_count_as_its_ends():
     observation = torch.zeros(1, 7)
     observation[0, LOW_1], observation[0, HIGH_1] = -3.0, 7.0
     x = torch.tensor([[0.25, 0.5]])
-    torch.testing.assert_close(chosen_parameters(spec(bound_columns=BOUNDS[:1]), x, observation), x)
+    torch.testing.assert_close(Bounds(spec(bound_columns=BOUNDS[:1]), observation).chosen(x), x)
 
 
 def test_where_the_masks_bar_every_mode_they_do_not_count():
@@ -307,7 +307,7 @@ def test_the_decision_executes_what_the_critic_was_shown():
 
 def test_discrete_learning_takes_the_upper_end():
     observation = torch.from_numpy(observe(np.random.default_rng(4), 50))
-    parameters = chosen_parameters(spec(discrete=True), torch.zeros(50, 2), observation)
+    parameters = Bounds(spec(discrete=True), observation).chosen(torch.zeros(50, 2))
     assert torch.equal(parameters, observation[:, [HIGH_1, HIGH_2]])
 
 

@@ -11,7 +11,7 @@ from meqc_marl.config import load_scenario
 from meqc_marl.dqn_ddpg.algorithm import DQNDDPGConfig
 from meqc_marl.dqn_ddpg.env_runner import BatchedEnvRunner
 from meqc_marl.dqn_ddpg.errors import ConfigurationError
-from meqc_marl.dqn_ddpg.known_reward import known_value
+from meqc_marl.dqn_ddpg.known_reward import KnownReward
 from meqc_marl.env.simulator import OffloadingSimulator
 from meqc_marl.env.sufficient import SUFFICIENT_COLUMNS
 from meqc_marl.lyapunov import BACKLOG_COLUMN, VirtualQueues, scaled_backlog
@@ -67,7 +67,7 @@ def known_reward_of(module, data, slot):
     observation, parameters, mode = (
         torch.from_numpy(data[name][slot]).flatten(0, 1) for name in ("observation", "parameters", "mode")
     )
-    known = known_value(module.spec, observation, parameters).gather(-1, mode.long().unsqueeze(-1))
+    known = KnownReward(module.spec, observation).value(parameters).gather(-1, mode.long().unsqueeze(-1))
     return known.reshape(data["mode"][slot].shape).numpy()
 
 

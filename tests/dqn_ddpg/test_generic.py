@@ -135,6 +135,69 @@ def test_what_is_no_number_is_told_before_it_is_acted_upon(spoil, what):
         runner.sample(num_timesteps=30)
 
 
+class Reborn(Sampled):
+    """What an episode but the first begins with is no number."""
+
+    def reset(self, **kwargs):
+        observation, info = super().reset(**kwargs)
+        return (observation * np.nan if self.t else observation), info
+
+
+def test_what_an_episode_begins_with_is_a_number():
+    with pytest.raises(ValueError, match="the observation of agent 0 in row 0 is not a finite number"):
+        runner_of(Reborn).sample(num_timesteps=30)
+
+
+@pytest.mark.parametrize(
+    ("space", "given"),
+    [
+        (Box(-1, 1, (3,), np.float32), np.zeros(1, np.float32)),
+        (Box(-1, 1, (3,), np.float32), 0.5),
+        (Box(-1, 1, (2, 3), np.float32), np.zeros((1, 1), np.float32)),
+        (Box(-1, 1, (3,), np.float32), None),
+        (Discrete(3), -1),
+        (Discrete(3), 3),
+        (Discrete(3, start=5), 2),
+        (MultiDiscrete([2, 3]), np.array([0, -1])),
+        (Dict(a=Discrete(2), b=UNIT), {"a": 1}),
+        (Dict(a=Discrete(2), b=UNIT), {"a": 2, "b": np.zeros(1, np.float32)}),
+        (Tuple((Discrete(2), UNIT)), (1,)),
+        (MultiBinary(4), np.zeros(3, np.int8)),
+    ],
+    ids=str,
+)
+def test_an_observation_of_another_space_is_told(space, given):
+    runner = runner_of(lambda: Sampled(space, spoil=lambda observation, reward: (given, reward)))
+    with pytest.raises(ValueError, match=r"^observation .* does not fit .*: .*\.$"):
+        runner.sample(num_timesteps=30)
+
+
+@pytest.mark.parametrize(("reward", "paid"), [(np.array([2.0]), 2.0), (np.float64(3), 3.0), (torch.tensor(4), 4.0)])
+def test_a_reward_may_be_any_single_number(reward, paid):
+    (fragment,) = runner_of(lambda: Sampled(spoil=lambda seen, _: (seen, reward))).sample(num_timesteps=15)
+    assert np.stack(fragment.reward)[4].tolist() == [[paid]] * 3
+
+
+def test_a_reward_that_is_none_is_told():
+    for reward in (None, np.zeros(2), "much"):
+        runner = runner_of(lambda reward=reward: Sampled(spoil=lambda seen, _: (seen, reward)))
+        with pytest.raises(ValueError, match=r"^a reward is .*; it must be a number\.$"):
+            runner.sample(num_timesteps=15)
+
+
+@pytest.mark.parametrize("name", ["observation_space", "action_space"])
+def test_spaces_that_are_not_the_environments_are_refused(name):
+    other = {"observation_space": Box(0, 1, (2,), np.float32), "action_space": Dict(mode=Discrete(9), share=UNIT)}[name]
+    for where in ("policy", "environment"):
+        config = DQNDDPGConfig().training(hidden=(8,))
+        if where == "policy":
+            config.multi_agent(policies={"all": PolicySpec(**{name: other})}, policy_mapping_fn=lambda *a: "all")
+        else:
+            config.environment(**{name: other})
+        with pytest.raises(ConfigurationError, match=f"^{name} of .* is .*; its agents have .*: leave it out"):
+            BatchedEnvRunner(config=config, env_creator=lambda context: Sampled(), worker_index=0, num_workers=0)
+
+
 def override_of_a_module(config, **values):
     config.multi_agent(
         policies={"a", "b"},
@@ -158,6 +221,29 @@ def test_modules_may_differ_in_what_their_loss_reads():
         (lambda c: c.env_runners(module_to_env_connector=lambda *a: FlattenObservations()), "^module_to_env_connector"),
         (lambda c: c.learners(learner_connector=lambda *a: FlattenObservations()), "^learner_connector is given"),
         (lambda c: c.environment(normalize_actions=True), "^normalize_actions is True"),
+        *(
+            (lambda c, name=name, value=value: c.training(**{name: value}), f"^{name} is .*nothing here reads it")
+            for name, value in (("lr", 5.0), ("num_epochs", 5), ("minibatch_size", 4), ("train_batch_size", 4096))
+        ),
+        (lambda c: c.training(model={"fcnet_hiddens": [7]}), "^model is .*: set hidden"),
+        (lambda c: c.environment(clip_rewards=True), "^clip_rewards is True"),
+        (lambda c: c.env_runners(observation_filter="MeanStdFilter"), "^observation_filter is"),
+        (lambda c: c.env_runners(batch_mode="complete_episodes"), "^batch_mode is"),
+        (lambda c: c.env_runners(compress_observations=True), "^compress_observations is True"),
+        (lambda c: c.env_runners(add_default_connectors_to_env_to_module_pipeline=False), "^add_default_connectors"),
+        (lambda c: c.callbacks(on_episode_created=print), "^callbacks_on_episode_created is"),
+        (lambda c: c.training(learner_class=dict), "^learner_class is .*; it must be a subclass of DQNDDPGLearner"),
+        (lambda c: c.evaluation(evaluation_config={"n_step": 5}), "^n_step is in evaluation_config"),
+        (lambda c: c.evaluation(evaluation_config={"hidden": (3,)}), "^hidden is in evaluation_config"),
+        (
+            lambda c: c.evaluation(evaluation_config={"env_to_module_connector": print}),
+            "^env_to_module_connector is in evaluation_config",
+        ),
+        (lambda c: override_of_a_module(c, lr=5.0), "^lr is overridden for module 'b'; nothing here reads it"),
+        (
+            lambda c: c.multi_agent(algorithm_config_overrides_per_module={"zz": DQNDDPGConfig.overrides(tau=0.1)}),
+            "^algorithm_config_overrides_per_module names 'zz'",
+        ),
         (
             lambda c: c.training(whole_slots=True).env_runners(env_runner_cls=SingleAgentEnvRunner),
             "^whole_slots is True",

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 
 from meqc_marl.dqn_ddpg.algorithm import DQNDDPGConfig
-from meqc_marl.dqn_ddpg.bounds import within_bounds
+from meqc_marl.dqn_ddpg.bounds import Bounds
 from meqc_marl.dqn_ddpg.columns import ACTOR_GRADIENT, MODE, PARAMETERS, Q_TAKEN
 from meqc_marl.dqn_ddpg.errors import ConfigurationError
-from meqc_marl.dqn_ddpg.known_reward import at_stake, known_value
+from meqc_marl.dqn_ddpg.known_reward import KnownReward
 from meqc_marl.dqn_ddpg.network_spec import NetworkSpec
 from meqc_marl.dqn_ddpg.networks import Actor, Critic, greedy_action
 from tests.dqn_ddpg.test_bounds import BOUNDS, HIGH_1, HIGH_2, MASK_0, MASK_2, MODULE, TARGET, make_learner, observe
@@ -42,17 +42,17 @@ def test_known_is_the_sum_of_prices_times_parameters_of_each_mode(seed):
     expected = [(price * parameters)[:, start:stop].sum(-1) for start, stop in SLOTS]
     stakes = [1.0 + np.abs(price)[:, start:stop].sum(-1) for start, stop in SLOTS]
     seen = torch.from_numpy(observation)
-    known = known_value(layout, seen, torch.from_numpy(parameters)).numpy()
+    known = KnownReward(layout, seen).value(torch.from_numpy(parameters)).numpy()
     np.testing.assert_allclose(known, np.stack(expected, -1), rtol=1e-4, atol=1e-4)
-    np.testing.assert_allclose(at_stake(layout, seen).numpy(), np.stack(stakes, -1), rtol=1e-5)
+    np.testing.assert_allclose(KnownReward(layout, seen).at_stake().numpy(), np.stack(stakes, -1), rtol=1e-5)
 
 
 def test_a_price_beyond_all_numbers_gives_a_number():
     layout = spec(price_columns=((0, 0, 2.0), (1, 0, 2.0)))
     for value in (1e30, -1e30, 0.0):
         observation = torch.full((1, D), value)
-        assert known_value(layout, observation, torch.ones(1, 3)).isfinite().all()
-        assert at_stake(layout, observation).isfinite().all()
+        assert KnownReward(layout, observation).value(torch.ones(1, 3)).isfinite().all()
+        assert KnownReward(layout, observation).at_stake().isfinite().all()
 
 
 def test_the_critic_does_not_see_prices_and_the_decision_adds_them_exactly():
@@ -68,7 +68,7 @@ def test_the_critic_does_not_see_prices_and_the_decision_adds_them_exactly():
     assert not torch.equal(actor(here), actor(there))
     mode, parameters, q = greedy_action(layout, actor, critic, there)
     learned = critic(there, parameters)
-    torch.testing.assert_close(q - learned, known_value(layout, there, parameters), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(q - learned, KnownReward(layout, there).value(parameters), rtol=1e-4, atol=1e-4)
     assert torch.equal(mode, q.argmax(-1))
 
 
@@ -151,7 +151,7 @@ def test_the_actor_follows_learned_and_known_value_over_what_is_at_stake(middles
     raw = module.actor(observation).detach()
 
     def ascended(place):
-        parameters = within_bounds(module.spec, place, observation)
+        parameters = Bounds(module.spec, observation).parameters(place)
         q = module.critic(observation, place if middles else parameters)
         price = torch.expm1(observation[:, [PRICE]])
         worth = (q[:, 1:] + price * parameters) / (1.0 + price)

@@ -10,9 +10,9 @@ from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 from scipy import stats
 
 from meqc_marl.dqn_ddpg.algorithm import DQNDDPGConfig
-from meqc_marl.dqn_ddpg.columns import MODE, PARAMETERS
+from meqc_marl.dqn_ddpg.columns import ACTION_BOUNDS, MODE, PARAMETERS
 from meqc_marl.dqn_ddpg.errors import ConfigurationError
-from meqc_marl.dqn_ddpg.learner import pop_row_errors
+from meqc_marl.dqn_ddpg.learner import DQNDDPGLearner, pop_row_errors
 from meqc_marl.dqn_ddpg.rl_module import DQNDDPGModule
 
 MODULE = "default_policy"
@@ -32,7 +32,7 @@ def make_learner(gamma: float, **training):
         **training,
     )
     spec = config.get_multi_rl_module_spec(spaces={MODULE: (OBSERVATION, ACTION)})
-    learner = config.get_default_learner_class()(config=config, module_spec=spec)
+    learner = config.learner_class(config=config, module_spec=spec)
     learner.build()
     return learner
 
@@ -336,3 +336,62 @@ def test_a_rare_reward_counts_in_full_within_huber_delta_and_hardly_beyond(delta
     with torch.no_grad():
         value = module.critic(torch.ones(1, 4), torch.zeros(1, 2))[0, 0].item()
     assert value == pytest.approx(-3.2 if delta == 100.0 else -6.0 + 1.0 / 19.0, abs=0.02)
+
+
+class Stopped(DQNDDPGLearner):
+    """Its gradients are zero."""
+
+    def postprocess_gradients_for_module(self, *, module_id, config=None, module_gradients_dict):
+        return {name: torch.zeros_like(gradient) for name, gradient in module_gradients_dict.items()}
+
+
+@pytest.mark.parametrize("change", [{"learner_class": Stopped}, {"grad_clip": 1e-12, "grad_clip_by": "value"}])
+def test_what_is_made_of_the_gradients_is_what_is_followed(change):
+    moved = []
+    for own in ({}, change):
+        learner = make_learner(0.0, critic_lr=1e-3, **own)
+        before = {name: value.clone() for name, value in learner.module[MODULE].state_dict().items()}
+        update(learner, make_batch(32))
+        after = learner.module[MODULE].state_dict()
+        moved.append(max(float((after[name] - value).abs().max()) for name, value in before.items()))
+    # Adam's first step is the learning rate, unless the gradients are as small as its epsilon.
+    assert moved[0] > 9e-4
+    assert moved[1] < 1e-6
+
+
+def test_metrics_of_a_policy_are_means_over_its_own_minibatches():
+    """The same rows for one policy, and for each of four."""
+    rows, told = make_batch(64), []
+    for count in (1, 4):
+        names = [f"policy_{index}" for index in range(count)]
+        config = DQNDDPGConfig().training(
+            gamma=0.0, hidden=(16,), parameterless_modes=(0,), critic_lr=0.0, actor_lr=0.0
+        )
+        config.multi_agent(policies=set(names), policy_mapping_fn=lambda agent, *rest, **more: agent)
+        torch.manual_seed(0)
+        spec = config.get_multi_rl_module_spec(spaces=dict.fromkeys(names, (OBSERVATION, ACTION)))
+        learner = DQNDDPGLearner(config=config, module_spec=spec)
+        learner.build()
+        for module in dict(learner.module.items()).values():
+            module.unwrapped().load_state_dict(learner.module[names[0]].unwrapped().state_dict())
+        batch = MultiAgentBatch({name: SampleBatch(dict(rows)) for name in names}, env_steps=64)
+        result = learner.update(batch=batch, minibatch_size=16, timesteps={"num_env_steps_sampled_lifetime": 0})
+        told.append({name: float(result[names[0]][name].peek()) for name in ("td_error_mean", "critic_loss", "q_mean")})
+    assert told[1] == pytest.approx(told[0], rel=0.05)
+
+
+def test_weights_of_other_networks_or_of_other_bounds_are_refused():
+    wide = gym.spaces.Dict(mode=gym.spaces.Discrete(3), fraction=gym.spaces.Box(-5, 50, (1,), np.float32))
+
+    def module_of(action, **options):
+        config = DQNDDPGConfig().training(**{"hidden": (8,)} | options)
+        return config.get_multi_rl_module_spec(spaces={MODULE: (OBSERVATION, action)}).build()[MODULE]
+
+    state = module_of(ACTION).get_state()
+    module_of(ACTION).set_state(state)
+    with pytest.raises(ConfigurationError, match=r"were trained for parameters within .*; those of the action space"):
+        module_of(wide).set_state(state)
+    with pytest.raises(ConfigurationError, match=r"^the weights do not fit the networks: .* has the shape .*\.$"):
+        module_of(ACTION, hidden=(9,)).set_state(state)
+    # A state that is older than this does not tell its bounds.
+    module_of(wide).set_state({name: value for name, value in state.items() if name != ACTION_BOUNDS})

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meqc_marl.dqn_ddpg.algorithm import DQNDDPGConfig
-from meqc_marl.dqn_ddpg.bounds import allowed_modes, shown_to_critic
+from meqc_marl.dqn_ddpg.bounds import Bounds, allowed_modes
 from meqc_marl.dqn_ddpg.columns import ACTOR_GRADIENT, MODE, OF_WEIGHTS, PARAMETERS, RAW_PARAMETERS
 from meqc_marl.dqn_ddpg.errors import ConfigurationError
 from meqc_marl.dqn_ddpg.network_spec import NetworkSpec
@@ -138,7 +138,7 @@ def test_rows_take_turns_in_moving_parameters_of_allowed_modes(options, middles)
     batch = {"obs": observation, MODE: torch.randint(0, 3, (65,)), PARAMETERS: torch.rand(65, 2)}
     out = module.forward_train(batch)
     all_raw = module.actor(observation).detach()
-    leaf = shown_to_critic(module.spec, all_raw.clamp(0, 1), observation).requires_grad_()
+    leaf = Bounds(module.spec, observation).shown_to_critic(all_raw.clamp(0, 1)).requires_grad_()
     q = module.critic(observation, leaf).masked_fill(~allowed_modes(module.spec, observation), 0.0)
     (full,) = torch.autograd.grad(q.sum(), leaf)
     low, high = observation[:, [0, 2]], observation[:, [1, 3]]

@@ -61,6 +61,14 @@ def test_built_actions_belong_to_the_space():
         gym.spaces.Dict(mode=MODE, fraction=gym.spaces.Box(0, 1, (1,), bool)),
         gym.spaces.Dict(mode=MODE, fraction=gym.spaces.Box(0, 1, (1,), np.uint32)),
         gym.spaces.Dict(mode=MODE, fraction=gym.spaces.Box(0.0, 1.0, (0,), np.float32)),
+        *(
+            gym.spaces.Dict(mode=MODE, fraction=gym.spaces.Box(low, high, (1,), kind))
+            for low, high, kind in (
+                *((-1e300, 1e300, np.float64), (-3e38, 3e38, np.float32), (1e9, 1e9 + 1, np.float64)),
+                *((0, 2**31 - 1, np.int32), (-(2**31), 2**31 - 1, np.int32), (0, 2**63 - 1, np.int64)),
+                (10**12, 10**12 + 100, np.int64),
+            )
+        ),
         gym.spaces.MultiDiscrete([3, 3]),
         gym.spaces.MultiBinary(3),
         gym.spaces.Dict(mode=gym.spaces.MultiDiscrete([3]), fraction=BOX),
@@ -101,7 +109,8 @@ def boxes(draw):
     dtype, shape = np.dtype(draw(st.sampled_from(DTYPES))), draw(st.sampled_from([(), (0,), (1,), (3,), (2, 2)]))
     least = 0 if dtype == np.uint8 else -100
     low = draw(st.floats(least, 100)) if dtype.kind == "f" else draw(st.integers(least, 100))
-    room = draw(st.floats(0, 20)) if dtype.kind == "f" else draw(st.integers(0, 20))
+    # Of a point, or as much as float32 tells apart.
+    room = draw(st.just(0.0) | st.floats(1e-4, 20)) if dtype.kind == "f" else draw(st.integers(0, 20))
     ends = np.array([low, low + room]).astype(dtype)
     return gym.spaces.Box(np.full(shape, ends[0], dtype), np.full(shape, max(ends), dtype), shape, dtype)
 
@@ -159,3 +168,14 @@ def test_every_action_belongs_to_the_space_and_can_be_read_back(space, seed, ten
         )
         half = half[slot] if not layout.shared else half[: slot.stop - slot.start]
         assert (np.abs(executed - scaled[row, slot]) <= half + 2e-3 * np.abs(scaled[row, slot]) + 1e-4).all()
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "kind"),
+    [(-(2**24), 2**24, np.int32), (0, 2**24, np.int64), (1e6, 1e6 + 2, np.float64), (-1e37, 1e37, np.float32)],
+)
+def test_both_ends_of_the_widest_boxes_are_reached(low, high, kind):
+    layout = parse_action_space(gym.spaces.Dict(mode=MODE, fraction=gym.spaces.Box(low, high, (1,), kind)))
+    for end, unit in ((low, 0.0), (high, 1.0)):
+        action = layout.build(0, layout.scale(np.full(layout.num_parameters, unit, np.float32)))
+        assert action["fraction"] == kind(end)

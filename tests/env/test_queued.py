@@ -244,12 +244,13 @@ def test_a_policy_of_a_system_without_queues_does_not_decide_here_unsaid() -> No
             shown_to(columns, "someone", scenario)
         assert is_one_sentence(str(error.value))
     assert shown_to(observation_columns(system()), "someone", system("observation=sufficient")) == system()
-    for change in ("slot_s=2.0", "resources.qpu_tiles=2"):
+    for change in ("slot_s=2.0", "resources.qpu_tiles=2", "num_devices=20", "devices.lambda_t=0.9"):
         field, other = change.split("=")[0], system(change)
         assert change in unseen_changes(system(), other)  # trained at one load only
         assert unseen_changes(system(), other, drawn=[field]) == []
         assert change in unseen_changes(system("observation=paper"), system(change, "observation=paper"), [field])
-    assert not unseen_changes(load_scenario("pooled"), load_scenario("pooled", ["slot_s=2"]))
+    assert "lyapunov.discount=0.5" in unseen_changes(system(), system("lyapunov.discount=0.5"))
+    assert not unseen_changes(load_scenario("pooled"), load_scenario("pooled", ["slot_s=2", "num_devices=20"]))
 
 
 def test_both_presets() -> None:

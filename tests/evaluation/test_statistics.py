@@ -138,3 +138,34 @@ def test_a_difference_of_too_few_runs_has_their_points():
     many = paired_interquartile_difference(traces + np.zeros((4, 1)), spread)
     assert not many.has_interval
     assert len(many.points) == 8
+
+
+def test_what_is_no_number_is_not_cut_away_as_if_it_were_the_largest():
+    scores = np.array([1.0, 2.0, np.nan, 4.0, 5.0])
+    for estimate in (mean(scores), interquartile_mean(scores), interquartile_mean(np.tile(scores, (4, 1)))):
+        assert np.isnan(estimate.value)
+        assert not estimate.has_interval
+    assert np.isnan(paired_interquartile_difference(np.tile(scores, (4, 1)), np.ones((4, 5))).value)
+    assert np.isnan(probability_of_improvement(np.array([[1.0, np.nan]]), np.array([[1.0, 2.0]])))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("differ", [0.0, 1e-16, 1e-12, 1e-9, 1e-8, 1e-6, 1e-3])
+def test_runs_that_hardly_differ_have_a_narrow_interval_about_their_estimate(differ):
+    """A fourth of 160 scores is whole: nothing but the runs' difference is left."""
+    rng = np.random.default_rng(8)
+    for _ in range(5):
+        traces = 15.0 + rng.normal(size=16)
+        for scores in (traces + differ * rng.normal(size=(10, 1)), -traces + differ * rng.normal(size=(10, 1))):
+            got = interquartile_mean(scores)
+            assert got.low <= got.value <= got.high
+            assert got.high - got.low <= 5.0 * differ + 1e-12
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(4, 9), st.integers(2, 11), st.floats(-16, 0))
+def test_an_interval_holds_its_estimate_and_is_no_wider_than_the_scores(seed, size, traces, power):
+    rng = np.random.default_rng(seed)
+    scores = 15.0 + rng.normal(size=traces) + 10.0**power * rng.normal(size=(size, 1))
+    got = interquartile_mean(scores)
+    assert got.low <= got.value <= got.high
+    assert got.high - got.low <= 20.0 * np.ptp(scores)
