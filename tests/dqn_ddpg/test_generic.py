@@ -121,6 +121,16 @@ def test_every_action_belongs_to_the_environment(space, how):
         assert modes.max() > 127
 
 
+def test_very_many_modes_need_a_critic_that_does_not_take_them_one_by_one():
+    space = Dict(mode=Discrete(20_000), share=UNIT)
+    with pytest.raises(
+        ConfigurationError, match=r"^critic is 'multi-pass'; with 20,000 modes .*: set it to 'joint'\.$"
+    ):
+        runner_of(lambda: Sampled(UNIT, space))
+    (fragment,) = runner_of(lambda: Sampled(UNIT, space), critic="joint").sample(num_timesteps=6, explore=False)
+    assert np.stack(fragment.parameters).shape == (2, 3, 1, 20_000)
+
+
 @pytest.mark.parametrize(
     ("spoil", "what"),
     [
