@@ -117,6 +117,7 @@ def _run(
         steps = {name: 0 if found is None else found.env_steps for name, found in there.items()}
         done = sum(steps[name] for name in study if name not in left)
         budget = done + sum(run.env_steps for run in left.values())
+        budget *= trainable is None  # what trains nothing is counted by trials
         begun = {name: steps[name] for name in left}
         config.callbacks.append(TellTrials(report, len(study), budget, len(study) - len(left), done, begun))
     results: dict[str, Any] = {}

@@ -25,7 +25,7 @@ class TellTrials(tune.Callback):
     Args:
         report: Is told.
         total: Trials in all.
-        total_env_steps: Their budgets together.
+        total_env_steps: Their budgets together; 0 if steps are not counted.
         finished: Trials that had ended before, which Tune does not know.
         env_steps: Steps of those.
         begun: Steps that others have made before, by name.
@@ -70,7 +70,7 @@ class TellTrials(tune.Callback):
                 failed=states.count(Trial.ERROR),
                 total=self._total,
                 env_steps=env_steps,
-                total_env_steps=max(self._total_env_steps - spared, env_steps),
+                total_env_steps=max(self._total_env_steps - spared, env_steps) if self._total_env_steps else 0,
             )
         )
 

@@ -58,3 +58,11 @@ def test_members_that_tune_knows_to_have_finished():
     both = [trial("a", Trial.TERMINATED, 100), trial("b", Trial.RUNNING, 40)]
     tell.on_trial_start(1, both, both[1])
     assert counts(told[-1]) == (1, 1, 0, 140, 200)
+
+
+def test_trials_that_train_nothing_are_counted_by_themselves():
+    told = []
+    tell = TellTrials(told.append, 2, 0)
+    both = [trial("a", Trial.TERMINATED, 1, 1), trial("b", Trial.RUNNING, 0, 1)]
+    tell.on_trial_complete(1, both, both[0])
+    assert (told[-1].finished, told[-1].total, told[-1].total_env_steps) == (1, 2, 0)
