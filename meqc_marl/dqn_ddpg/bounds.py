@@ -11,7 +11,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from .encoders import rows_of
+from .encoders import OfObservations, rows_of
 from .network_spec import NetworkSpec
 
 #: Less than any way between two knots that are apart.
@@ -39,19 +39,8 @@ def unit_parameters(spec: NetworkSpec, raw: Tensor) -> Tensor:
     return torch.ones_like(raw) if spec.discrete else raw.clamp(0.0, 1.0)
 
 
-class Bounds:
-    """The interval in which observations keep each parameter, and the way between places and parameters.
-
-    What it needs of the observations is worked out once, when it is first asked for.
-
-    Args:
-        spec: Layout of the heads.
-        observation: [B, D], or whole slots.
-    """
-
-    def __init__(self, spec: NetworkSpec, observation: Tensor) -> None:
-        self.spec = spec
-        self._observation = rows_of(observation)
+class Bounds(OfObservations):
+    """The interval in which observations keep each parameter, and the way between places and parameters."""
 
     @cached_property
     def ends(self) -> tuple[Tensor, Tensor]:

@@ -32,6 +32,19 @@ def rows_of(observation: Tensor) -> Tensor:
     return observation.flatten(0, -2) if observation.dim() > 2 else observation
 
 
+class OfObservations:
+    """What follows from observations; each part is worked out once, when it is first asked for.
+
+    Args:
+        spec: Layout of the heads.
+        observation: [B, D], or whole slots.
+    """
+
+    def __init__(self, spec: NetworkSpec, observation: Tensor) -> None:
+        self.spec = spec
+        self._observation = rows_of(observation)
+
+
 class ContextEncoder(nn.Module):
     """Observations [B, M, D] of whole slots -> rows [B * M, D + W]: each device's own, then what it sees of all M."""
 

@@ -12,26 +12,14 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from .encoders import rows_of
-from .network_spec import NetworkSpec
+from .encoders import OfObservations
 
 #: Of a signed log: products with prices beyond would be infinite as numbers of 32 bits.
 _LARGEST = 40.0
 
 
-class KnownReward:
-    """What prices add to the values of the modes where these observations were made.
-
-    The prices are opened once, when they are first asked for.
-
-    Args:
-        spec: Layout of the heads.
-        observation: [B, D], or whole slots.
-    """
-
-    def __init__(self, spec: NetworkSpec, observation: Tensor) -> None:
-        self.spec = spec
-        self._observation = rows_of(observation)
+class KnownReward(OfObservations):
+    """What prices add to the values of the modes where these observations were made."""
 
     @cached_property
     def prices(self) -> Tensor:
