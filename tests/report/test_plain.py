@@ -60,3 +60,19 @@ def test_json_never_holds_what_is_no_number(value, tmp_path):
         save_json({"a": [1.0, {"b": value}]}, tmp_path / "x.json")
     assert is_one_sentence(str(caught.value))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_in_a_pipe_a_line_stays_a_line_however_long_its_path(capsys, tmp_path):
+    path = tmp_path / ("long" * 40) / "mine.yaml"
+    path.parent.mkdir()
+    path.write_text("name: small\n")
+    assert main(["scenario", "check", str(path)]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == f"{path}: valid"
+    small = ["--set", "num_devices=2", "--num-traces", "1", "--num-slots", "2", "--policies", "oracle"]
+    assert main(["compare", *small, "--json", str(path)]) == 0
+    out = capsys.readouterr().out
+    assert main(["compare", *small, "--json", str(tmp_path / "x")]) == 0
+    assert capsys.readouterr().out == out
+    notes = [line for line in out.splitlines() if line.endswith(".")]
+    assert notes
+    assert max(map(len, notes)) > 80
