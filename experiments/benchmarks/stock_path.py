@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.core.columns import Columns
@@ -16,6 +15,7 @@ from ray.rllib.utils.replay_buffers.multi_agent_episode_buffer import MultiAgent
 
 from meqc_marl.dqn_ddpg.algorithm import DQNDDPG, DQNDDPGConfig
 from meqc_marl.dqn_ddpg.columns import MODE, PARAMETERS
+from meqc_marl.dqn_ddpg.networks import owned
 from meqc_marl.dqn_ddpg.rl_module import DQNDDPGModule
 
 DEFAULT_MODULE = "default_policy"
@@ -28,8 +28,7 @@ class StockModule(DQNDDPGModule):
         action = batch[Columns.ACTIONS]
         mode = action["mode"].long()
         batch[MODE] = mode
-        slots = torch.as_tensor(self.layout.mask)[mode]
-        batch[PARAMETERS] = slots * action["fraction"]
+        batch[PARAMETERS] = owned(self.spec)[mode] * action["fraction"]
         return super()._forward_train(batch, **kwargs)
 
 

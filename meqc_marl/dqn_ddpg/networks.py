@@ -30,12 +30,12 @@ def _seen(spec: NetworkSpec) -> Tensor:
     return seen
 
 
-def _owned(spec: NetworkSpec) -> Tensor:
+def owned(spec: NetworkSpec) -> Tensor:
     """1 where a parameter belongs to a mode [K, P]."""
-    owned = torch.zeros(spec.num_modes, spec.num_parameters)
+    mask = torch.zeros(spec.num_modes, spec.num_parameters)
     for mode, (start, stop) in enumerate(spec.parameter_slots):
-        owned[mode, start:stop] = 1.0
-    return owned
+        mask[mode, start:stop] = 1.0
+    return mask
 
 
 class Actor(nn.Module):
@@ -60,7 +60,7 @@ class Actor(nn.Module):
 
     def see(self, spec: NetworkSpec) -> None:
         """Take over which columns each parameter depends on: those of all modes that it belongs to."""
-        seen = (_owned(spec).T @ _seen(spec)).clamp(max=1.0) if spec.mode_columns else None
+        seen = (owned(spec).T @ _seen(spec)).clamp(max=1.0) if spec.mode_columns else None
         self.register_buffer("seen", None if seen is None else seen.to(self.head.weight.device), False)
 
     def forward(self, observation: Tensor) -> Tensor:
@@ -123,7 +123,7 @@ class Critic(_Value):
         self.kind = spec.critic
         super().__init__(spec, 0 if spec.critic == "separate" else spec.num_parameters, spec.num_modes)
         if spec.critic == "multi-pass":  # the others need none, and with many modes it is large
-            self.register_buffer("mode_mask", _owned(spec), persistent=False)
+            self.register_buffer("mode_mask", owned(spec), persistent=False)
         if spec.critic == "separate":
             self.ddpg = _Value(spec, spec.num_parameters, 1)
         self.see(spec)

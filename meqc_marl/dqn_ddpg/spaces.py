@@ -57,14 +57,6 @@ class HybridActionSpace:
         return len(self.lows)
 
     @property
-    def mask(self) -> np.ndarray:
-        """Float32 [K, P]: 1 where a parameter belongs to a mode."""
-        mask = np.zeros((self.num_modes, self.num_parameters), np.float32)
-        for mode, slot in enumerate(self.slots):
-            mask[mode, slot] = 1.0
-        return mask
-
-    @property
     def shared(self) -> bool:
         """Whether all modes share the Boxes."""
         return isinstance(self.build, _SharedBoxes)

@@ -120,7 +120,8 @@ def test_episode_rows_equal_transitions_recorded_by_hand(name, end, to_numpy):
             unit = rng.random(layout.num_parameters, np.float32)
             actions[agent] = layout.build(mode, layout.scale(unit))
             # Of shared Boxes only those of the mode taken can be known.
-            known = unit * layout.mask[mode] if "shared" in name else unit
+            own = np.isin(np.arange(layout.num_parameters), np.r_[layout.slots[mode]])
+            known = unit * own if "shared" in name else unit
             dies = last and (end == "terminated" or (end == "mixed" and agent == "mobile_0"))
             discount = 0.0 if dies else 0.5
             expected[agent].append((now[agent], mode, known, rewards[agent], then[agent], discount))

@@ -21,7 +21,6 @@ def wide(low, high, size=1):
 def test_shared_box_gives_each_mode_a_slot_except_the_parameterless():
     layout = parse_action_space(gym.spaces.Dict(mode=MODE, fraction=BOX), parameterless=(0,))
     assert layout.slots == (slice(0, 0), slice(0, 1), slice(1, 2))
-    np.testing.assert_array_equal(layout.mask, [[0, 0], [1, 0], [0, 1]])
     action = layout.build(np.array([0, 1, 2]), np.array([[0.3, 0.8]] * 3, np.float32))
     np.testing.assert_allclose(action["fraction"][:, 0], [0.0, 0.3, 0.8], rtol=1e-6)
     np.testing.assert_array_equal(action["mode"], [0, 1, 2])
