@@ -11,19 +11,20 @@ decides. Where a miss costs a penalty, the penalty is part of the cost that is m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from meqc_marl.config.scenario import Lyapunov, Scenario
 from meqc_marl.nature.trace import Trace
-from meqc_marl.physics.cost import Mode, settle
+from meqc_marl.physics.cost import Mode, PlaceCosts, settle
+from meqc_marl.physics.modes import REMOTE
 from meqc_marl.physics.places import price
 from meqc_marl.policies.oracle import ALL_MODES, drift_plus_penalty
 
 _UNBOUNDED = 1e9
-"""Times the mean cost: a multiplier at which the fraction outweighs any cost and is as large as it can be."""
+"""Times the most that a slot may cost: a multiplier at which the fraction outweighs it and is as large as it can be."""
 _BLOCK_ELEMENTS = 16_384
 """Device-slots solved at once: few enough to stay in the cache."""
 _MAX_ELEMENTS = 2_000_000
@@ -115,16 +116,20 @@ def _bisect(problem: _Relaxed, delta: float, tolerance: float) -> Optimum:
     """Close in on the multiplier of every device from both sides."""
     low = np.zeros(problem.shape)
     cost_low, fraction_low = problem.solve(low)
-    cost_top, reachable = problem.solve(_UNBOUNDED * (1.0 + cost_low))
+    enough_for_any, cost_top, reachable = problem.solve_for_the_fraction()
     feasible = (reachable >= delta) | problem.never
     searching = (fraction_low < delta) & feasible & ~problem.never
 
     high = np.where(searching, 8.0, 0.0)
     cost_high, fraction_high = problem.solve(high)
-    while (short := searching & (fraction_high < delta)).any():
+    while (short := searching & (fraction_high < delta) & (high < enough_for_any)).any():
         low, cost_low, fraction_low = _where(short, (high, cost_high, fraction_high), (low, cost_low, fraction_low))
         high = np.where(short, 4.0 * high, high)
         cost_high, fraction_high = problem.solve(high)
+    at_the_top = (enough_for_any, cost_top, reachable)
+    high, cost_high, fraction_high = _where(
+        searching & (fraction_high < delta), at_the_top, (high, cost_high, fraction_high)
+    )
     # The floor ends the search where the fraction jumps at a multiplier of zero, as where nothing costs anything.
     floor = tolerance * cost_low + 1e-12
     while (searching & (high - low > tolerance * high + floor)).any():
@@ -173,8 +178,22 @@ class _Relaxed:
 
     def solve(self, multiplier: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean cost and mean fraction [E, M] of the policy that minimises C - multiplier phi in every slot."""
+        return self._solve(multiplier for _ in self._places)
+
+    def solve_for_the_fraction(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The same for the largest fraction, at the least cost, and before them a multiplier [E, M] that is enough."""
+        most = [_UNBOUNDED * (1.0 + self._dearest(places)) for places in self._places]
+        return np.max([each.max(0) for each in most], axis=0), *self._solve(most)
+
+    def _dearest(self, places: PlaceCosts) -> np.ndarray:
+        """At least what any action costs [T, E, M]: what is sent costs less than all of it at either place."""
+        parts = sum(places.whole_cost(mode) for mode in Mode)
+        once = sum(places.weighted(places.once_s(mode), places.ack_energy_j) for mode in REMOTE)
+        return np.asarray(parts + once + self._cost.miss_penalty)
+
+    def _solve(self, multipliers: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         cost, fraction = np.zeros(self.shape), np.zeros(self.shape)
-        for places in self._places:
+        for places, multiplier in zip(self._places, multipliers, strict=True):
             action = drift_plus_penalty(places, multiplier, self._cost, self._lyapunov, self._modes, self._discrete)
             outcome = settle(self._cost, places, *action)
             cost += (outcome.cost + self._cost.miss_penalty * outcome.deadline_missed).sum(0)

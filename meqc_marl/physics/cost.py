@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from meqc_marl.config.scenario import Cost
+from meqc_marl.physics.blend import blend_energy, blend_latency
 from meqc_marl.physics.choices import Choices, carry_out, find_choices
-from meqc_marl.physics.feasible import deadline_missed, feasible_fraction
+from meqc_marl.physics.feasible import deadline_missed, feasible_fraction, latest_s
 from meqc_marl.physics.modes import FIRST_REMOTE, Mode
 
 __all__ = ["Mode", "Outcome", "PlaceCosts", "blend_energy", "blend_latency", "kink_of", "middle_share", "settle"]
@@ -114,8 +115,15 @@ class PlaceCosts:
 
         Whether the QPU admits the task is not looked at; see :meth:`admits`.
         """
+        return self._within(self.deadline_s, cost, mode)
+
+    def unpenalised(self, cost: Cost, mode: Mode) -> tuple[np.ndarray, np.ndarray]:
+        """The same of shares that are not told as a miss, for which a latency may be late by rounding."""
+        return self._within(latest_s(self.deadline_s), cost, mode)
+
+    def _within(self, deadline_s: np.ndarray, cost: Cost, mode: Mode) -> tuple[np.ndarray, np.ndarray]:
         local, remote = self.latency_s[Mode.LOCAL], self.latency_s[mode]
-        return feasible_fraction(cost.latency, cost.min_fraction, local, remote, self.once_s(mode), self.deadline_s)
+        return feasible_fraction(cost.latency, cost.min_fraction, local, remote, self.once_s(mode), deadline_s)
 
     def admits(self, mode: Mode) -> np.ndarray | bool:
         """Whether a place takes the task: only the QPU refuses any, and who is not there has none."""
@@ -182,32 +190,6 @@ def middle_share(
         local, remote, once: T_L, T_X, and what comes once with anything sent [..., M].
     """
     return np.asarray((low + high) / 2.0 if form != "parallel" else np.clip(kink_of(local, remote, once), low, high))
-
-
-def blend_latency(
-    form: str, fraction: np.ndarray, local: np.ndarray, remote: np.ndarray, ack: np.ndarray
-) -> np.ndarray:
-    """Latency of a task of which a share phi is sent away; local at phi = 0, without ack.
-
-    Args:
-        form: ``parallel``: max((1-phi) T_L, phi T_X + t_a); ``sequential``: their sum; ``literal``: as (11) prints
-            with (1)-(6), (1-phi)^2 T_L + phi (phi T_X + t_a).
-        fraction: phi [..., M].
-        local, remote, ack: T_L, T_X, t_a [..., M].
-    """
-    latency_s: np.ndarray
-    kept = 1.0 - fraction
-    if form == "literal":
-        latency_s = kept * kept * local + fraction * (fraction * remote + ack)
-        return latency_s
-    here, away = kept * local, fraction * remote + ack * (fraction > 0.0)
-    latency_s = np.maximum(here, away) if form == "parallel" else here + away
-    return latency_s
-
-
-def blend_energy(form: str, fraction: np.ndarray, local: np.ndarray, remote: np.ndarray, ack: np.ndarray) -> np.ndarray:
-    """Energy of a task of which a share phi is sent away: (1-phi) E_L + phi E_X + e_a, or squared as printed."""
-    return blend_latency("sequential" if form == "parallel" else form, fraction, local, remote, ack)
 
 
 def settle(cost: Cost, places: PlaceCosts, mode: np.ndarray, fraction: np.ndarray) -> Outcome:

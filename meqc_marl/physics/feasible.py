@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import numpy as np
 
+from meqc_marl.physics.blend import blend_latency
+
 MISS_TOLERANCE = 1e-9
 """Relative tolerance of a miss: a share at the end of its feasible interval meets the deadline despite rounding."""
+_CLEARLY = 1.0 - 1e-5
+"""Of the tolerance: what is late by this much of it is no miss, however it is rounded."""
+_FAR = 1e5
+"""Deadlines that T_L must be for a share near 1 to be told too coarsely: its rounding times T_L nears the tolerance."""
+_STEPS = 4
+"""Of the last digit of a share, after which an end that still misses is given up."""
 
 
 def deadline_missed(latency_s: np.ndarray, deadline_s: np.ndarray) -> np.ndarray:
     """Whether a latency exceeds its deadline by more than rounding; bool [..., M]."""
     missed: np.ndarray = latency_s > deadline_s * (1.0 + MISS_TOLERANCE)
     return missed
+
+
+def latest_s(deadline_s: np.ndarray) -> np.ndarray:
+    """Latency in s [..., M] that is within the tolerance of a miss."""
+    return np.asarray(deadline_s * (1.0 + MISS_TOLERANCE * _CLEARLY))
 
 
 def feasible_fraction(
@@ -37,7 +50,7 @@ def feasible_fraction(
     Returns:
         lo, hi float64 [..., M]; lo > hi where no share meets the deadline.
     """
-    local, remote, ack, deadline = local_latency_s, remote_latency_s, ack_latency_s, deadline_s
+    given = local, remote, ack, deadline = local_latency_s, remote_latency_s, ack_latency_s, deadline_s
     if form == "parallel":
         # Both (1 - phi) T_L and phi T_X + t_a within the deadline.
         with np.errstate(divide="ignore"):  # who is not there has a T_L of 0
@@ -47,7 +60,40 @@ def feasible_fraction(
         lo, hi = _half_line(slope=remote - local, slack=deadline - ack - local)
     else:
         lo, hi = _between_roots(local + remote, ack - 2.0 * local, local - deadline)
-    return np.maximum(lo, min_fraction), np.minimum(hi, 1.0)
+    if not (far := local > _FAR * deadline).any():
+        return np.maximum(lo, min_fraction), np.minimum(hi, 1.0)
+    least, most = _by_what_stays(form, *given)
+    ends = np.where(far, 1.0 - most, lo), np.where(far, 1.0 - least, hi)
+    return _representable(np.maximum(ends[0], min_fraction), np.minimum(ends[1], 1.0), form, *given)
+
+
+def _by_what_stays(
+    form: str, local: np.ndarray, remote: np.ndarray, ack: np.ndarray, deadline: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Ends of what stays on the device, 1 - phi, which nothing cancels where it is tiny."""
+    if form == "parallel":
+        return 1.0 - (deadline - ack) / remote, np.divide(deadline, local, out=np.ones_like(local), where=local > 0.0)
+    if form == "sequential":
+        return _half_line(slope=local - remote, slack=deadline - ack - remote)
+    return _between_roots(local + remote, -(2.0 * remote + ack), remote + ack - deadline)
+
+
+def _representable(
+    lo: np.ndarray,
+    hi: np.ndarray,
+    form: str,
+    local: np.ndarray,
+    remote: np.ndarray,
+    ack: np.ndarray,
+    deadline: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The ends moved inwards to the nearest numbers at which no deadline is missed; none where there are no such."""
+    for last in (False,) * _STEPS + (True,):
+        for end, towards in ((lo, 1.0), (hi, 0.0)):
+            missed = deadline_missed(blend_latency(form, end, local, remote, ack), deadline) & (lo <= hi)
+            nearer = np.full_like(end, np.inf if towards else -np.inf) if last else np.nextafter(end, towards)
+            np.copyto(end, nearer, where=missed)
+    return lo, hi
 
 
 def _half_line(slope: np.ndarray, slack: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -167,8 +167,8 @@ class _Problem:
         """Where the minimum over [low, high] can be other than at an end."""
         points = [np.clip(point, low, high) for point in self._unclipped(mode)]
         if self.cost.miss_penalty:
-            # The two ends of the step, and the least on the side that meets the deadline.
-            first, last = self.places.feasible(self.cost, mode)
+            # The two ends of the step, and the least on the side that is no miss.
+            first, last = self.places.unpenalised(self.cost, mode)
             some = first <= last
             first, last = np.where(some, first, high), np.where(some, last, high)
             points += [first, last, *(np.clip(point, first, last) for point in points)]

@@ -165,3 +165,25 @@ def test_cost_falls_as_v_grows_and_keeps_the_bound():
         shortfall = scenario.lyapunov.delta - record.fraction.mean(0)
         assert (shortfall <= record.backlog[-1] / len(record.cost) + 1e-9).all()
     assert costs == sorted(costs, reverse=True)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("server.rho=1e-18", "devices.leased_qubits=[1,1]"),
+        ("cost.deadline=penalty", "channel.noise_dbm_hz=-80", "channel.path_loss_exponent=6"),
+        ("cost.deadline=penalty", "cost.latency=literal", "cost.deadline_penalty=1e9", "channel.bandwidth_hz=1000"),
+        ("cost.latency=sequential", "server.rho=1e-15"),
+    ],
+)
+def test_what_can_be_reached_is_what_may_be_sent_however_dear_it_is(overrides):
+    scenario = load_scenario("paper", ("num_devices=3", *overrides))
+    trace = generate_trace(scenario, range(4), num_slots=30)
+    most = price(scenario, trace.slots()).choices_under(scenario.cost).high.max(0).mean(0)
+    for delta in (0.3, 0.7, 0.95, 1.0):
+        found = constrained_optimum(scenario, trace, delta)
+        np.testing.assert_allclose(found.reachable, most, rtol=1e-9)
+        np.testing.assert_array_equal(found.feasible, found.reachable >= delta)
+        np.testing.assert_allclose(found.fraction[~found.feasible], most[~found.feasible], rtol=1e-9)
+        assert (found.fraction[found.feasible] >= delta * (1 - 1e-9)).all()
+        assert np.isfinite(found.cost).all()

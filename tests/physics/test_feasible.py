@@ -96,3 +96,35 @@ def test_a_miss_needs_more_than_rounding() -> None:
     np.testing.assert_array_equal(
         deadline_missed(np.array([10.0, 10.0 * (1 + 1e-12), 10.0 * (1 + 1e-6)]), deadline), [False, False, True]
     )
+
+
+@given(
+    form=st.sampled_from(FORMS),
+    deadline=st.floats(1e-3, 1e3),
+    times=st.tuples(*[st.floats(-3.0, 18.0), st.floats(-6.0, 6.0), st.floats(-9.0, 0.5)]),
+)
+@settings(max_examples=600, deadline=None)
+def test_by_construction_also_where_a_share_near_one_is_told_coarsely(form, deadline, times) -> None:
+    """T_L may be so many deadlines that neighbouring numbers near 1 are seconds apart."""
+    local, remote, ack = (deadline * 10.0**power for power in times)
+    lo, hi = interval(form, local, remote, ack, deadline)
+    stays = np.concatenate([[0.0], np.logspace(-17, 0, 3001)])
+    shares = np.unique(np.concatenate([1.0 - stays, stays, np.nextafter(lo, [0, 2]), np.nextafter(hi, [0, 2])]))
+    shares = shares[(shares >= 0.01) & (shares <= 1.0)]
+    late = latency(form, shares, local, remote, ack) / deadline
+    inside = (lo <= shares) & (shares <= hi)
+    assert not deadline_missed(latency(form, shares[inside], local, remote, ack), np.float64(deadline)).any()
+    clearly_in = late < 1 - 1e-6
+    if local < 1e9 * deadline:
+        assert not (clearly_in & ~inside).any()
+    else:  # but for a few of the neighbours of an end
+        assert (clearly_in & ~inside).sum() <= 4
+    if lo <= hi:
+        assert not deadline_missed(latency(form, np.array([lo, hi]), local, remote, ack), np.float64(deadline)).any()
+
+
+def test_nothing_is_allowed_where_no_number_meets_the_deadline() -> None:
+    # (1 - phi) 1e18 <= 1 asks for a phi above 1 - 1e-18, and phi = 1 takes 1.5 s on the other side.
+    lo, hi = interval("parallel", 1e18, 1.5, 0.0, 1.0)
+    assert lo > hi
+    assert interval("parallel", 1e18, 0.5, 0.0, 1.0) == (1.0, 1.0)

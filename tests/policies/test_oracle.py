@@ -135,3 +135,26 @@ def test_a_miss_is_chosen_where_it_is_worth_its_penalty():
     # 10 + penalty against 9 + 0.1 * 1000.
     assert choose("penalty", 98.9) == (int(Mode.LOCAL), 0.0)
     assert choose("penalty", 99.1) == kept
+
+
+@pytest.mark.parametrize("latency", ["parallel", "sequential", "literal"])
+@pytest.mark.parametrize("parts", [0.3, 1.0, 3.0, 30.0])
+def test_a_miss_is_what_the_reward_says_it_is_also_within_its_tolerance(latency, parts):
+    """All shares take the deadline but for some 1e-9 of it: which are told as misses decides."""
+    late = np.array([-1.0, 0.5, 1.0, 2.0])
+    places = type(random_places(np.random.default_rng(0), (1,)))(
+        latency_s=10.0 * np.array([np.ones(4), 1.0 + parts * 1e-9 * late, np.full(4, 50.0)]),
+        energy_j=np.array([[7.0] * 4, [9.0] * 4, [9.0] * 4]),
+        ack_latency_s=np.zeros(4),
+        ack_energy_j=np.zeros(4),
+        deadline_s=np.array([10.0, 10.0, 10.0 * (1 - 0.5e-9), 10.0 * (1 - 1e-9)]),
+        qpu_admitted=np.zeros(4, bool),
+        latency_weight=np.ones(4),
+        energy_weight=np.ones(4),
+    )
+    cost, lyapunov = Cost(latency=latency, deadline="penalty", deadline_penalty=40.0), Lyapunov(v=1.0)
+    for z in (0.0, 1.0, 10.0, 30.0, 100.0):
+        backlog = np.full(4, z)
+        value, _ = evaluate(places, cost, lyapunov, backlog, *drift_plus_penalty(places, backlog, cost, lyapunov))
+        for mode, fraction in grid_actions(cost, MODES[1], False):
+            assert (value <= evaluate(places, cost, lyapunov, backlog, mode, fraction)[0] + 1e-3).all()

@@ -49,7 +49,7 @@ def place_values(
     value[Mode.LOCAL] = objective(config, places.whole_cost(Mode.LOCAL), backlog, none)
     value[Mode.LOCAL] += penalty * deadline_missed(local_s, places.deadline_s)
     for mode in REMOTE:
-        low, high = places.feasible(scenario.cost, mode)
+        low, high = places.unpenalised(scenario.cost, mode)
         possible = low <= high
         charged = 0.0 if toll is None else toll[mode]
         free = _free_share(scenario, places, mode, backlog - charged)
