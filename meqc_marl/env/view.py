@@ -54,6 +54,8 @@ _SEEN = {
     "paper": _SEEN_IN_COLUMNS,
 }
 _UNSEEN_IN_COLUMNS = ("devices.lambda_e", "tasks.circuit_reps")
+_OF_THE_CIRCUIT = ("tasks.source", "tasks.circuit")
+"""The paper's columns tell a circuit's qubits; its depth follows from them for the formula's circuits alone."""
 _NOT_AFTER_ALL = {"sufficient": (), "paper": _UNSEEN_IN_COLUMNS}
 
 
@@ -136,6 +138,8 @@ def unseen_changes(trained_on: Scenario, here: Scenario, drawn: Collection[str] 
         both = {trained_on.cost.latency, here.cost.latency}
         linear = view == "sufficient" and field == "cost.latency" and "literal" not in both
         seen = field.startswith(_SEEN[view]) and field not in _NOT_AFTER_ALL[view]
+        counted = "circuits" in (trained_on.tasks.source, here.tasks.source)
+        seen &= not (view == "paper" and counted and field.startswith(_OF_THE_CIRCUIT))
         if of_load:
             seen = view == "sufficient" and field in drawn
         if not seen and not linear:

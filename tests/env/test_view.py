@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meqc_marl.config import load_scenario
+from meqc_marl.env.observation import observe
 from meqc_marl.env.shared import SHARED_COLUMNS
 from meqc_marl.env.simulator import OffloadingSimulator
 from meqc_marl.env.sufficient import SUFFICIENT_COLUMNS, sufficient_view
@@ -163,6 +164,25 @@ def test_what_no_column_shows_is_named(view, change, unseen):
     trained = load_scenario("paper", [f"observation={view}"])
     found = unseen_changes(trained, load_scenario(trained, [change]))
     assert [name.split("=")[0] for name in found] == ([change.split("=")[0]] if unseen else [])
+
+
+COUNTED = "tasks.circuits=[{qubits: 500, depth: 200000, gates_1: 500, gates_2: 499}]"
+COUNTED_SOURCE = ("tasks.source=circuits", COUNTED)
+
+
+def test_the_papers_columns_tell_no_depth_of_counted_circuits():
+    """What waits behind the same columns, o and S among them, takes a thousand times as long."""
+    trained, there = (load_scenario("paper", ["observation=paper", *more]) for more in ((), COUNTED_SOURCE))
+    assert [each.split("=")[0] for each in unseen_changes(trained, there)] == ["tasks.source", "tasks.circuits"]
+    short = load_scenario(there, [COUNTED.replace("200000", "200")])
+    assert [each.split("=")[0] for each in unseen_changes(there, short)] == ["tasks.circuits"]
+    columns = [observe(scenario, generate_trace(scenario, [0], num_slots=3).slot(1)) for scenario in (there, short)]
+    np.testing.assert_array_equal(*columns)
+    ring = load_scenario(there, ["tasks.circuit_map=ring"])
+    assert unseen_changes(there, ring)[0] == "tasks.circuit_map=ring"
+    for one, other in ((trained, there), (there, short), (there, ring)):
+        wide = (scenario.model_copy(update={"observation": "sufficient"}) for scenario in (one, other))
+        assert unseen_changes(*wide) == []
 
 
 def test_a_policy_is_shown_what_it_reads_and_refused_where_there_is_no_such_view():
