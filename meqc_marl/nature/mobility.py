@@ -77,7 +77,8 @@ def gauss_markov(
 
     Where a device would leave the disc, both its direction and its mean direction turn to the centre, give or take
     ``turn_rad``. With ``clip`` it is put on the edge and goes on in the next slot; with ``reflect`` it walks to the
-    edge, turns, and walks the rest of the slot's way, so that it does not stand on the edge.
+    edge, turns, and walks the rest of the slot's way, turning again wherever it comes to the edge, so that it does not
+    stand on it.
 
     Args:
         mobility: Parameters.
@@ -95,9 +96,10 @@ def gauss_markov(
     speed_pull, direction_pull = (1.0 - memory) * mean_speed, (1.0 - memory) * mean_direction
     edge = mobility.radius_m * _JUST_INSIDE
     position_m[0, ..., 0], position_m[0, ..., 1] = start.x_m, start.y_m
+    reflects = mobility.edge == "reflect"
     for t in range(1, len(position_m)):
         travelled = speed * slot_s
-        heading = direction
+        heading, before = direction, (x.copy(), y.copy()) if reflects else None
         x += travelled * np.cos(direction)
         y += travelled * np.sin(direction)
         speed = np.maximum(memory * speed + speed_pull + speed_step * speed_normal[t], 0.0)
@@ -105,31 +107,40 @@ def gauss_markov(
         left = np.flatnonzero(x * x + y * y > edge * edge)
         if left.size:
             turn = mobility.turn_rad * (2.0 * turn_uniform[t, left] - 1.0)
-            rest = np.zeros_like(turn)
-            if mobility.edge == "reflect":
-                rest = _put_where_it_leaves(x, y, left, heading, travelled, edge)
-            shrink = edge / np.hypot(x[left], y[left])
-            direction[left] = np.arctan2(-y[left], -x[left]) + turn
+            if before is not None:
+                from_x, from_y = (part[left] for part in before)
+                x[left], y[left], direction[left] = _reflected(
+                    from_x, from_y, heading[left], travelled[left], turn, edge
+                )
+            else:
+                shrink = edge / np.hypot(x[left], y[left])
+                direction[left] = np.arctan2(-y[left], -x[left]) + turn
+                x[left], y[left] = x[left] * shrink, y[left] * shrink
             direction_pull[left] = (1.0 - memory) * direction[left]
-            # The rest of the way, no farther than to the edge on the other side.
-            rest = np.clip(rest, 0.0, np.maximum(2.0 * edge * np.cos(turn), 0.0))
-            x[left] = x[left] * shrink + rest * np.cos(direction[left])
-            y[left] = y[left] * shrink + rest * np.sin(direction[left])
         position_m[t, ..., 0], position_m[t, ..., 1] = x.reshape(shape), y.reshape(shape)
 
 
-def _put_where_it_leaves(
-    x: np.ndarray, y: np.ndarray, left: np.ndarray, heading: np.ndarray, travelled: np.ndarray, edge: float
-) -> np.ndarray:
-    """Put those who left back to where they crossed the edge; returns how much of their way is left."""
-    along, across = np.cos(heading[left]), np.sin(heading[left])
-    # Back from outside, at distance r and with the radial part b of the heading: s = b - sqrt(b^2 - (r^2 - edge^2)).
-    outward = x[left] * along + y[left] * across
-    beyond = np.square(x[left]) + np.square(y[left]) - edge * edge
-    rest = np.minimum(outward - np.sqrt(np.maximum(outward * outward - beyond, 0.0)), travelled[left])
-    x[left] -= rest * along
-    y[left] -= rest * across
-    return rest
+def _reflected(
+    x: np.ndarray, y: np.ndarray, heading: np.ndarray, travelled: np.ndarray, turn: np.ndarray, edge: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where a way from (x, y) ends that leaves the disc, and its last heading, float64.
+
+    At the edge it turns to the centre but for ``turn``, or but for what of it leads inwards; the chord it then walks
+    meets the edge at the same angle again, where it turns likewise, as often as it takes.
+    """
+    along, across = np.cos(heading, dtype=np.float64), np.sin(heading, dtype=np.float64)
+    outward = x * along + y * across
+    way = np.sqrt(np.maximum(outward * outward + edge * edge - np.square(x) - np.square(y), 0.0)) - outward
+    rest = np.maximum(travelled - way, 0.0)
+    inwards = np.where(np.abs(turn) > math.pi / 2, np.copysign(math.pi, turn) - turn, turn).astype(np.float64)
+    chord = np.maximum(2.0 * edge * np.cos(inwards), edge * (1.0 - _JUST_INSIDE))
+    times = np.floor(rest / chord)
+    angle = np.arctan2(y + way * across, x + way * along) + times * (math.pi + 2.0 * inwards)
+    rest -= times * chord
+    last = angle + math.pi + inwards
+    x, y = edge * np.cos(angle) + rest * np.cos(last), edge * np.sin(angle) + rest * np.sin(last)
+    shrink = np.minimum(edge / np.maximum(np.hypot(x, y), edge), 1.0)
+    return x * shrink, y * shrink, np.remainder(last + math.pi, _TWO_PI) - math.pi
 
 
 def static(mobility: Mobility, slot_s: float, start: Start, innovation: np.ndarray, position_m: np.ndarray) -> None:

@@ -179,7 +179,7 @@ def test_the_papers_columns_tell_no_depth_of_counted_circuits():
     columns = [observe(scenario, generate_trace(scenario, [0], num_slots=3).slot(1)) for scenario in (there, short)]
     np.testing.assert_array_equal(*columns)
     ring = load_scenario(there, ["tasks.circuit_map=ring"])
-    assert unseen_changes(there, ring)[0] == "tasks.circuit_map=ring"
+    assert unseen_changes(there, ring)[0].startswith("tasks.circuit_map")
     for one, other in ((trained, there), (there, short), (there, ring)):
         wide = (scenario.model_copy(update={"observation": "sufficient"}) for scenario in (one, other))
         assert unseen_changes(*wide) == []

@@ -147,6 +147,51 @@ def test_reflected_devices_do_not_stand_on_the_rim() -> None:
     assert shares["reflect"] < 2e-4  # 1e-3 m of 50 m hold about 4e-5 of the disc
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"turn_rad": math.pi},
+        {"radius_m": 1.0},
+        {"mean_speed_m_s": (100.0, 1000.0)},
+        {"mean_speed_m_s": (900.0, 1000.0), "turn_rad": 0.0},
+        {"radius_m": 500.0, "mean_speed_m_s": (30.0, 60.0)},
+    ],
+)
+@pytest.mark.parametrize("slot_s", [1.0, 3600.0])
+def test_no_one_who_is_reflected_stands_on_the_rim_however_far_a_slot_takes_him(changed, slot_s: float) -> None:
+    mobility = Mobility(edge="reflect", **changed)
+    position = walk(mobility, start_of(mobility, 4, 50), 300, slot_s=slot_s)
+    radius = np.hypot(position[..., 0], position[..., 1]) / mobility.radius_m
+    assert radius.max() <= 1.0
+    assert (
+        np.mean(radius > 1.0 - 2e-5) < 1e-2
+    )  # of the disc it is 4e-5; a chord at a grazing angle never leaves the edge by more
+    if slot_s > 1.0:  # many chords: the whole disc is used
+        assert np.quantile(radius, 0.1) < 0.5
+
+
+def test_a_way_of_several_chords_by_hand() -> None:
+    """From the centre along x with a turn of nothing: to and fro on the diameter; with any turn, by small steps."""
+    there = Mobility(edge="reflect", turn_rad=0.0, speed_std_m_s=0.0, direction_std_rad=0.0)
+    position = walk(there, one(0.0, 0.0, 170.0, 0.0), 2)[1, 0, 0]
+    np.testing.assert_allclose(position, [-30.0, 0.0], atol=1e-3)  # 50 to the edge, 100 back, and 20 again
+    rng = np.random.default_rng(3)
+    for speed in rng.uniform(60.0, 900.0, 30):
+        mobility = Mobility(edge="reflect", speed_std_m_s=0.0, direction_std_rad=0.0)
+        uniform = rng.random()
+        innovation = np.full((3, 2, 1, 1), np.float32(uniform))
+        position_m = np.empty((2, 1, 1, 2), np.float32)
+        gauss_markov(mobility, 1.0, one(10.0, 20.0, speed, 0.7), innovation, position_m)
+        turn = math.pi / 4 * (2 * np.float32(uniform) - 1)
+        point, heading, steps = np.array([10.0, 20.0]), 0.7, 40_000
+        for _ in range(steps):
+            point = point + speed / steps * np.array([math.cos(heading), math.sin(heading)])
+            if np.hypot(*point) > 50.0:
+                point *= 50.0 / np.hypot(*point)
+                heading = math.atan2(-point[1], -point[0]) + turn
+        np.testing.assert_allclose(position_m[1, 0, 0], point, atol=0.5)
+
+
 @pytest.mark.parametrize(("speed", "turn"), [(300.0, math.pi / 4), (1000.0, math.pi), (40.0, 0.0)])
 def test_whoever_is_faster_than_the_disc_is_wide_stays_in_it(speed: float, turn: float) -> None:
     mobility = Mobility(edge="reflect", mean_speed_m_s=(speed, speed), turn_rad=turn)
