@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 from typing import Any
 
 import ray
 from ray.exceptions import RayError
 from ray.rllib.algorithms.algorithm import Algorithm
-from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.core.learner.learner_group import LearnerGroup
-from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.policy.sample_batch import MultiAgentBatch
 from ray.rllib.utils.annotations import override
 from ray.rllib.utils.checkpoints import Checkpointable
@@ -26,106 +23,18 @@ from ray.rllib.utils.metrics import (
     TIMERS,
 )
 
-from .env_runner import BatchedEnvRunner
+from .config import DQNDDPGConfig
 from .errors import ConfigurationError
-from .learner import DQNDDPGLearner, pop_row_errors
-from .options import LearnerOptions, ModuleOptions
-from .refusals import refuse_what_would_be_ignored
+from .learner import pop_row_errors
 from .replay import REPLAY_BUFFER, Replay
 from .replay_buffer import FlatReplayBuffer
-from .rl_module import DQNDDPGModule
 from .sampling import FAULTS, Sampler
-from .words import did_you_mean
+
+__all__ = ["DQNDDPG", "DQNDDPGConfig"]
 
 #: After so many updates the driver copies the state of remote Learners, from which they are built anew if one dies.
 _UPDATES_BETWEEN_COPIES = 500
-_RLLIBS_OWN = tuple(inspect.signature(AlgorithmConfig.training).parameters)[1:]
 _logger = logging.getLogger(__name__)
-
-
-class DQNDDPGConfig(AlgorithmConfig):
-    """Configuration of :class:`DQNDDPG`.
-
-    Works for any environment, single- or multi-agent, whose action is one Discrete plus Boxes (see
-    :mod:`~meqc_marl.dqn_ddpg.spaces`) and whose observation is a flat Box. Every parameter of
-    :class:`~meqc_marl.dqn_ddpg.options.LearnerOptions` is an attribute.
-    """
-
-    def __init__(self, algo_class: type | None = None) -> None:
-        super().__init__(algo_class=algo_class or DQNDDPG)
-        for name, value in LearnerOptions().model_dump().items():
-            setattr(self, name, value)
-        self.env_runner_cls = BatchedEnvRunner
-        self.framework_str = "torch"
-        # Both learning rates are the optimizers' own.
-        self.lr = None
-        self.rollout_fragment_length = 1
-        # Sigmoid-free parameters are already in the environment's units; RLlib must not rescale them.
-        self.normalize_actions = False
-        self.clip_actions = False
-        self.min_time_s_per_iteration = None
-        self.min_sample_timesteps_per_iteration = 1_000
-
-    def __getattr__(self, name: str) -> Any:
-        """The default of a parameter that a stored configuration is too old to have."""
-        if name in LearnerOptions.model_fields:
-            return LearnerOptions.model_fields[name].default
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-
-    @override(AlgorithmConfig)
-    def training(self, options: LearnerOptions | None = None, **parameters: Any) -> DQNDDPGConfig:
-        """Set parameters of the learner by name; RLlib's own go to ``AlgorithmConfig.training``.
-
-        Values are checked by :meth:`validate`, so that they may be Ray Tune's.
-
-        Args:
-            options: All parameters at once.
-            parameters: Those to change.
-
-        Raises:
-            ConfigurationError: If a name is unknown.
-        """
-        own = {} if options is None else options.model_dump()
-        own |= {name: value for name, value in parameters.items() if name in LearnerOptions.model_fields}
-        others = {name: value for name, value in parameters.items() if name not in own}
-        for name in others:
-            if name not in _RLLIBS_OWN:
-                known = (*LearnerOptions.model_fields, *_RLLIBS_OWN)
-                raise ConfigurationError(f"parameter '{name}' is unknown{did_you_mean(name, known)}")
-        super().training(**others)
-        for name, value in own.items():
-            setattr(self, name, value)
-        return self
-
-    @property
-    def options(self) -> LearnerOptions:
-        """The learner's parameters, checked.
-
-        Raises:
-            ConfigurationError: If one is not allowed.
-        """
-        return LearnerOptions.of({name: getattr(self, name) for name in LearnerOptions.model_fields})
-
-    @override(AlgorithmConfig)
-    def validate(self) -> None:
-        super().validate()
-        if self.options.asynchronous and not self.num_env_runners and not self.in_evaluation:
-            raise ConfigurationError("asynchronous is True; it needs num_env_runners of at least 1.")
-        refuse_what_would_be_ignored(self)
-
-    @property
-    @override(AlgorithmConfig)
-    def _model_config_auto_includes(self) -> dict[str, Any]:
-        own = {name: getattr(self, name) for name in ModuleOptions.model_fields}
-        return super()._model_config_auto_includes | own
-
-    @override(AlgorithmConfig)
-    def get_default_rl_module_spec(self) -> RLModuleSpec:
-        return RLModuleSpec(module_class=DQNDDPGModule)
-
-    @override(AlgorithmConfig)
-    def get_default_learner_class(self) -> type:
-        return DQNDDPGLearner
 
 
 class DQNDDPG(Algorithm):
@@ -208,6 +117,34 @@ class DQNDDPG(Algorithm):
                     raise
                 self._rebuild_learners(error)
                 self._send_weights()
+
+    @override(Algorithm)
+    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
+        """As RLlib's, with EnvRunners of its own.
+
+        Raises:
+            ConfigurationError: If there are none: those of training would be disturbed.
+        """
+        if self.eval_env_runner_group is None:
+            raise ConfigurationError(
+                "evaluation_interval is None; evaluate() needs EnvRunners of its own, or it would disturb those of "
+                "training: set it, or evaluation_num_env_runners to 1."
+            )
+        return super().evaluate(*args, **kwargs)
+
+    @override(Algorithm)
+    def add_module(self, module_id: str, *args: Any, **kwargs: Any) -> Any:
+        """Refused: replay, targets and the agents of each module are laid out when the algorithm is built."""
+        raise ConfigurationError(
+            f"module {module_id!r} cannot be added while training; name all policies in multi_agent(policies=...)."
+        )
+
+    @override(Algorithm)
+    def remove_module(self, module_id: str, *args: Any, **kwargs: Any) -> Any:
+        """Refused, as :meth:`add_module` is."""
+        raise ConfigurationError(
+            f"module {module_id!r} cannot be removed while training; leave it out of policies_to_train instead."
+        )
 
     def _send_weights(self) -> None:
         self.env_runner_group.sync_weights(from_worker_or_learner_group=self.learner_group, inference_only=True)

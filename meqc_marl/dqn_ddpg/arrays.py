@@ -8,7 +8,9 @@ import numpy as np
 
 
 def check_finite(observation: np.ndarray, reward: np.ndarray | None = None) -> np.ndarray:
-    """Stop at what is no number, before it reaches the networks; returns the observation [E, M, D].
+    """Stop at what is no number, before it reaches the networks; returns a copy of the observation [E, M, D].
+
+    A copy, because an environment may fill the same array again while the one that it gave waits to be learned from.
 
     Raises:
         ValueError: If an observation, or a reward, is NaN or infinite.
@@ -17,7 +19,7 @@ def check_finite(observation: np.ndarray, reward: np.ndarray | None = None) -> n
         if values is not None and not np.isfinite(values).all():
             row, agent, *_ = np.argwhere(~np.isfinite(values))[0]
             raise ValueError(f"the {name} of agent {agent} in row {row} is not a finite number.")
-    return observation
+    return observation.copy()
 
 
 def check_rows(restored: np.ndarray, num_envs: int) -> None:

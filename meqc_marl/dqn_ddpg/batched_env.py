@@ -47,6 +47,8 @@ class BatchedEnv(Protocol):
     and ``action_spaces`` hold them by name, observations are padded with zeros to the longest, and ``step`` takes a
     dict of every agent's action with the leading axis [E].
 
+    Arrays may be filled again in the next step: the runner keeps copies.
+
     Agents may come and go: ``present`` then tells who is there in the current slot, bool [E, M]. Who is not there acts
     all the same, has a reward of 0, and is not learned from; what follows an absence is no part of a return.
     """

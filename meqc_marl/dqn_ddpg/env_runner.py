@@ -161,10 +161,10 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
             outputs[module_id] = {
                 key: to_numpy(output[key], tuple(seen.shape[:2])) for key in (Columns.ACTIONS, MODE, PARAMETERS)
             }
-        present = getattr(self.env, "present", None)
+        present = copy.copy(getattr(self.env, "present", None))
         step = self.env.step(self.parts.action({key: output[Columns.ACTIONS] for key, output in outputs.items()}))
         self._callback("on_episode_step", episode=step, env=self.env, env_index=0)
-        check_finite(step.next_observation, step.reward)
+        step.next_observation = check_finite(step.next_observation, step.reward)
         mode, parameters = (
             self.parts.joined({module_id: output[key] for module_id, output in outputs.items()})
             for key in (MODE, PARAMETERS)
@@ -189,9 +189,10 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
         done = step.done
         count = int(done.sum())
         if count:
+            window = self.config.metrics_num_episodes_for_smoothing
             for row in np.flatnonzero(done):
-                self.metrics.log_value(EPISODE_RETURN_MEAN, float(self._episode_return[row]), window=100)
-                self.metrics.log_value(EPISODE_LEN_MEAN, int(self._episode_length[row]), window=100)
+                self.metrics.log_value(EPISODE_RETURN_MEAN, float(self._episode_return[row]), window=window)
+                self.metrics.log_value(EPISODE_LEN_MEAN, int(self._episode_length[row]), window=window)
             self.metrics.log_value(NUM_EPISODES, count, reduce="sum")
             self.metrics.log_value(NUM_EPISODES_LIFETIME, count, reduce="lifetime_sum")
             self._callback("on_episode_end", episode=step, env=self.env, env_index=0)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from .env_runner import BatchedEnvRunner
 from .errors import ConfigurationError
 from .learner import DQNDDPGLearner
 from .options import LearnerOptions, ModuleOptions, extra_of, keeps_slots
+from .words import did_you_mean
 
 _LEAVE = "leave it out"
 #: RLlib's own that nothing here reads, and what to set instead.
@@ -22,7 +24,12 @@ _UNREAD = {
 } | dict.fromkeys(
     (
         *("optimizer", "shuffle_batch_per_epoch", "compress_observations", "exploration_config", "observation_fn"),
-        *("output", "input_", "add_default_connectors_to_learner_pipeline"),
+        *("output", "input_", "add_default_connectors_to_learner_pipeline", "torch_skip_nan_gradients"),
+        *("_torch_lr_scheduler_classes", "_torch_grad_scaler_class", "torch_compile_worker", "env_task_fn"),
+        *("num_aggregator_actors_per_learner", "action_mask_key", "keep_per_episode_custom_metrics"),
+        *("replay_sequence_length", "prioritized_replay", "prioritized_replay_alpha", "prioritized_replay_beta"),
+        *("prioritized_replay_eps", "buffer_size", "learning_starts", "replay_batch_size", "replay_mode"),
+        *("offline_evaluation_interval", "num_offline_eval_runners", "input_config", "output_config"),
     ),
     _LEAVE,
 )
@@ -31,9 +38,13 @@ _UNREAD_IN_ROWS = dict.fromkeys(
     (
         *("batch_mode", "callbacks_on_episode_created", "clip_actions", "remote_worker_envs", "gym_env_vectorize_mode"),
         *("add_default_connectors_to_env_to_module_pipeline", "add_default_connectors_to_module_to_env_pipeline"),
+        *("render_env", "restart_failed_sub_environments", "count_steps_by", "episodes_to_numpy"),
+        *("episode_lookback_horizon",),
     ),
     "leave it out, or set env_runner_cls to RLlib's SingleAgentEnvRunner or MultiAgentEnvRunner",
 )
+#: Not attributes, but what RLlib reads of a dict.
+_OF_DICTS = ("multiagent", "_enable_new_api_stack", "__trial_info__")
 #: Of the learner's own, those that acting reads.
 _IN_EVALUATION = ("epsilon", "exploration_noise")
 
@@ -64,10 +75,50 @@ def refuse_what_would_be_ignored(config: Any) -> None:
         raise ConfigurationError(
             "normalize_actions is True; parameters are in the environment's units: leave it False."
         )
+    length = config.rollout_fragment_length
+    if not batched and not config.in_evaluation and isinstance(length, int) and config.n_step > length:
+        raise ConfigurationError(
+            f"n_step is {config.n_step} and rollout_fragment_length {length}; RLlib's EnvRunners give rewards of one "
+            f"fragment at a time: set rollout_fragment_length to {config.n_step} or more."
+        )
     if keeps_slots(config) and not batched:
         given = "whole_slots is True" if config.context == "none" else f"context is {config.context!r}"
         raise ConfigurationError(f"{given}; it needs the batched EnvRunner.")
     _check_overrides(config)
+    _check_modules(config)
+
+
+def refuse_unknown(config: Any, given: Mapping[str, Any]) -> None:
+    """See that a dict names nothing that a configuration lacks.
+
+    Raises:
+        ConfigurationError: That tells what may be meant.
+    """
+    known = vars(type(config)())
+    for name in given:
+        attribute = config._translate_special_keys(name, warn_deprecated=False)
+        if attribute not in known and name not in _OF_DICTS:
+            raise ConfigurationError(f"parameter '{name}' is unknown{did_you_mean(name, known)}")
+
+
+def _check_modules(config: Any) -> None:
+    """What modules are told by themselves must fit what all share."""
+    whole = config.rl_module_spec
+    for module_id, spec in getattr(whole, "rl_module_specs", {"default": whole}).items():
+        given = spec.model_config or config._model_config
+        told = dict(config.algorithm_config_overrides_per_module.get(module_id, {}))
+        told |= given if isinstance(given, dict) else {}
+        own = {name: value for name, value in told.items() if name in LearnerOptions.model_fields}
+        try:
+            options = LearnerOptions.of(config.options.model_dump() | own)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"model_config of module {module_id!r}: {error}") from None
+        if keeps_slots(options) != keeps_slots(config):
+            raise ConfigurationError(
+                f"model_config of module {module_id!r}: context is {options.context!r} and that of training "
+                f"{config.context!r}; with either of them whole slots are replayed, for all modules: set "
+                "training(whole_slots=True)."
+            )
 
 
 def _refuse_unread(config: Any, unread: dict[str, str]) -> None:

@@ -176,7 +176,7 @@ class _Box:
 
     def __call__(self, values: Any) -> Any:
         """Of the Box's own type and within its bounds, which rounding to float32 may miss."""
-        item = values.reshape(*values.shape[:-1], *self.low.shape)
+        item = values.reshape((*values.shape[:-1], *self.low.shape))
         if self._is_exact:
             return item
         if isinstance(item, torch.Tensor):

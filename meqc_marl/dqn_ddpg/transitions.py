@@ -120,17 +120,20 @@ class Fragment:
         present: np.ndarray | None = None,
         next_present: np.ndarray | None = None,
     ) -> None:
-        """Append a slot: what was seen and done, what came of it, and who was there in it and is in the next."""
+        """Append a slot: what was seen and done, what came of it, and who was there in it and is in the next.
+
+        The observations are kept as they are; of the rest of what an environment gives, copies.
+        """
         self.observation.append(observation)
         self.mode.append(mode)
         self.parameters.append(parameters)
-        self.reward.append(step.reward)
+        self.reward.append(step.reward.copy())
         self.next_observation.append(step.next_observation)
-        self.terminated.append(step.terminated)
+        self.terminated.append(step.terminated.copy())
         self.done.append(step.done)
         if present is not None and next_present is not None:
             self.present.append(present)
-            self.next_present.append(next_present)
+            self.next_present.append(next_present.copy())
 
     def env_steps(self) -> int:
         """Slots times rows."""
