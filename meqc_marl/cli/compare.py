@@ -16,6 +16,7 @@ from meqc_marl.cli.options import (
     ScenarioSource,
     Traces,
     check_draws,
+    refuse_fixed_by_traces,
     scenario_with,
     trace_files,
 )
@@ -69,6 +70,7 @@ class Compare:
 
     def run(self) -> None:
         """Compare and print."""
+        refuse_fixed_by_traces(self.overrides, self.trace)
         self.run_on(scenario_with(self.scenario, self.overrides))
 
     def run_on(self, scenario: Scenario) -> None:

@@ -15,6 +15,7 @@ from meqc_marl.cli.options import (
     Overrides,
     PolicySource,
     Traces,
+    refuse_fixed_by_traces,
     scenario_of_policy,
     scenario_with,
 )
@@ -58,6 +59,7 @@ class Evaluate:
 
     def run(self) -> None:
         """Evaluate and print."""
+        refuse_fixed_by_traces(self.overrides, self.trace)
         from meqc_marl.policies.learned import load_policy
 
         trained_on = load_policy(self.checkpoint).scenario

@@ -13,7 +13,7 @@ from meqc_marl.config.idle import refuse_idle
 from meqc_marl.config.io import parse_assignment, places, read_yaml
 from meqc_marl.dqn_ddpg.options import settable
 from meqc_marl.errors import InputError, shown, within
-from meqc_marl.nature.library import LibraryFiles, open_library
+from meqc_marl.nature.library import LibraryFiles, fixed_by_traces, open_library
 from meqc_marl.nature.trace import MAX_SEED
 from meqc_marl.policies import POLICIES
 from meqc_marl.registry import WITHOUT_CODE
@@ -150,6 +150,18 @@ MAX_SECONDS = 10**10
 """Three centuries."""
 MAX_TRAINING_SEED = 2**32 - 1
 """RLlib seeds numpy's global generator, which takes 32 bits."""
+
+
+def refuse_fixed_by_traces(overrides: Sequence[str], traces: Sequence[str]) -> None:
+    """See that no field is given that says how nature is drawn, where it is read from traces.
+
+    Raises:
+        InputError: That names it.
+    """
+    for change in overrides if traces else ():
+        field = change.partition("=")[0].strip()
+        if fixed_by_traces(field) and field != "num_devices":  # which says that the traces are of so many
+            raise InputError(f"set {shown(change)} has no effect where traces are given; leave it out.")
 
 
 def check_draws(num_traces: int, num_slots: int | None, trace_seed: int, policy_seed: int = 0) -> None:

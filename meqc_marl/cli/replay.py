@@ -15,6 +15,7 @@ from meqc_marl.cli.options import (
     Overrides,
     Traces,
     check_draws,
+    refuse_fixed_by_traces,
     scenario_of_policy,
     scenario_with,
     trace_files,
@@ -75,6 +76,7 @@ class Replay:
 
     def run(self) -> None:
         """Roll the policies out and write the page."""
+        refuse_fixed_by_traces(self.overrides, self.trace)
         check_draws(1, self.num_slots, self.trace_seed, self.policy_seed)
         given = None if self.scenario in PRESETS else self.scenario
         check_outputs({"out": self.out}, {**trace_files(self.trace), "scenario": given})

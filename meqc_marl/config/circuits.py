@@ -39,6 +39,8 @@ class Circuit(Part):
     @classmethod
     def _has_the_numbers(cls, fields: Any) -> Any:
         if isinstance(fields, dict) and (missing := {"qubits", "depth"} - set(fields)):
+            if unknown := [str(name) for name in fields if name not in cls.model_fields]:
+                raise ValueError(f"a circuit has no {shown(unknown[0])}; it may have {', '.join(cls.model_fields)}")
             raise ValueError(f"a circuit lacks {' and '.join(sorted(missing, reverse=True))}; both must be given")
         return fields
 

@@ -93,7 +93,8 @@ class DQNDDPGConfig(AlgorithmConfig):
         Raises:
             ConfigurationError: If a name is unknown.
         """
-        refuse_unknown(self, config_dict)
+        if not isinstance(config_dict, AlgorithmConfig):  # which RLlib hands over here, too
+            refuse_unknown(self, config_dict)
         return super().update_from_dict(config_dict)
 
     @property

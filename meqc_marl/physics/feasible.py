@@ -72,7 +72,8 @@ def _by_what_stays(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Ends of what stays on the device, 1 - phi, which nothing cancels where it is tiny."""
     if form == "parallel":
-        return 1.0 - (deadline - ack) / remote, np.divide(deadline, local, out=np.ones_like(local), where=local > 0.0)
+        with np.errstate(divide="ignore"):
+            return 1.0 - (deadline - ack) / remote, deadline / local
     if form == "sequential":
         return _half_line(slope=local - remote, slack=deadline - ack - remote)
     return _between_roots(local + remote, -(2.0 * remote + ack), remote + ack - deadline)
@@ -88,6 +89,7 @@ def _representable(
     deadline: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The ends moved inwards to the nearest numbers at which no deadline is missed; none where there are no such."""
+    lo, hi = (np.array(end) for end in np.broadcast_arrays(lo, hi))
     for last in (False,) * _STEPS + (True,):
         for end, towards in ((lo, 1.0), (hi, 0.0)):
             missed = deadline_missed(blend_latency(form, end, local, remote, ack), deadline) & (lo <= hi)

@@ -116,6 +116,13 @@ def test_trace_files(name, change, parts, tmp_path, capsys):
         assert part in sentence
 
 
+@pytest.mark.parametrize("field", ["mobility.radius_m=1000", "tasks.deadline_s=[1,1]", "devices.cpu_hz=1e9"])
+@pytest.mark.parametrize("command", [["compare"], ["replay", "oracle", "--out", "x.html"]])
+def test_a_field_that_traces_fix_is_not_taken_beside_them(field, command, capsys):
+    given = ["--scenario", "small", "--set", "num_devices=3", "--set", field, "--trace", "monday.npz"]
+    assert "has no effect where traces are given" in sentence_of(capsys, *command, *given)
+
+
 @pytest.mark.parametrize("content", [b"", b"junk", b"PK\x03\x04 broken", "truncated", "an empty folder"])
 def test_unreadable_trace_files(content, tmp_path, capsys):
     path = bad_trace(tmp_path, "gain", lambda a: a)

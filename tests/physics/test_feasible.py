@@ -128,3 +128,11 @@ def test_nothing_is_allowed_where_no_number_meets_the_deadline() -> None:
     lo, hi = interval("parallel", 1e18, 1.5, 0.0, 1.0)
     assert lo > hi
     assert interval("parallel", 1e18, 0.5, 0.0, 1.0) == (1.0, 1.0)
+
+
+def test_both_places_at_once_where_a_share_near_one_is_told_coarsely() -> None:
+    local, remote = np.full((4, 3), 1e12), np.array([0.25, 2.0])[:, None, None] * np.ones((2, 4, 3))
+    for form in FORMS:
+        lo, hi = feasible_fraction(form, 0.01, local, remote, np.zeros((4, 3)), np.ones((4, 3)))
+        assert (lo[0] <= hi[0]).all()
+        assert (lo[1] > hi[1]).all()

@@ -35,8 +35,9 @@ def read_schedules(path: Path) -> tuple[dict[str, Schedule], Scenario]:
     Raises:
         InputError: The file cannot be read, or holds something else.
     """
+    text = read_text(path, f"prices '{path}'", _MOST_BYTES)
     try:
-        content = json.loads(read_text(path, f"prices '{path}'", _MOST_BYTES))
+        content = json.loads(text)
     except ValueError as error:
         raise InputError(f"prices '{path}' is no JSON ({error}).") from None
     prices = content.get("prices") if isinstance(content, dict) else None
