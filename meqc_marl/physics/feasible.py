@@ -92,7 +92,8 @@ def _representable(
     lo, hi = (np.array(end) for end in np.broadcast_arrays(lo, hi))
     for last in (False,) * _STEPS + (True,):
         for end, towards in ((lo, 1.0), (hi, 0.0)):
-            missed = deadline_missed(blend_latency(form, end, local, remote, ack), deadline) & (lo <= hi)
+            with np.errstate(invalid="ignore", over="ignore"):  # the ends of nothing may be infinite
+                missed = deadline_missed(blend_latency(form, end, local, remote, ack), deadline) & (lo <= hi)
             nearer = np.full_like(end, np.inf if towards else -np.inf) if last else np.nextafter(end, towards)
             np.copyto(end, nearer, where=missed)
     return lo, hi

@@ -104,6 +104,7 @@ def test_a_miss_needs_more_than_rounding() -> None:
     times=st.tuples(*[st.floats(-3.0, 18.0), st.floats(-6.0, 6.0), st.floats(-9.0, 0.5)]),
 )
 @settings(max_examples=600, deadline=None)
+@pytest.mark.filterwarnings("error")
 def test_by_construction_also_where_a_share_near_one_is_told_coarsely(form, deadline, times) -> None:
     """T_L may be so many deadlines that neighbouring numbers near 1 are seconds apart."""
     local, remote, ack = (deadline * 10.0**power for power in times)
