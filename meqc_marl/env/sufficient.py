@@ -20,7 +20,7 @@ from meqc_marl.physics.feasible import feasible_fraction
 from meqc_marl.physics.modes import FIRST_REMOTE, Mode
 
 SIGNED_LIMIT = 100.0
-"""No signed log of a finite number leaves [-SIGNED_LIMIT, SIGNED_LIMIT] by far."""
+"""Of signed logs: a cost beyond exp(100) is shown as that."""
 _NARROW = 1e-6
 """A part of an interval that is no wider has no slope."""
 _AT_ONCE = 8_192
@@ -135,7 +135,7 @@ def _of_remote(cost: Cost, places: PlaceCosts) -> np.ndarray:
 
 
 def _signed_log(value: np.ndarray) -> np.ndarray:
-    return np.asarray(np.copysign(np.log1p(np.abs(value)), value))
+    return np.asarray(np.copysign(np.minimum(np.log1p(np.abs(value)), SIGNED_LIMIT), value))
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

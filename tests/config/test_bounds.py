@@ -122,6 +122,19 @@ def test_the_ends_of_every_field_are_sound() -> None:
             sound_unless_free([ENDS[name][end % len(ENDS[name])] for name in chosen], FEW)
 
 
+def test_a_task_dearer_than_any_number_shown_is_sound() -> None:
+    """A device of 1 THz whose energy grows with the fourth power, for ever: 1e48 reference units."""
+    device = [
+        "devices.cpu_hz=[1e12, 1e12]",
+        "devices.lambda_t=0",
+        "devices.lambda_e=1",
+        "local.rho=1e-15",
+        "local.zeta=4",
+    ]
+    task = ["tasks.data_bits=[1e15, 1e15]", "tasks.cycles_per_bit=1e6", "tasks.reference_time_s=1e-9"]
+    assert_sound([*device, *task, "cost.energy_ref_j=1e-6", "tasks.residues=[7, 7]"], FEW)
+
+
 @settings(max_examples=12, **UNHURRIED)
 @given(st.data())
 def test_corners_of_the_whole_box_are_sound(data: st.DataObject) -> None:
