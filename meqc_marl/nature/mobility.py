@@ -125,8 +125,8 @@ def _reflected(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Where a way from (x, y) ends that leaves the disc, and its last heading, float64.
 
-    At the edge it turns to the centre but for ``turn``, or but for what of it leads inwards; the chord it then walks
-    meets the edge at the same angle again, where it turns likewise, as often as it takes.
+    At the edge it turns to the centre but for ``turn``, which is mirrored where it would lead outwards; the chord that
+    it then walks meets the edge at the same angle again, where it turns likewise, as often as it takes.
     """
     along, across = np.cos(heading, dtype=np.float64), np.sin(heading, dtype=np.float64)
     outward = x * along + y * across
@@ -139,7 +139,7 @@ def _reflected(
     rest -= times * chord
     last = angle + math.pi + inwards
     x, y = edge * np.cos(angle) + rest * np.cos(last), edge * np.sin(angle) + rest * np.sin(last)
-    shrink = np.minimum(edge / np.maximum(np.hypot(x, y), edge), 1.0)
+    shrink = edge / np.maximum(np.hypot(x, y), edge)
     return x * shrink, y * shrink, np.remainder(last + math.pi, _TWO_PI) - math.pi
 
 

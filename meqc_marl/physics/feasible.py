@@ -62,18 +62,16 @@ def feasible_fraction(
         lo, hi = _between_roots(local + remote, ack - 2.0 * local, local - deadline)
     if not (far := local > _FAR * deadline).any():
         return np.maximum(lo, min_fraction), np.minimum(hi, 1.0)
-    least, most = _by_what_stays(form, *given)
-    ends = np.where(far, 1.0 - most, lo), np.where(far, 1.0 - least, hi)
-    return _representable(np.maximum(ends[0], min_fraction), np.minimum(ends[1], 1.0), form, *given)
+    if form != "parallel":  # whose low end is told by what stays anyhow
+        least, most = _by_what_stays(form, *given)
+        lo, hi = np.where(far, 1.0 - most, lo), np.where(far, 1.0 - least, hi)
+    return _representable(np.maximum(lo, min_fraction), np.minimum(hi, 1.0), form, *given)
 
 
 def _by_what_stays(
     form: str, local: np.ndarray, remote: np.ndarray, ack: np.ndarray, deadline: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Ends of what stays on the device, 1 - phi, which nothing cancels where it is tiny."""
-    if form == "parallel":
-        with np.errstate(divide="ignore"):
-            return 1.0 - (deadline - ack) / remote, deadline / local
+    """Ends of what stays on the device, 1 - phi, where parts are added: nothing cancels where it is tiny."""
     if form == "sequential":
         return _half_line(slope=local - remote, slack=deadline - ack - remote)
     return _between_roots(local + remote, -(2.0 * remote + ack), remote + ack - deadline)
