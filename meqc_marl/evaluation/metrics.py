@@ -50,7 +50,7 @@ METRICS: dict[str, Metric] = {
     "qpu_wait_s": Metric("s", "the same at a queued QPU"),
     "reward": Metric("", "shaped reward of a device in a slot, mean"),
     "regret": Metric(
-        "relative", "reward below the exact oracle's in the states visited, of V times cost; never negative"
+        "relative", "reward below the oracle's in the states visited, of V times cost; never negative where it is exact"
     ),
     "gap_to_optimum": Metric("relative", "cost, with the penalty of misses if there is one, above C_opt(Delta)"),
     "gap_to_oracle": Metric("relative", "cost above the oracle's on the same trace"),

@@ -18,6 +18,7 @@ from meqc_marl.evaluation.comparison import Comparison, charged, prices_of_shari
 from meqc_marl.evaluation.metrics import METRICS
 from meqc_marl.evaluation.statistics import Estimate, brackets, interquartile_mean, mean, paired_difference
 from meqc_marl.files import replacing
+from meqc_marl.policies import exact_oracle
 
 _MODE_HEADINGS = {
     "mode_local": "local",
@@ -98,8 +99,7 @@ def comparison_notes(result: Comparison) -> list[str]:
     optimum, delta = result.optimum, result.scenario.lyapunov.delta
     means = f"Means over traces{_behind(result)}" if result.num_traces > 1 else "Means over one trace"
     notes = [
-        "Regret: reward below the exact oracle's in the states visited, in % of V times cost; never negative, for the "
-        "oracle minimises what the reward is made of. "
+        f"Regret: reward below the oracle's in the states visited, in % of V times cost; {_sign_of_regret(result)}. "
         f"{means}; cost above C_opt and the oracle's; phi: offloading fraction of all devices, and of the worst; "
         "z: virtual queue at the end; t: latency; e: energy.",
         f"Shares in %: miss, deadlines missed of those that can be met; {_overruled(result)}; rej, rejected by the "
@@ -146,6 +146,15 @@ _PRICES = {
     "anarchy": "price of anarchy {} (each device for itself)",
     "ignorance": "of ignorance {} (each for itself, and not knowing what the others do)",
 }
+
+
+def _sign_of_regret(result: Comparison) -> str:
+    if exact_oracle(result.scenario).unrestricted:
+        return "never negative, for the oracle is exact and minimises what the reward is made of"
+    return (
+        f"of {result.scenario.num_devices} devices that share, the oracle's is the best found and not proven, so a "
+        "better one would show as a regret below 0"
+    )
 
 
 def _overruled(result: Comparison) -> str:

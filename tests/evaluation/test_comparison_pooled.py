@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from meqc_marl.evaluation.comparison import compare, prices_of_sharing
 from meqc_marl.evaluation.rollout import rollout
 from meqc_marl.nature.trace import generate_trace
 from meqc_marl.policies import POOLED_POLICIES, make_policy
+from meqc_marl.policies.joint_oracle import EXACT_DEVICES
 from meqc_marl.report.tables import comparison_json, comparison_notes
 
 
@@ -32,6 +34,10 @@ def test_prices_of_sharing_by_hand() -> None:
     assert (result.metrics["joint-oracle"]["regret"] == 0).all()
     assert any("price of anarchy" in note for note in comparison_notes(result))
     assert json.loads(json.dumps(comparison_json(result)))["prices_of_sharing"] == prices
+    assert "never negative" in comparison_notes(result)[0]
+    many = replace(result, scenario=scenario.model_copy(update={"num_devices": EXACT_DEVICES + 1}))
+    assert "not proven" in comparison_notes(many)[0]
+    assert "never negative" not in comparison_notes(many)[0]
 
 
 def test_leases_have_no_price_of_sharing() -> None:
