@@ -32,6 +32,7 @@ from experiments.benchmarks.stock_path import as_stock
 from experiments.measured import check_kept, keep, kept
 from meqc_marl.config import load_scenario
 from meqc_marl.entry.running import run_module
+from meqc_marl.entry.signals import sigterm_as_before
 from meqc_marl.errors import within
 from meqc_marl.rl.config import offloading_config
 
@@ -219,7 +220,8 @@ class LearnerSpeed:
         before = kept(self.out) if self.out.exists() else {}
         logging.getLogger("ray").setLevel(logging.ERROR)
         torch.set_num_threads(1)
-        ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+        with sigterm_as_before():
+            ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
         out = measured(self.parts, self.memory_s)
         ray.shutdown()
         keep(before | out, self.out)

@@ -29,7 +29,9 @@ def perform_missing(work: Work, place: Place, tell: Tell) -> None:
     remote = ray.remote(num_cpus=1, max_retries=place.placement.max_failures)(lambda piece: piece())
     pending = {remote.remote(piece): name for name, piece in waiting.items()}
     while pending:
-        tell(TrialsProgress(finished=done, running=len(pending), failed=0, total=len(work)))
+        # The rest waits for a core; a cluster that grows has more cores the next time.
+        running = min(len(pending), int(ray.cluster_resources().get("CPU", 0)))
+        tell(TrialsProgress(finished=done, running=running, failed=0, total=len(work)))
         ready, _ = ray.wait(list(pending))
         for reference in ready:
             name = pending.pop(reference)

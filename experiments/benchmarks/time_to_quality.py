@@ -32,6 +32,7 @@ from experiments.benchmarks.stock_path import as_stock
 from experiments.measured import check_kept, keep
 from meqc_marl.config import load_scenario
 from meqc_marl.entry.running import run_module
+from meqc_marl.entry.signals import sigterm_as_before
 from meqc_marl.errors import within
 from meqc_marl.rl.config import offloading_config
 from meqc_marl.rl.evaluation import evaluate_against_oracle
@@ -121,7 +122,8 @@ class TimeToQuality:
         theirs = {name: as_stock(stock()).training(**options) for name, options in STOCK.items()}
         logging.getLogger("ray").setLevel(logging.ERROR)
         torch.set_num_threads(1)
-        ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+        with sigterm_as_before():
+            ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
         sides = {name: Side(config.build_algo()) for name, config in {OURS: ours, **theirs}.items()}
         given = {"scenario": self.scenario, "env_steps": self.env_steps, "seed": self.seed}
         machine = {"date": time.strftime("%Y-%m-%d"), "machine": platform.machine(), "cores": os.cpu_count()}

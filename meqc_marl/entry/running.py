@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 from meqc_marl.entry.parsing import parse
+from meqc_marl.entry.signals import sigterm_interrupts
 from meqc_marl.errors import InputError
 
 
@@ -26,12 +27,13 @@ def run_module(command: Any, arguments: Sequence[str] | None = None, prog: str |
 
 
 def exit_code(work: Callable[[], None]) -> int:
-    """Do it; 0: done, or help. 2: bad input, told in one sentence on stderr. 130: interrupted."""
+    """Do it; 0: done, or help. 2: bad input, told in one sentence on stderr. 130: stopped by Ctrl-C or SIGTERM."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a name of bytes that are no text, or a terminal without Unicode
             stream.reconfigure(errors="backslashreplace")
     try:
-        work()
+        with sigterm_interrupts():
+            work()
         sys.stdout.flush()
     except InputError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)

@@ -6,10 +6,9 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
-from types import FrameType
 
+from meqc_marl.entry.signals import sigterm_interrupts
 from meqc_marl.errors import InputError
 from meqc_marl.jobs.kinds import VARIABLE, Description
 from meqc_marl.jobs.perform import perform
@@ -18,9 +17,9 @@ from meqc_marl.jobs.protocol import Failure, print_line, sparing
 
 def main() -> int:
     """Carry the job out; returns the exit code."""
-    signal.signal(signal.SIGTERM, _interrupt)  # `ray job stop`: as Ctrl-C
     try:
-        perform(Description.from_json(os.environ[VARIABLE]), sparing(print_line))
+        with sigterm_interrupts():  # `ray job stop`
+            perform(Description.from_json(os.environ[VARIABLE]), sparing(print_line))
     except InputError as error:
         print_line(Failure(sentence=str(error)))
         return 2
@@ -28,10 +27,6 @@ def main() -> int:
         print_line(Failure(sentence=str(stop) or "it was interrupted; the same command goes on."))
         return 130
     return 0
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

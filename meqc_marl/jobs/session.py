@@ -15,6 +15,7 @@ import ray
 from ray._common.utils import get_default_ray_temp_dir
 
 from meqc_marl.dqn_ddpg.memory import left_by_ulimit
+from meqc_marl.entry.signals import sigterm_as_before
 from meqc_marl.errors import InputError
 from meqc_marl.jobs.reach import reach
 
@@ -68,7 +69,8 @@ def usable_cores() -> int:
 
 def _start(**options: Any) -> None:
     try:
-        ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)
+        with sigterm_as_before():
+            ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)
     except Exception as error:  # Ray raises many kinds, some of them no more than Exception
         ray.shutdown()
         said = " ".join(str(error).split())[:300].rstrip(".") or type(error).__name__

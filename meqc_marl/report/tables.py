@@ -18,7 +18,7 @@ from meqc_marl.evaluation.comparison import Comparison, charged, prices_of_shari
 from meqc_marl.evaluation.metrics import METRICS
 from meqc_marl.evaluation.statistics import Estimate, brackets, interquartile_mean, mean, paired_difference
 from meqc_marl.files import replacing
-from meqc_marl.policies import exact_oracle
+from meqc_marl.policies.oracle import exact_oracle
 
 _MODE_HEADINGS = {
     "mode_local": "local",

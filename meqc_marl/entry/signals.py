@@ -1,0 +1,41 @@
+"""SIGTERM stops a command as Ctrl-C does: batch systems, containers, ``timeout`` and ``ray job stop`` send it."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+@contextmanager
+def sigterm_interrupts() -> Iterator[None]:
+    """SIGTERM does what Ctrl-C does at that time. Only in the main thread: others are sent no signals."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
+
+
+@contextmanager
+def sigterm_as_before() -> Iterator[None]:
+    """Whoever is called within, such as ``ray.init``, puts no handler of its own in the place of one that is there."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if callable(before) and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Tune sees to Ctrl-C itself while trials run; where Ctrl-C is ignored, as behind ``&``, SIGTERM is not."""
+    ctrl_c = signal.getsignal(signal.SIGINT)
+    if not callable(ctrl_c):
+        raise KeyboardInterrupt
+    ctrl_c(signal.SIGINT, frame)
