@@ -20,7 +20,7 @@ from ray.tune.execution.experiment_state import _ExperimentCheckpointManager
 
 from experiments.capacity.trials import StandIn
 from meqc_marl.config import load_scenario
-from meqc_marl.entry.signals import sigterm_as_before
+from meqc_marl.entry.signals import handlers_as_before
 from meqc_marl.evaluation.grid import grid_points
 from meqc_marl.evaluation.held_out import HELD_OUT_SEED, NUM_TRACES
 from meqc_marl.jobs.configuration import configuration
@@ -217,7 +217,7 @@ def nodes_of_one_machine(nodes: int, slots: int) -> Iterator[None]:
     cluster = LocalCluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     for _ in range(nodes):
         cluster.add_node(num_cpus=slots)
-    with sigterm_as_before():
+    with handlers_as_before(signal.SIGTERM):
         ray.init(address=cluster.address, log_to_driver=False, logging_level=logging.ERROR)
     try:
         yield

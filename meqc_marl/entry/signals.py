@@ -23,14 +23,19 @@ def sigterm_interrupts() -> Iterator[None]:
 
 
 @contextmanager
-def sigterm_as_before() -> Iterator[None]:
-    """Whoever is called within, such as ``ray.init``, puts no handler of its own in the place of one that is there."""
-    before = signal.getsignal(signal.SIGTERM)
+def handlers_as_before(*numbers: signal.Signals) -> Iterator[None]:
+    """Whoever is called within leaves the handlers of these signals as they were, where there were any.
+
+    ``ray.init`` sets one of SIGTERM that ends the process, and Tune leaves one of Ctrl-C that says that trials end.
+    """
+    before = {number: signal.getsignal(number) for number in numbers}
     try:
         yield
     finally:
-        if callable(before) and threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, before)
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in before.items():
+                if callable(handler):
+                    signal.signal(number, handler)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

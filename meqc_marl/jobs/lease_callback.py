@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Any
 
 from ray import tune
 from ray.rllib.utils.annotations import override
 from ray.tune.experiment import Trial
 
+from meqc_marl.entry.signals import handlers_as_before
 from meqc_marl.jobs.ownership import check_held
 from meqc_marl.storage import Storage
 
@@ -27,7 +29,8 @@ def fit(tuner: tune.Tuner, storage: Storage) -> tune.ResultGrid:
         InputError: If the storage was taken over, or takes no more.
     """
     try:
-        return tuner.fit()
+        with handlers_as_before(signal.SIGINT):
+            return tuner.fit()
     except Exception:
         check_held()
         storage.check_room()  # Tune may fail anywhere, also where it reads what it could not write

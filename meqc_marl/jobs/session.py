@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ import ray
 from ray._common.utils import get_default_ray_temp_dir
 
 from meqc_marl.dqn_ddpg.memory import left_by_ulimit
-from meqc_marl.entry.signals import sigterm_as_before
+from meqc_marl.entry.signals import handlers_as_before
 from meqc_marl.errors import InputError
 from meqc_marl.jobs.reach import reach
 
@@ -69,7 +70,7 @@ def usable_cores() -> int:
 
 def _start(**options: Any) -> None:
     try:
-        with sigterm_as_before():
+        with handlers_as_before(signal.SIGTERM):
             ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)
     except Exception as error:  # Ray raises many kinds, some of them no more than Exception
         ray.shutdown()

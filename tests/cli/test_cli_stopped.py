@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from meqc_marl.entry.signals import sigterm_as_before, sigterm_interrupts
+from meqc_marl.entry.signals import handlers_as_before, sigterm_interrupts
 
 COMMANDS = {
     "compare": (["compare", "--scenario", "small", "--num-slots", "60000"], "slots"),
@@ -19,54 +19,55 @@ COMMANDS = {
 }
 
 
+@pytest.fixture(autouse=True)
+def handlers():
+    """Those that a process begins with; other tests of this one may have left others."""
+    usual = {signal.SIGTERM: signal.SIG_DFL, signal.SIGINT: signal.default_int_handler}
+    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 def test_sigterm_interrupts_as_ctrl_c_would():
-    was = signal.getsignal(signal.SIGTERM)
     with pytest.raises(KeyboardInterrupt), sigterm_interrupts():
         signal.raise_signal(signal.SIGTERM)
-    assert signal.getsignal(signal.SIGTERM) is was
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 @pytest.mark.parametrize("ctrl_c", [signal.SIG_IGN, signal.default_int_handler])
 def test_sigterm_is_heard_where_ctrl_c_is_not(ctrl_c):
     """As behind ``&`` in a script."""
-    was = signal.signal(signal.SIGINT, ctrl_c)
-    try:
-        with pytest.raises(KeyboardInterrupt), sigterm_interrupts():
-            signal.raise_signal(signal.SIGTERM)
-    finally:
-        signal.signal(signal.SIGINT, was)
+    signal.signal(signal.SIGINT, ctrl_c)
+    with pytest.raises(KeyboardInterrupt), sigterm_interrupts():
+        signal.raise_signal(signal.SIGTERM)
 
 
 def test_sigterm_does_what_ctrl_c_does_meanwhile():
     """Tune stops trials at Ctrl-C in its own way."""
     heard = []
-    was = signal.signal(signal.SIGINT, lambda number, frame: heard.append(number))
-    try:
-        with sigterm_interrupts():
-            signal.raise_signal(signal.SIGTERM)
-    finally:
-        signal.signal(signal.SIGINT, was)
+    signal.signal(signal.SIGINT, lambda number, frame: heard.append(number))
+    with sigterm_interrupts():
+        signal.raise_signal(signal.SIGTERM)
     assert heard == [signal.SIGINT]
 
 
 def test_a_handler_stays_where_another_is_put_in_its_place():
-    was = signal.getsignal(signal.SIGTERM)
     with sigterm_interrupts():
         ours = signal.getsignal(signal.SIGTERM)
-        with sigterm_as_before():
+        with handlers_as_before(signal.SIGTERM):
             signal.signal(signal.SIGTERM, lambda number, frame: None)
         assert signal.getsignal(signal.SIGTERM) is ours
-    with sigterm_as_before():  # where there was none, as in a program that calls us, the other stays
+    with handlers_as_before(signal.SIGTERM):  # where there was none, as in a program that calls us, the other stays
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     assert signal.getsignal(signal.SIGTERM) is signal.default_int_handler
-    signal.signal(signal.SIGTERM, was)
 
 
 def test_other_threads_leave_signals_alone():
     was, inside = signal.getsignal(signal.SIGTERM), []
 
     def work():
-        with sigterm_interrupts(), sigterm_as_before():
+        with sigterm_interrupts(), handlers_as_before(signal.SIGTERM):
             inside.append(signal.getsignal(signal.SIGTERM))
 
     thread = threading.Thread(target=work)

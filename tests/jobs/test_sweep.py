@@ -65,8 +65,9 @@ def finished_trials(folder: Path) -> dict[str, list[dict]]:
 
 @pytest.mark.timeout(300)
 def test_trials_are_complete_and_not_repeated(ray_session, tmp_path):
-    told = []
+    told, ctrl_c = [], signal.getsignal(signal.SIGINT)
     records = run_study(make(), tmp_path, told.append)
+    assert signal.getsignal(signal.SIGINT) is ctrl_c
     assert [(r.labels["v"], r.labels["delta"], r.seed, r.error) for r in records] == [
         (0.1, 0.5, 0, None),
         (1.0, 0.5, 0, None),
