@@ -17,7 +17,6 @@ import json
 import logging
 import platform
 import resource
-import signal
 import sys
 import time
 from dataclasses import dataclass
@@ -33,8 +32,8 @@ from experiments.benchmarks.stock_path import as_stock
 from experiments.measured import check_kept, keep, kept
 from meqc_marl.config import load_scenario
 from meqc_marl.entry.running import run_module
-from meqc_marl.entry.signals import handlers_as_before
 from meqc_marl.errors import within
+from meqc_marl.jobs.session import start_ray
 from meqc_marl.rl.config import offloading_config
 
 RESULTS = Path(__file__).parents[1] / "results" / "speed"
@@ -221,8 +220,7 @@ class LearnerSpeed:
         before = kept(self.out) if self.out.exists() else {}
         logging.getLogger("ray").setLevel(logging.ERROR)
         torch.set_num_threads(1)
-        with handlers_as_before(signal.SIGTERM):
-            ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+        start_ray(address="local", include_dashboard=False)
         out = measured(self.parts, self.memory_s)
         ray.shutdown()
         keep(before | out, self.out)

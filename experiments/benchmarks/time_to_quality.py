@@ -17,7 +17,6 @@ for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 
 import logging
 import platform
-import signal
 import sys
 import time
 from dataclasses import dataclass, field
@@ -33,8 +32,8 @@ from experiments.benchmarks.stock_path import as_stock
 from experiments.measured import check_kept, keep
 from meqc_marl.config import load_scenario
 from meqc_marl.entry.running import run_module
-from meqc_marl.entry.signals import handlers_as_before
 from meqc_marl.errors import within
+from meqc_marl.jobs.session import start_ray
 from meqc_marl.rl.config import offloading_config
 from meqc_marl.rl.evaluation import evaluate_against_oracle
 
@@ -123,8 +122,7 @@ class TimeToQuality:
         theirs = {name: as_stock(stock()).training(**options) for name, options in STOCK.items()}
         logging.getLogger("ray").setLevel(logging.ERROR)
         torch.set_num_threads(1)
-        with handlers_as_before(signal.SIGTERM):
-            ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+        start_ray(address="local", include_dashboard=False)
         sides = {name: Side(config.build_algo()) for name, config in {OURS: ours, **theirs}.items()}
         given = {"scenario": self.scenario, "env_steps": self.env_steps, "seed": self.seed}
         machine = {"date": time.strftime("%Y-%m-%d"), "machine": platform.machine(), "cores": os.cpu_count()}

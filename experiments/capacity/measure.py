@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import signal
 import tempfile
@@ -20,12 +19,11 @@ from ray.tune.execution.experiment_state import _ExperimentCheckpointManager
 
 from experiments.capacity.trials import StandIn
 from meqc_marl.config import load_scenario
-from meqc_marl.entry.signals import handlers_as_before
 from meqc_marl.evaluation.grid import grid_points
 from meqc_marl.evaluation.held_out import HELD_OUT_SEED, NUM_TRACES
 from meqc_marl.jobs.configuration import configuration
 from meqc_marl.jobs.run import Run
-from meqc_marl.jobs.session import local_ray, quiet
+from meqc_marl.jobs.session import local_ray, quiet, start_ray
 from meqc_marl.jobs.study import run_study
 from meqc_marl.nature.trace import generate_trace
 from meqc_marl.rl.evaluation import (
@@ -217,8 +215,7 @@ def nodes_of_one_machine(nodes: int, slots: int) -> Iterator[None]:
     cluster = LocalCluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     for _ in range(nodes):
         cluster.add_node(num_cpus=slots)
-    with handlers_as_before(signal.SIGTERM):
-        ray.init(address=cluster.address, log_to_driver=False, logging_level=logging.ERROR)
+    start_ray(address=cluster.address)
     try:
         yield
     finally:

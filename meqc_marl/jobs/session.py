@@ -52,9 +52,9 @@ def local_ray(num_env_runners: int = 0) -> Iterator[None]:
         own = {"num_cpus": max(usable_cores(), num_env_runners + 1), "include_dashboard": False}
         if (left := left_by_ulimit()) is not None:  # Ray would map a third of the machine's memory, several times
             own["object_store_memory"] = max(_LEAST_STORE_BYTES, min(_STORE_BYTES, left // 16))
-        _start(address="local", **own, **_session_folder())
+        start_ray(address="local", **own, **_session_folder())
     else:
-        _start(address=reach(address))
+        start_ray(address=reach(address))
     try:
         yield
     finally:
@@ -68,7 +68,12 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
-def _start(**options: Any) -> None:
+def start_ray(**options: Any) -> None:
+    """``ray.init`` without a word on stderr, and without its handler of SIGTERM in the place of ours.
+
+    Raises:
+        InputError: If it fails.
+    """
     try:
         with handlers_as_before(signal.SIGTERM):
             ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)

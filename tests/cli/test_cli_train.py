@@ -180,7 +180,7 @@ def test_resume_refuses_another_scenario_or_budget(arguments, words, tmp_path, m
     def train(*args, **kwargs):
         raise InputError("no Ray today.")
 
-    monkeypatch.setattr("meqc_marl.jobs.session._start", train)
+    monkeypatch.setattr("meqc_marl.jobs.session.start_ray", train)
     monkeypatch.setattr("meqc_marl.jobs.training.train", train)  # where a Ray of other tests is there
     scenario = load_scenario("small", ["horizon=20", "lyapunov.v=3"])
     begin_run(tmp_path / "run", Run(scenario=scenario, env_steps=5_000, learner={"hidden": [9, 9], "tau": 0.1}))

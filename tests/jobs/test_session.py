@@ -277,7 +277,7 @@ def test_a_ray_of_our_own_has_the_cores_that_the_process_may_use(no_ray, monkeyp
     """As ``taskset`` and batch systems tell; more only where every EnvRunner needs one."""
     started = []
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    monkeypatch.setattr(module, "_start", lambda **options: started.append(options["num_cpus"]))
+    monkeypatch.setattr(module, "start_ray", lambda **options: started.append(options["num_cpus"]))
     monkeypatch.setattr(ray, "shutdown", lambda: None)
     allowed = os.sched_getaffinity(0)
     try:
