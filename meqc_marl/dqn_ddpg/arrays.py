@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+
+from .errors import no_output
 
 
 def check_finite(observation: np.ndarray, reward: np.ndarray | None = None) -> np.ndarray:
@@ -32,6 +35,18 @@ def check_rows(restored: np.ndarray, num_envs: int) -> None:
         raise ValueError(
             f"num_envs_per_env_runner is {num_envs}; the checkpoint was made with {len(restored)}: set it to that."
         )
+
+
+def kept_outputs(output: dict[str, Any], keys: Iterable[str], lead: tuple[int, ...]) -> dict[str, Any]:
+    """What is kept of a module's output, as arrays [E, M, ...].
+
+    Raises:
+        ConfigurationError: If the module does not give it.
+    """
+    for key in keys:
+        if key not in output:
+            raise no_output(key)
+    return {key: to_numpy(output[key], lead) for key in keys}
 
 
 def to_numpy(value: Any, lead: tuple[int, ...]) -> Any:

@@ -6,6 +6,8 @@ from __future__ import annotations
 MODE = "mode"
 #: Parameters of all modes in [0, 1], as they were executed, [B, P].
 PARAMETERS = "parameters"
+#: Whether the action was drawn at random, in place of what the policy does, bool [B].
+IS_RANDOM = "is_random"
 #: Gamma to the power of the steps summed in a reward, 0 after a termination, [B].
 DISCOUNT = "discount"
 #: In whole slots of agents that come and go: whether the agent was there, bool [B, m].

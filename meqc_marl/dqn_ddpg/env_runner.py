@@ -30,9 +30,9 @@ from ray.rllib.utils.metrics import (
     WEIGHTS_SEQ_NO,
 )
 
-from .arrays import check_finite, check_rows, to_numpy
+from .arrays import check_finite, check_rows, kept_outputs
 from .batched_env import BatchedEnv, BatchedStep
-from .columns import MODE, PARAMETERS
+from .columns import IS_RANDOM, MODE, PARAMETERS
 from .multi_agent_rows import as_rows
 from .options import keeps_slots
 from .parts import Parts
@@ -153,23 +153,20 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
         """One slot of all rows; returns the number of episodes that ended."""
         observation = self._observation
         rows = len(observation)
-        outputs = {}
+        outputs, kept = {}, (MODE, PARAMETERS, *([IS_RANDOM] if self.config.n_step_until_random else []))
         for module_id, part in self.parts.by_module.items():
             seen = torch.from_numpy(part.of(observation, part.observation_size))
             flat = seen if keeps_slots(self.config) else seen.flatten(0, 1)
             output = self._forward(module_id, flat, explore, random_actions)
-            outputs[module_id] = {
-                key: to_numpy(output[key], tuple(seen.shape[:2])) for key in (Columns.ACTIONS, MODE, PARAMETERS)
-            }
+            outputs[module_id] = kept_outputs(output, (Columns.ACTIONS, *kept), tuple(seen.shape[:2]))
         present = copy.copy(getattr(self.env, "present", None))
         step = self.env.step(self.parts.action({key: output[Columns.ACTIONS] for key, output in outputs.items()}))
         self._callback("on_episode_step", episode=step, env=self.env, env_index=0)
         step.next_observation = check_finite(step.next_observation, step.reward)
-        mode, parameters = (
-            self.parts.joined({module_id: output[key] for module_id, output in outputs.items()})
-            for key in (MODE, PARAMETERS)
-        )
-        fragment.add(observation, mode, parameters, step, present, getattr(self.env, "present", None))
+        chosen = {
+            key: self.parts.joined({module_id: output[key] for module_id, output in outputs.items()}) for key in kept
+        }
+        fragment.add(observation, chosen, step, present, getattr(self.env, "present", None))
         self.num_env_steps_sampled_lifetime += rows * (self.num_workers or 1)
         self._episode_return += step.reward.sum(-1)
         self._episode_length += 1

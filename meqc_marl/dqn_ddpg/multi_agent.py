@@ -11,7 +11,8 @@ from ray.rllib.core.columns import Columns
 from ray.rllib.env.multi_agent_env import MultiAgentEnv
 from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 
-from .columns import MODE, PARAMETERS
+from .columns import IS_RANDOM, MODE, PARAMETERS
+from .errors import no_output
 from .spaces import HybridActionSpace
 from .transitions import multi_step
 
@@ -65,7 +66,7 @@ class ParallelEnvAdapter(MultiAgentEnv):
 
 
 def episode_rows(
-    episode: Any, discount: float, layouts: dict[str, HybridActionSpace], num_steps: int = 1
+    episode: Any, discount: float, layouts: dict[str, HybridActionSpace], num_steps: int = 1, until_random: bool = False
 ) -> dict[str, dict[str, np.ndarray]]:
     """Flatten a chunk of an RLlib episode, of one or of several agents, to transitions for the replay buffers.
 
@@ -79,12 +80,14 @@ def episode_rows(
         discount: Gamma.
         layouts: Action space of each module whose transitions are wanted.
         num_steps: Steps of a return.
+        until_random: Returns end before actions that the module says were random.
 
     Returns:
         Columns [N, ...] by module.
 
     Raises:
         ValueError: If an observation or a reward is NaN or infinite.
+        ConfigurationError: If the module does not say which actions were random.
     """
     parts: dict[str, list[dict[str, np.ndarray]]] = {}
     alone = isinstance(episode, SingleAgentEpisode)
@@ -106,11 +109,17 @@ def episode_rows(
         present = _present(single)
         if present is not None:
             done, terminated = done | ~present[1:], terminated | ~present[1:]
+        if until_random and IS_RANDOM not in single.extra_model_outputs:
+            raise no_output(IS_RANDOM)
+        is_random = np.asarray(single.get_extra_model_outputs(IS_RANDOM), bool) if until_random else None
+        returns = multi_step(
+            rewards, observations[1:], done, terminated, discount, num_steps, complete=False, is_random=is_random
+        )
         rows = {
             Columns.OBS: observations[:-1],
             MODE: mode.astype(layout.mode_dtype),
             PARAMETERS: parameters,
-            **multi_step(rewards, observations[1:], done, terminated, discount, num_steps, complete=False),
+            **returns,
         }
         if present is not None:
             rows = {name: values[present[:-1]] for name, values in rows.items()}

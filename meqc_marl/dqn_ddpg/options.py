@@ -189,6 +189,13 @@ class LearnerOptions(ModuleOptions):
         needs_discount=True,
     )
     n_step: Count = _option(1, "steps of reward summed before bootstrapping", needs_discount=True)
+    n_step_until_random: Switch = _option(
+        False,
+        "a sum of several steps of reward ends before an action that was drawn at random, so that it holds what came "
+        "of the policy alone (needs n_step of at least 2)",
+        "Watkins 1989",
+        needs_discount=True,
+    )
     reward_scale: Number = _option(1.0, "factor on rewards in the loss", by_module=True)
     huber_delta: Positive = _option(
         1.0,
@@ -233,6 +240,11 @@ class LearnerOptions(ModuleOptions):
             value = getattr(self, name)
             if self.gamma == 0 and extra_of(field).get("needs_discount") and value != field.default:
                 raise ValueError(f"{name} is {value!r}; it has no effect with gamma = 0: leave it {field.default!r}.")
+        if self.n_step_until_random and self.n_step == 1:
+            raise ValueError(
+                "n_step_until_random is True; it has no effect with n_step = 1: leave it False, or set n_step to at "
+                "least 2."
+            )
         for name in ("mode_columns", "price_columns"):
             if self.gamma > 0 and getattr(self, name):
                 raise ValueError(

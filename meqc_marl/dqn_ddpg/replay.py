@@ -55,7 +55,7 @@ class Replay:
             }
         else:
             layouts = {module_id: layout_of(module_id) for module_id in self.buffers}
-            rows = episode_rows(sample, config.gamma, layouts, config.n_step)
+            rows = episode_rows(sample, config.gamma, layouts, config.n_step, config.n_step_until_random)
         added = 0
         for module_id, columns in rows.items():
             if columns:

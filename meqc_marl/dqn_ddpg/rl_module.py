@@ -20,6 +20,7 @@ from .bounds import Bounds, allowed_modes, unit_parameters
 from .columns import (
     ACTION_BOUNDS,
     ACTOR_GRADIENT,
+    IS_RANDOM,
     MODE,
     NEXT_VALUE,
     OF_WEIGHTS,
@@ -169,7 +170,7 @@ class DQNDDPGModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
     def _forward_inference(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         with torch.no_grad():
             mode, parameters, _ = greedy_action(self.spec, self.actor, self.critic, self._observation(batch))
-        return self._actions(mode, parameters)
+        return self._actions(mode, parameters, torch.zeros_like(mode, dtype=torch.bool))
 
     @override(TorchRLModule)
     def _forward_exploration(self, batch: dict[str, Any], t: int = 0, **kwargs: Any) -> dict[str, Any]:
@@ -191,12 +192,13 @@ class DQNDDPGModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
             is_random = torch.rand(len(random_mode), generator=self.generator) < epsilon
             mode = torch.where(is_random, random_mode, mode)
             parameters = torch.where(is_random.unsqueeze(-1), random_parameters, parameters)
-        return self._actions(mode, parameters)
+        return self._actions(mode, parameters, is_random)
 
     def forward_random(self, batch: dict[str, Any]) -> dict[str, Any]:
         """An allowed mode and parameters, both uniform; keys as those of exploration."""
         observation = self._observation(batch)
-        return self._actions(*self._random(observation, Bounds(self.spec, observation)))
+        mode, parameters = self._random(observation, Bounds(self.spec, observation))
+        return self._actions(mode, parameters, torch.ones_like(mode, dtype=torch.bool))
 
     def _observation(self, batch: dict[str, Any], column: str = Columns.OBS) -> Tensor:
         """Float32 [B, D], also of whole slots: without a context every agent decides by itself; with one [B, M, D]."""
@@ -209,10 +211,11 @@ class DQNDDPGModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
         uniform = torch.rand(len(mode), self.spec.num_parameters, generator=self.generator)
         return mode, bounds.chosen(uniform)
 
-    def _actions(self, mode: Tensor, parameters: Tensor) -> dict[str, Any]:
+    def _actions(self, mode: Tensor, parameters: Tensor, is_random: Tensor) -> dict[str, Any]:
         """Flat actions for the batched runner and, under ``Columns.ACTIONS``, the environment's own structure."""
         scaled = self.parameter_low + parameters * (self.parameter_high - self.parameter_low)
-        return {MODE: mode, PARAMETERS: parameters, Columns.ACTIONS: self.layout.build(mode, scaled)}
+        action = self.layout.build(mode, scaled)
+        return {MODE: mode, PARAMETERS: parameters, IS_RANDOM: is_random, Columns.ACTIONS: action}
 
     @override(TorchRLModule)
     def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import numpy as np
 from ray.rllib.core.columns import Columns
 
 from .batched_env import BatchedStep
-from .columns import DISCOUNT, MODE, PARAMETERS, PRESENT
+from .columns import DISCOUNT, IS_RANDOM, MODE, PARAMETERS, PRESENT
 
 
 def multi_step(
@@ -19,10 +19,12 @@ def multi_step(
     discount: float,
     num_steps: int = 1,
     complete: bool = True,
+    is_random: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
     """Returns over up to ``num_steps`` steps, and what they bootstrap from.
 
-    A return ends early where the episode does, with the value of the true last observation if it was truncated.
+    A return ends early where the episode does, with the value of the true last observation if it was truncated; and, if
+    told which actions were random, before the first of them that follows its own, which may be random.
 
     Args:
         reward: Float32 [T, ...].
@@ -32,6 +34,7 @@ def multi_step(
         discount: Gamma.
         num_steps: Steps n of a return.
         complete: Only the first T - n + 1 steps, whose returns are whole; else all, those at the end being shorter.
+        is_random: Bool [T, ...]: the step's action was drawn at random (Watkins 1989).
 
     Returns:
         Columns ``rewards`` (discounted sum), ``new_obs`` (after the last step) and ``discount`` (gamma to the power of
@@ -48,7 +51,7 @@ def multi_step(
     for ahead in range(1, min(num_steps, steps)):
         here = slice(ahead, min(ahead + starts, steps))
         count = here.stop - here.start
-        goes_on = running[:count]
+        goes_on = running[:count] if is_random is None else running[:count] & ~is_random[here]
         total[:count] += np.where(goes_on, np.float32(discount**ahead) * reward[here], np.float32(0.0))
         np.copyto(value_of[:count], next_observation[here], where=goes_on[..., None])
         np.copyto(
@@ -90,7 +93,7 @@ class Fragment:
     do not differ in it, ``terminated``.
 
     Of agents that come and go ``present`` and ``next_present`` [T, E, M] say who is there in a slot and in the one
-    after it; otherwise they are empty.
+    after it; otherwise they are empty. So is ``is_random`` [T, E, M] unless returns end before random actions.
 
     ``parts`` says which agents belong to which module; where modules differ, observations and parameters are as wide
     as the widest, and zero beyond their own.
@@ -105,6 +108,7 @@ class Fragment:
     done: list[np.ndarray] = field(default_factory=list)
     present: list[np.ndarray] = field(default_factory=list)
     next_present: list[np.ndarray] = field(default_factory=list)
+    is_random: list[np.ndarray] = field(default_factory=list)
     parts: dict[str, Part] = field(default_factory=dict)
 
     def arrays(self) -> dict[str, list[np.ndarray]]:
@@ -114,19 +118,21 @@ class Fragment:
     def add(
         self,
         observation: np.ndarray,
-        mode: np.ndarray,
-        parameters: np.ndarray,
+        chosen: dict[str, np.ndarray],
         step: BatchedStep,
         present: np.ndarray | None = None,
         next_present: np.ndarray | None = None,
     ) -> None:
         """Append a slot: what was seen and done, what came of it, and who was there in it and is in the next.
 
-        The observations are kept as they are; of the rest of what an environment gives, copies.
+        ``chosen`` has the arrays [E, M, ...] of ``mode``, ``parameters`` and, where it is wanted, ``is_random``. The
+        observations are kept as they are; of the rest of what an environment gives, copies.
         """
         self.observation.append(observation)
-        self.mode.append(mode)
-        self.parameters.append(parameters)
+        self.mode.append(chosen[MODE])
+        self.parameters.append(chosen[PARAMETERS])
+        if IS_RANDOM in chosen:
+            self.is_random.append(chosen[IS_RANDOM])
         self.reward.append(step.reward.copy())
         self.next_observation.append(step.next_observation)
         self.terminated.append(step.terminated.copy())
@@ -180,7 +186,8 @@ class Fragment:
             gone = ~part.of(np.stack(self.next_present))
             done, terminated = done | gone, terminated | gone
         following = part.of(np.stack(self.next_observation), part.observation_size)
-        returns = multi_step(reward, following, done, terminated, discount, num_steps)
+        is_random = part.of(np.stack(self.is_random)) if self.is_random else None
+        returns = multi_step(reward, following, done, terminated, discount, num_steps, is_random=is_random)
         starts = len(returns[Columns.REWARDS])
         if not starts:
             return {}

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 
 from meqc_marl.dqn_ddpg.batched_env import BatchedStep
-from meqc_marl.dqn_ddpg.columns import DISCOUNT, INDEX, MODE, PRESENT, WEIGHT
+from meqc_marl.dqn_ddpg.columns import DISCOUNT, INDEX, IS_RANDOM, MODE, PARAMETERS, PRESENT, WEIGHT
 from meqc_marl.dqn_ddpg.encoders import ContextEncoder
 from meqc_marl.dqn_ddpg.learner import pop_row_errors
 from meqc_marl.dqn_ddpg.network_spec import NetworkSpec
@@ -20,7 +20,7 @@ from tests.dqn_ddpg.test_learner import MODULE, make_batch, make_learner
 T, E, M, D = 7, 2, 3, 2
 
 
-def fragment_of(present, done, rng):
+def fragment_of(present, done, rng, is_random=None):
     """Slots whose observation tells slot, row and agent, and whose rewards are random where the agent is there."""
     fragment = Fragment()
     at = np.stack(np.meshgrid(np.arange(T + 1), np.arange(E), np.arange(M), indexing="ij"), -1)
@@ -28,17 +28,22 @@ def fragment_of(present, done, rng):
     reward = np.where(present[:-1], rng.normal(size=(T, E, M)), 0).astype(np.float32)
     for t in range(T):
         step = BatchedStep(reward[t], seen[t + 1], np.zeros(E, bool), done[t])
-        fragment.add(seen[t], np.zeros((E, M), np.int8), np.zeros((E, M, 1)), step, present[t], present[t + 1])
+        chosen = {MODE: np.zeros((E, M), np.int8), PARAMETERS: np.zeros((E, M, 1))}
+        chosen |= {} if is_random is None else {IS_RANDOM: is_random[t]}
+        fragment.add(seen[t], chosen, step, present[t], present[t + 1])
     return fragment, seen, reward
 
 
 @settings(max_examples=25)
-@given(st.integers(0, 10_000), st.integers(1, 4), st.booleans())
-def test_what_is_learned_from_are_the_present_and_their_returns_end_where_they_go(seed, num_steps, whole_slots):
+@given(st.integers(0, 10_000), st.integers(1, 4), st.booleans(), st.booleans())
+def test_what_is_learned_from_are_the_present_and_their_returns_end_where_they_go(
+    seed, num_steps, whole_slots, until_random
+):
     rng = np.random.default_rng(seed)
     present = rng.random((T + 1, E, M)) < 0.6
     done = rng.random((T, E)) < 0.15
-    fragment, seen, reward = fragment_of(present, done, rng)
+    is_random = rng.random((T, E, M)) < 0.3
+    fragment, seen, reward = fragment_of(present, done, rng, is_random if until_random else None)
     assert fragment.agent_steps() == present[:-1].sum()
     rows = fragment.rows(0.9, num_steps, whole_slots=whole_slots)
     expected = {}
@@ -50,7 +55,7 @@ def test_what_is_learned_from_are_the_present_and_their_returns_end_where_they_g
                     total += 0.9 ** (k - t) * reward[k, e, m]
                     factor = 0.0 if not present[k + 1, e, m] else 0.9 ** (k - t + 1)
                     k += 1
-                    if factor == 0.0 or done[k - 1, e]:
+                    if factor == 0.0 or done[k - 1, e] or (until_random and k < T and is_random[k, e, m]):
                         break
                 expected[100 * t + 10 * e + m] = (total, factor, seen[k, e, m, 0])
     if not rows:
