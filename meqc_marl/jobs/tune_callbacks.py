@@ -78,6 +78,10 @@ class _JsonLog(JsonLoggerCallback):
             log.write_bytes(read_file(trial.storage.storage_filesystem, stored) or b"")
         super().log_trial_start(trial)
 
+    @override(JsonLoggerCallback)
+    def _restore_from_remote(self, file_name: str, trial: Trial) -> None:
+        """Nothing: where there is a log here, that of the storage may be older, and rows would be lost to it."""
+
 
 def loggers(job: str) -> list[tune.Callback]:
     """What a trial of a kind of job leaves in its folder: TensorBoard files and ``result.json``; Tune adds no more."""
