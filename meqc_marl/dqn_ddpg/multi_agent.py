@@ -109,9 +109,11 @@ def episode_rows(
         present = _present(single)
         if present is not None:
             done, terminated = done | ~present[1:], terminated | ~present[1:]
-        if until_random and IS_RANDOM not in single.extra_model_outputs:
-            raise no_output(IS_RANDOM)
-        is_random = np.asarray(single.get_extra_model_outputs(IS_RANDOM), bool) if until_random else None
+        is_random = None
+        if until_random:
+            if IS_RANDOM not in single.extra_model_outputs:
+                raise no_output(IS_RANDOM)
+            is_random = np.asarray(single.get_extra_model_outputs(IS_RANDOM), bool)
         returns = multi_step(
             rewards, observations[1:], done, terminated, discount, num_steps, complete=False, is_random=is_random
         )

@@ -191,8 +191,8 @@ class LearnerOptions(ModuleOptions):
     n_step: Count = _option(1, "steps of reward summed before bootstrapping", needs_discount=True)
     n_step_until_random: Switch = _option(
         False,
-        "a sum of several steps of reward ends before an action that was drawn at random, so that it holds what came "
-        "of the policy alone (needs n_step of at least 2)",
+        "a sum of n_step steps of reward, at least two, ends before an action that was drawn at random, so that it "
+        "holds what came of the policy alone",
         "Watkins 1989",
         needs_discount=True,
     )
