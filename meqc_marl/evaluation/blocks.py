@@ -43,9 +43,14 @@ def compare_seeds(
     slots = scenario.horizon if num_slots is None else num_slots
     check_size(slots, min(len(seeds), 1), scenario.num_devices)
     blocks = list(_blocks(len(seeds), slots * scenario.num_devices))
+    prepare(policies, progress)
+    drawn = None if progress is None else progress("nature", len(blocks), "blocks of traces")
 
     def piece(rows: slice) -> tuple[Trace, Sequence[int]]:
-        return generate_trace(scenario, seeds[rows], num_slots=slots), seeds[rows]
+        trace = generate_trace(scenario, seeds[rows], num_slots=slots)
+        if drawn is not None:
+            drawn()
+        return trace, seeds[rows]
 
     return _compare_blocks(policies, scenario, blocks, piece, policy_seed, None, progress)
 
@@ -60,6 +65,7 @@ def compare_trace(
 ) -> Comparison:
     """Compare policies on a given trace; arguments as for :func:`compare_seeds`."""
     blocks = list(_blocks(trace.num_envs, trace.num_slots * trace.num_devices))
+    prepare(policies, progress)
 
     def piece(rows: slice) -> tuple[Trace, Sequence[int]]:
         return trace.rows(rows.start, rows.stop), ()
@@ -82,7 +88,6 @@ def _compare_blocks(
     trace_file: str | None,
     progress: Progress | None,
 ) -> Comparison:
-    prepare(policies, progress)
     shown = None if progress is None else _of_all_blocks(progress, len(blocks))
     parts = []
     for rows in blocks:

@@ -39,6 +39,7 @@ class Work:
 
     def __init__(self, label: str, total: int, unit: str, console: Console, bar: Progress) -> None:
         self._label, self._unit, self._total = label, unit, total
+        self._expected = total
         self._console, self._bar = console, bar
         self._done = self._first = 0
         self._began = self._logged = time.monotonic()
@@ -59,11 +60,11 @@ class Work:
             self.log()
 
     def advance(self) -> None:
-        """One step more."""
-        self.update(self._done + 1)
+        """One step more; the work goes on if it was said to have ended."""
+        self.update(self._done + 1, self._expected)
 
     def end(self) -> None:
-        """Nothing more will come: an estimate of the steps is put right."""
+        """Something else has begun: an estimate of the steps is put right, unless more of them come later."""
         self._total = self._done
         self._bar.update(self._task, completed=self._done, total=self._done or 1)
 
@@ -158,7 +159,7 @@ def show_work(console: Console | None = None) -> Iterator[Callable[[str, int, st
 
 @contextmanager
 def show_progress(console: Console | None = None) -> Iterator[Begin]:
-    """Yield what begins a piece of work, each after the one before has ended, and returns what to call at each step."""
+    """Yield what begins a piece of work and returns what to call at each step; one goes on at a time."""
     with show_work(console) as begin:
         before: Work | None = None
 

@@ -37,7 +37,8 @@ def test_blocks_give_what_one_piece_gives(monkeypatch, rows):
     drawn = compare_seeds(policies, scenario, range(7), 25, 3, progress)
     given = compare_trace(policies, scenario, trace, 3, "mine.npz")
     assert (given.trace_file, given.seeds, drawn.seeds) == ("mine.npz", (), tuple(range(7)))
-    assert [label for _, _, label in told] == ["C_opt", *NAMES]
+    assert [label for _, _, label in told] == ["nature", "C_opt", *NAMES]
+    assert told[0][:2] == [-(-7 // rows)] * 2
     assert all(done <= total or label == "C_opt" for done, total, label in told)
     for parts in (drawn, given):
         assert parts.num_traces == 7

@@ -112,6 +112,20 @@ def test_a_log_gets_a_line_in_time_and_short_work_none(clock):
     assert re.fullmatch(r"oracle: 11\d of 500 slots, [\d.]+/s, 0:0\d:\d\d left", lines[0])
 
 
+def test_work_that_goes_on_after_other_work_keeps_its_time_left(clock, monkeypatch):
+    """A comparison in blocks comes back to each policy; what it will take in all is still known then."""
+    monkeypatch.setattr(module, "LOG_EVERY_S", 0.0)
+    console = Console(file=io.StringIO())
+    with show_progress(console) as begin:
+        first = begin("oracle", 4, "slots")
+        clock.now += 10.0
+        first()
+        begin("random", 4, "slots")
+        clock.now += 10.0
+        first()
+    assert console.file.getvalue().splitlines()[-1] == "oracle: 2 of 4 slots, 6.0/min, 0:00:20 left"
+
+
 def test_a_comparison_tells_a_log_how_far_it_is(monkeypatch):
     """Every step of every piece of work is told: nothing is done in silence."""
     monkeypatch.setattr(module, "LOG_EVERY_S", 0.0)
