@@ -14,10 +14,11 @@ from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 from experiments.benchmarks.stock_path import DEFAULT_MODULE
 from meqc_marl.config import load_scenario
 from meqc_marl.dqn_ddpg.algorithm import DQNDDPGConfig
+from meqc_marl.dqn_ddpg.ascent import ascended_value, raw_to_move
 from meqc_marl.dqn_ddpg.bounds import Bounds
 from meqc_marl.dqn_ddpg.known_reward import KnownReward
 from meqc_marl.dqn_ddpg.network_spec import NetworkSpec
-from meqc_marl.dqn_ddpg.networks import Actor, Critic, ascended_value, raw_to_move
+from meqc_marl.dqn_ddpg.networks import Actor, Critic
 from meqc_marl.rl.config import offloading_config
 
 

@@ -42,7 +42,10 @@ LEVELS = (0.01, 0.005, 0.002)
 GROWTH = 0.1
 """A turn is this share of what a side has spent, so that every level is met as sharply by the quick as by the slow."""
 OURS = "ours"
-STOCK: dict[str, dict[str, Any]] = {"stock path": {}, "stock path, all learned": {"price_columns": ()}}
+STOCK: dict[str, dict[str, Any]] = {
+    "stock path": {},
+    "stock path, all learned": {"price_columns": (), "unit_columns": ()},
+}
 """Names of the others, and what their learners are told otherwise."""
 
 

@@ -24,10 +24,10 @@ Q_TAKEN = "q_taken"
 #: The actor's output [B, P] and what of dQ/dparameters it follows.
 RAW_PARAMETERS = "raw_parameters"
 ACTOR_GRADIENT = "actor_gradient"
+#: Unit of the modes taken, [B]; none where modes have none.
+UNIT = "unit"
 #: Values [B, C] of the next observation.
 NEXT_VALUE = "next_value"
 
-#: In the state of a module: options that its weights were trained with and that go with them; none in older states.
-OF_WEIGHTS = ("middle_columns", "mode_columns", "price_columns")
-#: And the bounds of the environment's parameters [2, P], in which the actor's outputs were meant.
+#: In the state of a module: the bounds of the environment's parameters [2, P], in which the actor's outputs were meant.
 ACTION_BOUNDS = "action_bounds"

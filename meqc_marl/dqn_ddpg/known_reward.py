@@ -13,9 +13,7 @@ import torch
 from torch import Tensor
 
 from .encoders import OfObservations
-
-#: Of a signed log: products with prices beyond would be infinite as numbers of 32 bits.
-_LARGEST = 40.0
+from .own_units import opened
 
 
 class KnownReward(OfObservations):
@@ -25,7 +23,7 @@ class KnownReward(OfObservations):
     def prices(self) -> Tensor:
         """What a parameter of 1 adds to the value of its mode [B, P]; 0 of those without a column."""
         told = self._observation
-        of_columns = {column: _opened(told[:, column]) for _, column, _ in self.spec.price_columns}
+        of_columns = {column: opened(told[:, column]) for _, column, _ in self.spec.price_columns}
         found = dict.fromkeys(range(self.spec.num_parameters), torch.zeros_like(told[:, 0]))
         found |= {parameter: scale * of_columns[column] for parameter, column, scale in self.spec.price_columns}
         return torch.stack(list(found.values()), -1)
@@ -46,7 +44,3 @@ class KnownReward(OfObservations):
         """Sums [B, K] over the parameters [B, P] of each mode."""
         parts = [of_parameters[:, start:stop].sum(-1) for start, stop in self.spec.parameter_slots]
         return torch.stack(parts, -1)
-
-
-def _opened(signed_log: Tensor) -> Tensor:
-    return signed_log.sign() * torch.expm1(signed_log.abs().clamp(max=_LARGEST))

@@ -21,13 +21,14 @@ from .columns import (
     DISCOUNT,
     INDEX,
     NEXT_VALUE,
-    OF_WEIGHTS,
     PRESENT,
     Q_TAKEN,
     RAW_PARAMETERS,
+    UNIT,
     WEIGHT,
 )
 from .errors import ConfigurationError
+from .network_spec import OF_WEIGHTS
 
 CRITIC_LOSS = "critic_loss"
 ACTOR_LOSS = "actor_loss"
@@ -88,6 +89,10 @@ class DQNDDPGLearner(TorchLearner):
         there = batch[PRESENT].reshape(-1) if PRESENT in batch else None
         if there is not None:  # who is not there counts for nothing, and the others for as much more
             taken, target, ascent = taken[:, there], target[:, there], ascent[there]
+        q_mean = taken.mean()
+        if UNIT in fwd_out:  # errors count alike at every scale
+            unit = (fwd_out[UNIT] if there is None else fwd_out[UNIT][there]).unsqueeze(-1)
+            taken, target = taken / unit, target / unit
         td_error = (taken.detach() - target).abs()
         if INDEX in batch:
             losses = torch.nn.functional.huber_loss(taken, target, delta=config.huber_delta, reduction="none")
@@ -109,7 +114,7 @@ class DQNDDPGLearner(TorchLearner):
         for name, value in (
             (CRITIC_LOSS, critic_loss),
             (ACTOR_LOSS, actor_loss),
-            (Q_MEAN, taken.mean()),
+            (Q_MEAN, q_mean),
             (TD_ERROR, td_error.mean()),
         ):
             sums[name] = sums.get(name, 0.0) + value.detach()

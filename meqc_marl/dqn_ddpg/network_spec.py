@@ -9,8 +9,11 @@ from pydantic import model_validator
 from typing_extensions import Self
 
 from .option_types import MOST_WEIGHTS, Index
-from .options import NetworkOptions
+from .options import NetworkOptions, extra_of
 from .words import plain
+
+OF_WEIGHTS = tuple(name for name, field in NetworkOptions.model_fields.items() if extra_of(field).get("of_weights"))
+"""In the state of a module: options that its weights were trained with and that go with them; none in older states."""
 
 
 class NetworkSpec(NetworkOptions):
@@ -54,6 +57,19 @@ class NetworkSpec(NetworkOptions):
                     f"{name} is {plain(pairs)}; each of the {self.num_parameters} parameters may stand in it once, an "
                     f"observation has {columns} columns."
                 )
+        if not {(mode, column) for mode, column, _ in self.unit_columns} <= set(self.mode_columns):
+            raise ValueError(
+                f"unit_columns is {plain(self.unit_columns)}; each must be among mode_columns, "
+                f"{plain(self.mode_columns)}: a pass that sees amounts in several units is in none."
+            )
+        for mode in sorted({mode for mode, *_ in self.unit_columns}):
+            start, stop = self.parameter_slots[mode]
+            others = [slot for k, slot in enumerate(self.parameter_slots) if k != mode]
+            if any(first < stop and start < last for first, last in others):
+                raise ValueError(
+                    f"unit_columns is {plain(self.unit_columns)}; mode {mode} shares parameters with another mode, "
+                    "which may have another unit."
+                )
         return self
 
     @property
@@ -84,6 +100,28 @@ class NetworkSpec(NetworkOptions):
         all_of_them = tuple(range(self.observation_size))
         told = [tuple(column for k, column in self.mode_columns if k == mode) for mode in range(self.num_modes)]
         return tuple(columns or all_of_them for columns in told)
+
+    @property
+    def amounts_by_mode(self) -> tuple[tuple[int, ...], ...]:
+        """The columns with amounts of each of the K modes."""
+        return tuple(tuple(column for k, column, _ in self.unit_columns if k == mode) for mode in range(self.num_modes))
+
+    @property
+    def units_by_mode(self) -> tuple[tuple[int, ...], ...]:
+        """Those of which the largest is the unit of each of the K modes."""
+        return tuple(
+            tuple(column for k, column, largest in self.unit_columns if k == mode and largest)
+            for mode in range(self.num_modes)
+        )
+
+    @property
+    def owners(self) -> tuple[int, ...]:
+        """The first mode that each of the P parameters belongs to."""
+        slots = list(enumerate(self.parameter_slots))
+        return tuple(
+            next(mode for mode, (start, stop) in slots if start <= parameter < stop)
+            for parameter in range(self.num_parameters)
+        )
 
     @property
     def turns(self) -> tuple[tuple[int, int], ...]:

@@ -17,6 +17,7 @@ from .bounds import Bounds, allowed_modes, unit_parameters
 from .encoders import ACTIVATIONS, encoder_of, trunk
 from .known_reward import KnownReward
 from .network_spec import NetworkSpec
+from .own_units import OwnUnits
 
 #: The sigmoid is stretched to [-0.1, 1.1], so that both ends are reached at finite weights.
 _STRETCH = 1.2
@@ -41,12 +42,13 @@ def owned(spec: NetworkSpec) -> Tensor:
 class Actor(nn.Module):
     """The DDPG head: observation [B, D] -> raw parameters [B, P] of all modes, meant in [0, 1], clamped in use.
 
-    In training (:func:`inward_gradient`) ``clamp`` drops a gradient that leads further out of the range, so that both
-    ends are reached exactly; ``sigmoid`` does the same with a stretched sigmoid of the output; ``inverting`` scales
-    the gradient by the room left (Hausknecht and Stone 2016, arXiv 1511.04143), which only approaches the ends.
+    In training (:func:`~.ascent.inward_gradient`) ``clamp`` drops a gradient that leads further out of the range, so
+    that both ends are reached exactly; ``sigmoid`` does the same with a stretched sigmoid of the output; ``inverting``
+    scales the gradient by the room left (Hausknecht and Stone 2016, arXiv 1511.04143), which only approaches the ends.
     """
 
     seen: Tensor | None
+    owners: Tensor
 
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
@@ -59,9 +61,13 @@ class Actor(nn.Module):
         nn.init.constant_(self.head.bias, 0.0 if self.squash else 0.5)
 
     def see(self, spec: NetworkSpec) -> None:
-        """Take over which columns each parameter depends on: those of all modes that it belongs to."""
+        """Take over which columns each parameter depends on, those of all modes that it belongs to, and in which
+        units."""
         seen = (owned(spec).T @ _seen(spec)).clamp(max=1.0) if spec.mode_columns else None
         self.register_buffer("seen", None if seen is None else seen.to(self.head.weight.device), False)
+        self.units = OwnUnits(spec, sees_prices=True).to(self.head.weight.device)
+        owners = torch.tensor(spec.owners, dtype=torch.long, device=self.head.weight.device)
+        self.register_buffer("owners", owners, False)
 
     def forward(self, observation: Tensor) -> Tensor:
         """Raw parameters [B, P]."""
@@ -69,25 +75,20 @@ class Actor(nn.Module):
         if self.seen is None:
             raw: Tensor = self.head(self.trunk(own))
         else:  # a pass for each parameter, of which its own output is kept
-            raw = (self.trunk(own.unsqueeze(-2) * self.seen) * self.head.weight).sum(-1) + self.head.bias
+            shown, _ = self.units.of_each(own, self.owners)
+            raw = (self.trunk(shown * self.seen) * self.head.weight).sum(-1) + self.head.bias
         return self._stretched(raw)
 
     def one(self, observation: Tensor, parameter: Tensor) -> Tensor:
         """One raw parameter [B] of each row, of these numbers [B]: a pass instead of P."""
         own = self.encoder(observation)
-        hidden = self.trunk(own if self.seen is None else own * self.seen[parameter])
+        if self.seen is not None:
+            own = self.units.of_one(own, self.owners[parameter])[0] * self.seen[parameter]
+        hidden = self.trunk(own)
         return self._stretched((hidden * self.head.weight[parameter]).sum(-1) + self.head.bias[parameter])
 
     def _stretched(self, raw: Tensor) -> Tensor:
         return _STRETCH * raw.sigmoid() - (_STRETCH - 1.0) / 2.0 if self.squash else raw
-
-
-def inward_gradient(spec: NetworkSpec, raw: Tensor, gradient: Tensor) -> Tensor:
-    """What of a gradient [B, P] in [0, 1] the actor follows at its raw parameters [B, P]; see :class:`Actor`."""
-    if spec.bounds == "inverting":
-        return gradient * torch.where(gradient > 0, 1.0 - raw, raw)
-    outward = ((raw > 1.0) & (gradient > 0)) | ((raw < 0.0) & (gradient < 0))
-    return gradient.masked_fill(outward, 0.0)
 
 
 class _Value(nn.Module):
@@ -129,11 +130,12 @@ class Critic(_Value):
         self.see(spec)
 
     def see(self, spec: NetworkSpec) -> None:
-        """Take over which columns what is to be learned of each mode depends on."""
+        """Take over which columns what is to be learned of each mode depends on, and in which units."""
         seen = _seen(spec)
         seen[:, [column for _, column, _ in spec.price_columns]] = 0.0
         apart = spec.mode_columns or spec.price_columns
         self.register_buffer("seen", seen.to(self.head.weight.device) if apart else None, False)
+        self.units = OwnUnits(spec, sees_prices=False).to(self.head.weight.device)
 
     @property
     def num_values(self) -> int:
@@ -155,13 +157,15 @@ class Critic(_Value):
             first = self.first(observation)
             hidden = self.hidden(first, None if self.kind == "separate" else parameters)
             return torch.nn.functional.linear(hidden, self.head.weight[modes], self.head.bias[modes])
+        unit: Tensor | float = 1.0
         if self.seen is None:
             first = self.first(observation).unsqueeze(1)
         else:
-            first = self.first(observation.unsqueeze(1) * self.seen[modes])
+            shown, unit = self.units.of_each(observation, modes)
+            first = self.first(shown * self.seen[modes])
         hidden = self.hidden(first, parameters.unsqueeze(1) * self.mode_mask[modes])
         # Pass k keeps output k only.
-        return (hidden * self.head.weight[modes]).sum(-1) + self.head.bias[modes]
+        return ((hidden * self.head.weight[modes]).sum(-1) + self.head.bias[modes]) * unit
 
     def actor_value(self, observation: Tensor, parameters: Tensor, weight: Tensor, modes: slice) -> Tensor:
         """What the actor ascends, summed over the batch: weighted Q of modes with parameters, or DDPG's value.
@@ -185,58 +189,15 @@ class Critic(_Value):
     def taken(self, observation: Tensor, mode: Tensor, parameters: Tensor) -> Tensor:
         """Values [B, C] of the modes taken [B]: one pass instead of K."""
         own = parameters * self.mode_mask[mode] if self.kind == "multi-pass" else parameters
-        shown = observation if self.seen is None else observation * self.seen[mode]
-        hidden = self.hidden(self.first(shown), None if self.kind == "separate" else own)
-        q = (hidden * self.head.weight[mode]).sum(-1) + self.head.bias[mode]
+        unit: Tensor | float = 1.0
+        if self.seen is not None:
+            shown, unit = self.units.of_one(observation, mode)
+            observation = shown * self.seen[mode]
+        hidden = self.hidden(self.first(observation), None if self.kind == "separate" else own)
+        q = ((hidden * self.head.weight[mode]).sum(-1) + self.head.bias[mode]) * unit
         if self.kind == "separate":
             return torch.stack([q, self.ddpg_value(observation, parameters)], -1)
         return q.unsqueeze(-1)
-
-
-def raw_to_move(spec: NetworkSpec, actor: Actor, observation: Tensor, agents: int = 1) -> tuple[Tensor, Tensor | None]:
-    """What the actor moves of a minibatch: raw parameters [B, P], and the mode [B] whose they are; None for all.
-
-    Where rows take turns (:attr:`NetworkSpec.turns`) the parameters of other modes are 0 and have no gradient. In whole
-    slots no agent always has the same turn.
-
-    Args:
-        spec: Layout of the heads.
-        actor: DDPG head.
-        observation: [B, D].
-        agents: Of a slot, whose rows follow each other; 1 if rows are of no order.
-    """
-    if not spec.turns or len(observation) < len(spec.turns):
-        return actor(observation), None
-    turns = torch.tensor(spec.turns, device=observation.device)
-    row = torch.arange(len(observation), device=observation.device)
-    parameter, mode = turns[(row // agents + row % agents) % len(turns)].unbind(-1)
-    raw = actor.one(observation, parameter).unsqueeze(-1)
-    nothing = raw.new_zeros(len(observation), spec.num_parameters)
-    return nothing.scatter(1, parameter.unsqueeze(-1), raw), mode
-
-
-def ascended_value(
-    critic: Critic, observation: Tensor, bounds: Bounds, reward: KnownReward, shown: Tensor, moved: Tensor | None
-) -> Tensor:
-    """What the actor ascends, summed over the rows: values of the modes to be moved where they are allowed, each
-    divided by what is at stake.
-
-    Args:
-        critic: DQN head.
-        observation: [B, D].
-        bounds: Of the parameters there.
-        reward: What is known of it there.
-        shown: What the critic is shown of the actor's places [B, P].
-        moved: The mode of each row [B]; None for all.
-    """
-    spec = bounds.spec
-    weight = allowed_modes(spec, observation) / reward.at_stake()
-    known = reward.value(bounds.parameters(shown) if spec.middle_columns else shown) * weight
-    if moved is None:
-        modes = spec.parametric_modes
-        return critic.actor_value(observation, shown, weight, modes) + known[:, modes].sum()
-    row = moved.unsqueeze(-1)
-    return (critic.taken(observation, moved, shown) * weight.gather(1, row) + known.gather(1, row)).sum()
 
 
 def greedy_mode(critic: Critic, observation: Tensor, bounds: Bounds, unit: Tensor) -> tuple[Tensor, Tensor]:

@@ -37,8 +37,9 @@ def _option(default: Any, meaning: str, source: str = "", **extra: Any) -> Any:
         default: Value unless another is given.
         meaning: What it is.
         source: Where it comes from.
-        extra: ``allowed`` (in words), ``needs_discount``, ``of_environment``, ``mid_run`` (a population may change it,
-            and modules may differ in it), ``by_module`` (modules may differ in it).
+        extra: ``allowed`` (in words), ``needs_discount``, ``of_environment``, ``of_weights`` (goes with them: what the
+            heads are shown depends on it), ``mid_run`` (a population may change it, and modules may differ in it),
+            ``by_module`` (modules may differ in it).
     """
     return Field(default, description=meaning, json_schema_extra={"source": source} | extra)
 
@@ -121,6 +122,7 @@ class NetworkOptions(Options):
         "which the column tells stands in one place",
         allowed="pairs (index of the parameter in the vector of all, column)",
         of_environment=True,
+        of_weights=True,
     )
     mode_columns: tuple[tuple[Index, Index], ...] = _option(
         (),
@@ -129,6 +131,7 @@ class NetworkOptions(Options):
         "all (needs the multi-pass critic and no discount)",
         allowed="pairs (mode, observation column)",
         of_environment=True,
+        of_weights=True,
     )
     price_columns: tuple[tuple[Index, Index, Positive], ...] = _option(
         (),
@@ -137,6 +140,16 @@ class NetworkOptions(Options):
         "the multi-pass critic, no context and no discount)",
         allowed="triples (index of the parameter, column, reward_scale)",
         of_environment=True,
+        of_weights=True,
+    )
+    unit_columns: tuple[tuple[Index, Index, Switch], ...] = _option(
+        (),
+        "of the columns of a mode (mode_columns) those with signed logs of amounts, in proportion to which, and to its "
+        "prices, its value grows: its pass sees all as multiples of the largest of those that are told so, and gives a "
+        "multiple of it, as errors count in the loss, so that what is learned at one scale holds at all",
+        allowed="triples (mode, observation column, whether it may be the largest)",
+        of_environment=True,
+        of_weights=True,
     )
     allowed_modes: tuple[Index, ...] = _option((), "the only modes ever taken; all if empty", allowed="a list of modes")
     discrete: Switch = _option(False, "every parameter is at the upper end of its range: only the mode is learned")
@@ -277,21 +290,3 @@ def settable() -> tuple[str, ...]:
 def extra_of(field: Any) -> dict[str, Any]:
     """What :func:`_option` keeps of a field beside its type and meaning."""
     return dict(field.json_schema_extra)
-
-
-def table(usual: Mapping[str, Any] | None = None) -> str:
-    """All parameters as a Markdown table.
-
-    Args:
-        usual: Values that a caller of the learner sets by default, for a column of their own.
-    """
-    heads = ["parameter", "what it is", "allowed", "default", *(["set here"] if usual is not None else []), "source"]
-    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
-    for name, field in LearnerOptions.model_fields.items():
-        meaning = f"{field.description}{' (needs a discount)' if extra_of(field).get('needs_discount') else ''}"
-        cells = [f"`{name}`", meaning, LearnerOptions.allowed(name), f"`{plain(field.default)}`"]
-        if usual is not None:
-            changed = name in usual and plain(usual[name]) != plain(field.default)
-            cells.append(f"`{plain(usual[name])}`" if changed else "")
-        lines.append("| " + " | ".join([*cells, extra_of(field)["source"]]) + " |")
-    return "\n".join(lines)

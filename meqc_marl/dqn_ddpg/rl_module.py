@@ -16,6 +16,7 @@ from ray.rllib.utils.annotations import override
 from ray.rllib.utils.schedules.scheduler import Scheduler
 from torch import Tensor
 
+from .ascent import ascended_value, inward_gradient, raw_to_move
 from .bounds import Bounds, allowed_modes, unit_parameters
 from .columns import (
     ACTION_BOUNDS,
@@ -23,18 +24,19 @@ from .columns import (
     IS_RANDOM,
     MODE,
     NEXT_VALUE,
-    OF_WEIGHTS,
     PARAMETERS,
     Q_TAKEN,
     RAW_PARAMETERS,
     TARGET_NOISE,
+    UNIT,
 )
 from .encoders import rows_of
 from .errors import ConfigurationError
 from .known_reward import KnownReward
-from .network_spec import NetworkSpec
-from .networks import Actor, Critic, ascended_value, greedy_action, greedy_mode, inward_gradient, raw_to_move
+from .network_spec import OF_WEIGHTS, NetworkSpec
+from .networks import Actor, Critic, greedy_action, greedy_mode
 from .options import ModuleOptions, NetworkOptions
+from .own_units import unit_of_modes
 from .spaces import HybridActionSpace, parse_action_space
 from .words import plain
 
@@ -236,8 +238,11 @@ class DQNDDPGModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
         known = reward.value(parameters).gather(-1, mode.unsqueeze(-1))
         if self.spec.middle_columns:
             parameters = bounds.places(parameters)
-        return {
+        out = {
             Q_TAKEN: torch.stack([critic.taken(observation, mode, parameters) + known for critic in self.critics]),
             RAW_PARAMETERS: raw,
             ACTOR_GRADIENT: inward_gradient(self.spec, raw.detach(), gradient),
         }
+        if self.spec.unit_columns:
+            out[UNIT] = unit_of_modes(self.spec, observation).gather(-1, mode.unsqueeze(-1)).squeeze(-1)
+        return out

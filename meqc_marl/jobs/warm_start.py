@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from meqc_marl.dqn_ddpg.algorithm import DQNDDPG
-from meqc_marl.dqn_ddpg.columns import OF_WEIGHTS
-from meqc_marl.dqn_ddpg.network_spec import NetworkSpec
+from meqc_marl.dqn_ddpg.network_spec import OF_WEIGHTS, NetworkSpec
 from meqc_marl.errors import InputError
 from meqc_marl.policies.learned import load_policy
 

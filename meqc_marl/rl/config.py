@@ -19,7 +19,7 @@ from meqc_marl.nature.library import LibraryFiles, fixed_by_traces, open_library
 from meqc_marl.physics.cost import Mode
 from meqc_marl.rl.callbacks import TYPICAL_COST, DifferenceCallback, LyapunovCallback
 from meqc_marl.rl.offloading_env import ConfiguredBatchedEnv, ConfiguredParallelEnv
-from meqc_marl.rl.told_columns import allowed_by, mode_columns, price_columns
+from meqc_marl.rl.told_columns import allowed_by, mode_columns, price_columns, unit_columns
 
 SHARED_MODULE = "device"
 
@@ -243,7 +243,8 @@ def offloading_config(
         )
     config.training(mode_columns=mode_columns(scenario, config.gamma, config.critic, config.context))
     known = config.mode_columns and config.reward_scale
-    config.training(price_columns=price_columns(scenario, config.reward_scale) if known else ())
+    prices = price_columns(scenario, config.reward_scale) if known else ()
+    config.training(price_columns=prices, unit_columns=unit_columns(scenario) if prices else ())
     config.callbacks(LyapunovCallback if config.gamma > 0 else DifferenceCallback)
     if config.gamma > 0 and "reward_scale" not in (learner or {}):
         config.training(reward_scale=1.0 / (TYPICAL_COST * scenario.lyapunov.v))

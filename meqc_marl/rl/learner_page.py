@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from meqc_marl.config import load_scenario
-from meqc_marl.dqn_ddpg.options import settable, table
+from meqc_marl.dqn_ddpg.options import LearnerOptions, extra_of, settable
+from meqc_marl.dqn_ddpg.words import plain
 from meqc_marl.rl.config import offloading_config
 
 _TEXT = """# Parameters of the learner
@@ -22,6 +26,19 @@ A schedule is a list of [environment steps, value], with straight lines in betwe
 
 {problem} describe the environment and follow from it; `--learner` does not set them.
 """
+
+
+def table(usual: Mapping[str, Any]) -> str:
+    """All parameters as a Markdown table, with a column for the values that a caller of the learner sets by default."""
+    heads = ["parameter", "what it is", "allowed", "default", "set here", "source"]
+    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+    for name, field in LearnerOptions.model_fields.items():
+        meaning = f"{field.description}{' (needs a discount)' if extra_of(field).get('needs_discount') else ''}"
+        cells = [f"`{name}`", meaning, LearnerOptions.allowed(name), f"`{plain(field.default)}`"]
+        changed = name in usual and plain(usual[name]) != plain(field.default)
+        cells.append(f"`{plain(usual[name])}`" if changed else "")
+        lines.append("| " + " | ".join([*cells, extra_of(field)["source"]]) + " |")
+    return "\n".join(lines)
 
 
 def learner_page() -> str:

@@ -64,3 +64,20 @@ def price_columns(scenario: Scenario, reward_scale: float) -> tuple[tuple[int, i
         return ()
     backlog = observation_columns(scenario).index("backlog")
     return tuple((parameter, backlog, reward_scale) for parameter in range(len(REMOTE)))
+
+
+def unit_columns(scenario: Scenario) -> tuple[tuple[int, int, bool], ...]:
+    """What an action of each mode costs, at the ends of its interval and between, and the slopes there. Twice the costs
+    and twice z / V are twice the reward: in units of its own costs every slot looks like those of training. Where
+    prices are known (:func:`price_columns`) nothing stands in the reward that does not grow so, such as the penalty of
+    a miss.
+    """
+    columns = observation_columns(scenario)
+    shown = [(f"cost_{share}", True) for share in ("low", "middle", "high")]
+    shown += [(f"slope_{part}", False) for part in ("low", "high")]
+    of_places = [
+        (int(mode), columns.index(f"{place}_{name}"), largest)
+        for mode, place in ((Mode.CPU, "cpu"), (Mode.QPU, "qpu"))
+        for name, largest in shown
+    ]
+    return ((int(Mode.LOCAL), columns.index("local_cost"), True), *of_places)

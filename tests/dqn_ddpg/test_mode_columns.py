@@ -7,11 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meqc_marl.dqn_ddpg.algorithm import DQNDDPGConfig
+from meqc_marl.dqn_ddpg.ascent import inward_gradient
 from meqc_marl.dqn_ddpg.bounds import Bounds, allowed_modes
-from meqc_marl.dqn_ddpg.columns import ACTOR_GRADIENT, MODE, OF_WEIGHTS, PARAMETERS, RAW_PARAMETERS
+from meqc_marl.dqn_ddpg.columns import ACTOR_GRADIENT, MODE, PARAMETERS, RAW_PARAMETERS
 from meqc_marl.dqn_ddpg.errors import ConfigurationError
-from meqc_marl.dqn_ddpg.network_spec import NetworkSpec
-from meqc_marl.dqn_ddpg.networks import Actor, Critic, greedy_action, inward_gradient
+from meqc_marl.dqn_ddpg.network_spec import OF_WEIGHTS, NetworkSpec
+from meqc_marl.dqn_ddpg.networks import Actor, Critic, greedy_action
 from tests.dqn_ddpg.test_bounds import ACTION, MASK_0, MODULE, OBSERVATION, TARGET, make_learner, observe
 
 D, SLOTS = 6, ((0, 0), (0, 2), (2, 3), (1, 3))

@@ -12,7 +12,8 @@ from meqc_marl.dqn_ddpg.algorithm import DQNDDPGConfig
 from meqc_marl.dqn_ddpg.errors import ConfigurationError
 from meqc_marl.dqn_ddpg.network_spec import NetworkSpec
 from meqc_marl.dqn_ddpg.option_types import MOST
-from meqc_marl.dqn_ddpg.options import LearnerOptions, ModuleOptions, NetworkOptions, extra_of, settable, table
+from meqc_marl.dqn_ddpg.options import LearnerOptions, ModuleOptions, NetworkOptions, extra_of, settable
+from meqc_marl.rl.learner_page import learner_page
 
 NAMES = tuple(LearnerOptions.model_fields)
 PACKAGE = Path(algorithm.__file__).parents[1]
@@ -29,7 +30,7 @@ def test_every_parameter_has_a_meaning_and_a_row(name: str) -> None:
     field = LearnerOptions.model_fields[name]
     assert field.description
     assert len(LearnerOptions.allowed(name)) > 5
-    assert f"| `{name}` | {field.description}" in table()
+    assert f"| `{name}` | {field.description}" in learner_page()
 
 
 @pytest.mark.parametrize("name", NAMES)

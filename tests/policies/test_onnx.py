@@ -24,11 +24,14 @@ SPEC = NetworkSpec(
 )
 
 
-@pytest.fixture(params=["all columns", "of modes", "known prices"])
+@pytest.fixture(params=["all columns", "of modes", "known prices", "own units"])
 def policy(request):
-    told = ((0, 0), (1, 1), (1, 3), (2, 2), (2, 8), (2, QPU_COLUMN)) if request.param == "of modes" else ()
-    prices = ((0, 4, 0.5), (1, 5, 2.0)) if request.param == "known prices" else ()
-    spec = NetworkSpec.of(SPEC.model_dump() | {"mode_columns": told, "price_columns": prices})
+    apart = request.param in ("of modes", "own units")
+    told = ((0, 0), (1, 1), (1, 3), (2, 2), (2, 8), (2, QPU_COLUMN)) if apart else ()
+    prices = ((0, 4, 0.5), (1, 5, 2.0)) if request.param in ("known prices", "own units") else ()
+    units = ((1, 1, True), (1, 3, False), (2, 8, True)) if request.param == "own units" else ()
+    options = {"mode_columns": told, "price_columns": prices, "unit_columns": units}
+    spec = NetworkSpec.of(SPEC.model_dump() | options)
     torch.manual_seed(0)
     actor, critic = Actor(spec), Critic(spec)
     torch.nn.init.normal_(actor.head.weight)

@@ -248,3 +248,9 @@ def test_prices_are_told_where_they_are_all_that_the_queue_adds():
         config.validate()
         backlog = len(SUFFICIENT_COLUMNS) - 1
         assert config.price_columns == (() if scale is None else ((0, backlog, scale), (1, backlog, scale)))
+        names = {(Mode(mode).name, SUFFICIENT_COLUMNS[column], unit) for mode, column, unit in config.unit_columns}
+        of_places = {f"cost_{at}": True for at in ("low", "middle", "high")} | {"slope_low": False, "slope_high": False}
+        costs = {
+            (place.upper(), f"{place}_{name}", unit) for place in ("cpu", "qpu") for name, unit in of_places.items()
+        }
+        assert names == (set() if scale is None else {("LOCAL", "local_cost", True), *costs})
