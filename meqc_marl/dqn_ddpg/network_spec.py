@@ -116,12 +116,12 @@ class NetworkSpec(NetworkOptions):
 
     @property
     def owners(self) -> tuple[int, ...]:
-        """The first mode that each of the P parameters belongs to."""
-        slots = list(enumerate(self.parameter_slots))
-        return tuple(
-            next(mode for mode, (start, stop) in slots if start <= parameter < stop)
-            for parameter in range(self.num_parameters)
-        )
+        """The first mode that each of the P parameters belongs to; 0 for one of none."""
+        first: dict[int, int] = {}
+        for mode, (start, stop) in enumerate(self.parameter_slots):
+            for parameter in range(start, stop):
+                first.setdefault(parameter, mode)
+        return tuple(first.get(parameter, 0) for parameter in range(self.num_parameters))
 
     @property
     def turns(self) -> tuple[tuple[int, int], ...]:

@@ -61,13 +61,13 @@ class OwnUnits(nn.Module):
         super().__init__()
         self.spec = spec
         self.of: list[list[int]] = []
-        amounts = torch.zeros(spec.num_modes, spec.observation_size, dtype=torch.bool)
-        for mode, columns in enumerate(spec.units_by_mode):
-            start, stop = spec.parameter_slots[mode]
+        amounts = torch.zeros(spec.num_modes if spec.unit_columns else 0, spec.observation_size, dtype=torch.bool)
+        told = zip(spec.units_by_mode, spec.amounts_by_mode, spec.parameter_slots, strict=True)
+        for mode, (columns, all_amounts, (start, stop)) in enumerate(told if spec.unit_columns else ()):
             prices = [column for parameter, column, _ in spec.price_columns if start <= parameter < stop]
             more = prices if columns and sees_prices else []
             self.of.append([*columns, *more])
-            amounts[mode, [*spec.amounts_by_mode[mode], *more]] = True
+            amounts[mode, [*all_amounts, *more]] = True
         self.register_buffer("amounts", amounts, persistent=False)
 
     def of_each(self, observation: Tensor, modes: Tensor | slice) -> tuple[Tensor, Tensor | float]:
