@@ -19,7 +19,6 @@ from meqc_marl.dqn_ddpg.bounds import Bounds
 from meqc_marl.dqn_ddpg.known_reward import KnownReward
 from meqc_marl.dqn_ddpg.network_spec import NetworkSpec
 from meqc_marl.dqn_ddpg.networks import Actor, Critic
-from meqc_marl.dqn_ddpg.own_units import unit_of_modes
 from meqc_marl.rl.config import offloading_config
 
 
@@ -38,7 +37,7 @@ def bare_loop(spec: NetworkSpec, config: DQNDDPGConfig) -> Callable[[dict[str, t
         mode, parameters = batch["mode"].long(), batch["parameters"]
         known = reward.value(parameters).gather(-1, mode.unsqueeze(-1))
         taken = (critic.taken(observation, mode, parameters) + known)[:, 0]
-        size = unit_of_modes(spec, observation).gather(-1, mode.unsqueeze(-1))[:, 0]
+        size = critic.units.of_modes(observation).gather(-1, mode.unsqueeze(-1))[:, 0]
         target = batch["rewards"] * config.reward_scale
         loss = torch.nn.functional.huber_loss(taken / size, target / size, delta=config.huber_delta)
         loss = loss - (gradient.masked_fill(outward, 0.0) * raw).sum(-1).mean()

@@ -102,19 +102,6 @@ class NetworkSpec(NetworkOptions):
         return tuple(columns or all_of_them for columns in told)
 
     @property
-    def amounts_by_mode(self) -> tuple[tuple[int, ...], ...]:
-        """The columns with amounts of each of the K modes."""
-        return tuple(tuple(column for k, column, _ in self.unit_columns if k == mode) for mode in range(self.num_modes))
-
-    @property
-    def units_by_mode(self) -> tuple[tuple[int, ...], ...]:
-        """Those of which the largest is the unit of each of the K modes."""
-        return tuple(
-            tuple(column for k, column, largest in self.unit_columns if k == mode and largest)
-            for mode in range(self.num_modes)
-        )
-
-    @property
     def owners(self) -> tuple[int, ...]:
         """The first mode that each of the P parameters belongs to; 0 for one of none."""
         first: dict[int, int] = {}

@@ -7,8 +7,6 @@ them as multiples of the largest of them, and what it gives is a multiple of tha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 
@@ -27,23 +25,6 @@ def opened(signed_log: Tensor) -> Tensor:
     return signed_log.sign() * torch.expm1(signed_log.abs().clamp(max=_LARGEST))
 
 
-def unit_of_modes(spec: NetworkSpec, observation: Tensor, of: Sequence[Sequence[int]] | None = None) -> Tensor:
-    """The unit of each mode [B, K] where these observations [B, D] were made; 1 of a mode without amounts.
-
-    Args:
-        spec: Layout of the heads.
-        observation: [B, D].
-        of: Columns of each mode of which the largest is the unit; ``units_by_mode`` if None.
-    """
-    one = observation.new_ones(observation.shape[:1])
-    units = [one] * spec.num_modes
-    for mode, columns in enumerate(spec.units_by_mode if of is None else of):
-        if columns:
-            largest = opened(observation[:, list(columns)].abs().amax(-1))
-            units[mode] = torch.where(largest > _NOTHING, largest / LARGEST_SEEN, one)
-    return torch.stack(units, -1)
-
-
 class OwnUnits(nn.Module):
     """What the passes of modes are shown of observations, and the units of what they give.
 
@@ -60,28 +41,42 @@ class OwnUnits(nn.Module):
     def __init__(self, spec: NetworkSpec, sees_prices: bool) -> None:
         super().__init__()
         self.spec = spec
-        self.of: list[list[int]] = []
-        amounts = torch.zeros(spec.num_modes if spec.unit_columns else 0, spec.observation_size, dtype=torch.bool)
-        told = zip(spec.units_by_mode, spec.amounts_by_mode, spec.parameter_slots, strict=True)
-        for mode, (columns, all_amounts, (start, stop)) in enumerate(told if spec.unit_columns else ()):
-            prices = [column for parameter, column, _ in spec.price_columns if start <= parameter < stop]
-            more = prices if columns and sees_prices else []
-            self.of.append([*columns, *more])
-            amounts[mode, [*all_amounts, *more]] = True
+        self.of: list[list[int]] = [[] for _ in range(spec.num_modes)]
+        amounts = torch.zeros(spec.num_modes, spec.observation_size, dtype=torch.bool)
+        for mode, column, largest in spec.unit_columns:
+            amounts[mode, column] = True
+            if largest:
+                self.of[mode].append(column)
+        owners = spec.owners
+        for parameter, column, _ in spec.price_columns if sees_prices else ():
+            mode = owners[parameter]
+            if self.of[mode]:
+                amounts[mode, column] = True
+                self.of[mode].append(column)
         self.register_buffer("amounts", amounts, persistent=False)
+
+    def of_modes(self, observation: Tensor) -> Tensor:
+        """The unit of each mode [B, K] where these observations [B, D] were made; 1 of a mode without amounts."""
+        one = observation.new_ones(observation.shape[:1])
+        units = [one] * len(self.of)
+        for mode, columns in enumerate(self.of):
+            if columns:
+                largest = opened(observation[:, columns].abs().amax(-1))
+                units[mode] = torch.where(largest > _NOTHING, largest / LARGEST_SEEN, one)
+        return torch.stack(units, -1)
 
     def of_each(self, observation: Tensor, modes: Tensor | slice) -> tuple[Tensor, Tensor | float]:
         """What a pass for each of N modes is shown of observations [B, D], [B, N or 1, D], and the units [B, N]."""
         if not self.spec.unit_columns:
             return observation.unsqueeze(1), 1.0
-        unit = unit_of_modes(self.spec, observation, self.of)[:, modes]
+        unit = self.of_modes(observation)[:, modes]
         return self._shown(observation.unsqueeze(1), unit, self.amounts[modes]), unit
 
     def of_one(self, observation: Tensor, mode: Tensor) -> tuple[Tensor, Tensor | float]:
         """The same of one mode for each observation, of these numbers [B]: [B, D] and [B]."""
         if not self.spec.unit_columns:
             return observation, 1.0
-        unit = unit_of_modes(self.spec, observation, self.of).gather(-1, mode.unsqueeze(-1)).squeeze(-1)
+        unit = self.of_modes(observation).gather(-1, mode.unsqueeze(-1)).squeeze(-1)
         return self._shown(observation, unit, self.amounts[mode]), unit
 
     @staticmethod

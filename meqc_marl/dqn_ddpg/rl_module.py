@@ -36,7 +36,6 @@ from .known_reward import KnownReward
 from .network_spec import OF_WEIGHTS, NetworkSpec
 from .networks import Actor, Critic, greedy_action, greedy_mode
 from .options import ModuleOptions, NetworkOptions
-from .own_units import unit_of_modes
 from .spaces import HybridActionSpace, parse_action_space
 from .words import plain
 
@@ -244,5 +243,5 @@ class DQNDDPGModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
             ACTOR_GRADIENT: inward_gradient(self.spec, raw.detach(), gradient),
         }
         if self.spec.unit_columns:
-            out[UNIT] = unit_of_modes(self.spec, observation).gather(-1, mode.unsqueeze(-1)).squeeze(-1)
+            out[UNIT] = self.critic.units.of_modes(observation).gather(-1, mode.unsqueeze(-1)).squeeze(-1)
         return out

@@ -84,25 +84,29 @@ def inside(observation: np.ndarray, parameters: np.ndarray) -> bool:
     return bool(((parameters >= low) & (parameters <= high)).all())
 
 
-def test_the_optimum_inside_moving_bounds_is_learned():
-    learner = make_learner()
+def trained(learner, rounds, draw, earned):
+    """The module after rounds of 1,280 observations that exploration acts upon, learned in minibatches of 64."""
     module, rng = learner.module[MODULE], np.random.default_rng(1)
-    for _ in range(60):
-        observation = observe(rng, 1280)
+    for _ in range(rounds):
+        observation = draw(rng, 1280)
         out = module.forward_exploration({"obs": torch.from_numpy(observation)}, t=0)
         mode, parameters = out[MODE].numpy(), out[PARAMETERS].numpy()
-        assert inside(observation, parameters)
-        rows = {
-            "obs": observation,
-            MODE: mode,
-            PARAMETERS: parameters,
-            "rewards": rewards(observation, mode, parameters),
-        }
+        reward = earned(observation, mode, parameters).astype(np.float32)
+        rows = {"obs": observation, MODE: mode, PARAMETERS: parameters, "rewards": reward}
         learner.update(
             batch=MultiAgentBatch({MODULE: SampleBatch(rows)}, env_steps=1280),
             minibatch_size=64,
             timesteps={"num_env_steps_sampled_lifetime": 0},
         )
+    return module
+
+
+def test_the_optimum_inside_moving_bounds_is_learned():
+    def earned(observation, mode, parameters):
+        assert inside(observation, parameters)
+        return rewards(observation, mode, parameters)
+
+    module, rng = trained(make_learner(), 60, observe, earned), np.random.default_rng(2)
     observation = observe(rng, 4_000)
     out = module.forward_inference({"obs": torch.from_numpy(observation)})
     mode, parameters = out[MODE].numpy(), out[PARAMETERS].numpy()

@@ -16,7 +16,18 @@ from meqc_marl.dqn_ddpg.errors import ConfigurationError
 from meqc_marl.dqn_ddpg.known_reward import KnownReward
 from meqc_marl.dqn_ddpg.network_spec import NetworkSpec
 from meqc_marl.dqn_ddpg.networks import Actor, Critic, greedy_action
-from tests.dqn_ddpg.test_bounds import BOUNDS, HIGH_1, HIGH_2, MASK_0, MASK_2, MODULE, TARGET, make_learner, observe
+from tests.dqn_ddpg.test_bounds import (
+    BOUNDS,
+    HIGH_1,
+    HIGH_2,
+    MASK_0,
+    MASK_2,
+    MODULE,
+    TARGET,
+    make_learner,
+    observe,
+    trained,
+)
 
 D, SLOTS = 6, ((0, 0), (0, 2), (2, 3), (1, 3))
 #: Of the problem of test_bounds: the price of both parameters is in a column of its own.
@@ -89,21 +100,13 @@ def _rest(observation, parameters):
 
 def _trained(price_columns):
     """A learner that has met prices of up to 1."""
-    learner = make_learner(price_columns=price_columns, mask_columns=())
-    module, rng = learner.module[MODULE], np.random.default_rng(1)
-    for _ in range(40):
-        observation = _observe(rng, 1280, highest=1.0)
-        out = module.forward_exploration({"obs": torch.from_numpy(observation)}, t=0)
-        mode, parameters = out[MODE].numpy(), out[PARAMETERS].numpy()
+
+    def earned(observation, mode, parameters):
         known = np.expm1(observation[:, [PRICE]]) * np.insert(parameters, 0, 0.0, 1)
-        reward = np.take_along_axis(_rest(observation, parameters) + known, mode[:, None], 1)[:, 0]
-        rows = {"obs": observation, MODE: mode, PARAMETERS: parameters, "rewards": reward.astype(np.float32)}
-        learner.update(
-            batch=MultiAgentBatch({MODULE: SampleBatch(rows)}, env_steps=1280),
-            minibatch_size=64,
-            timesteps={"num_env_steps_sampled_lifetime": 0},
-        )
-    return module
+        return np.take_along_axis(_rest(observation, parameters) + known, mode[:, None], 1)[:, 0]
+
+    learner = make_learner(price_columns=price_columns, mask_columns=())
+    return trained(learner, 40, lambda rng, count: _observe(rng, count, highest=1.0), earned)
 
 
 def _regret(module, price):

@@ -5,14 +5,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 
 from meqc_marl.dqn_ddpg.columns import ACTOR_GRADIENT, MODE, PARAMETERS, Q_TAKEN
 from meqc_marl.dqn_ddpg.errors import ConfigurationError
 from meqc_marl.dqn_ddpg.network_spec import OF_WEIGHTS, NetworkSpec
 from meqc_marl.dqn_ddpg.networks import Actor, Critic, greedy_action
-from meqc_marl.dqn_ddpg.own_units import LARGEST_SEEN, unit_of_modes
-from tests.dqn_ddpg.test_bounds import HIGH_1, HIGH_2, LOW_1, LOW_2, MODULE, TARGET, make_learner, observe
+from meqc_marl.dqn_ddpg.own_units import LARGEST_SEEN
+from tests.dqn_ddpg.test_bounds import HIGH_1, HIGH_2, LOW_1, LOW_2, MODULE, TARGET, make_learner, observe, trained
 
 D, SLOTS = 8, ((0, 0), (0, 1), (1, 3))
 PRICES = ((0, 6, 0.5), (2, 6, 2.0))
@@ -85,7 +84,7 @@ def test_a_pass_sees_multiples_of_the_largest_amount_and_gives_a_multiple():
             by_hand[:, column] = torch.from_numpy(signed_log(amounts[:, column] / with_price))
         own = slice(*SLOTS[mode])
         torch.testing.assert_close(raw[:, own], plain_actor(by_hand)[:, own], rtol=1e-4, atol=1e-5)
-        np.testing.assert_allclose(unit_of_modes(spec(), observation)[:, mode], unit, rtol=1e-5)
+        np.testing.assert_allclose(critic.units.of_modes(observation)[:, mode], unit, rtol=1e-5)
     assert torch.equal(values[:, 0], plain_critic(observation, parameters)[:, 0])
 
 
@@ -94,7 +93,7 @@ def test_every_number_gives_a_number(amount):
     actor, critic = heads(spec())
     observation = torch.zeros(2, D)
     observation[0, AMOUNT] = observation[1, [1, 6]] = amount
-    for numbers in (actor(observation), critic(observation, torch.rand(2, 3)), unit_of_modes(spec(), observation)):
+    for numbers in (actor(observation), critic(observation, torch.rand(2, 3)), critic.units.of_modes(observation)):
         assert numbers.isfinite().all()
 
 
@@ -133,20 +132,12 @@ def _worth(observation, parameters):
 
 def _trained(unit_columns):
     """A learner that has met amounts of up to 1."""
+
+    def earned(observation, mode, parameters):
+        return np.take_along_axis(_worth(observation, parameters), mode[:, None], 1)[:, 0]
+
     learner = make_learner(mode_columns=_OWN, unit_columns=unit_columns, mask_columns=())
-    module, rng = learner.module[MODULE], np.random.default_rng(1)
-    for _ in range(40):
-        observation = _problem(rng, 1280, 1.0)
-        out = module.forward_exploration({"obs": torch.from_numpy(observation)}, t=0)
-        mode, parameters = out[MODE].numpy(), out[PARAMETERS].numpy()
-        reward = np.take_along_axis(_worth(observation, parameters), mode[:, None], 1)[:, 0]
-        rows = {"obs": observation, MODE: mode, PARAMETERS: parameters, "rewards": reward.astype(np.float32)}
-        learner.update(
-            batch=MultiAgentBatch({MODULE: SampleBatch(rows)}, env_steps=1280),
-            minibatch_size=64,
-            timesteps={"num_env_steps_sampled_lifetime": 0},
-        )
-    return module
+    return trained(learner, 40, lambda rng, count: _problem(rng, count, 1.0), earned)
 
 
 def _regret(module, scale):
