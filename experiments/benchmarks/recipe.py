@@ -14,6 +14,8 @@ from meqc_marl.dqn_ddpg.algorithm import DQNDDPGConfig
 GAMMA = 0.98
 _MEASURED_STEPS = 2_000
 _ROWS, _FRAGMENT = 8, 4
+_LEAST_SCHEDULE = 20
+"""Environment steps over which schedules have all their points."""
 _UPDATES = 75_000
 """At most; where there are fewer environment steps, one each."""
 
@@ -47,14 +49,15 @@ def recipe(name: str, make: Callable[[], gym.Env], n: int, seed: int, *, iterati
     """
     register_env(name, lambda context: make())
     round_steps = _ROWS * _FRAGMENT
+    end = max(n, _LEAST_SCHEDULE)
     parameters: dict[str, Any] = {
         "activation": "relu",
         "hidden": (128, 128),
         "gamma": GAMMA,
-        "critic_lr": [[0, 1e-3], [n // 2, 1e-3], [n, 1e-5]],
-        "actor_lr": [[0, 3e-4], [n // 2, 3e-4], [n, 3e-6]],
-        "epsilon": [[0, 1.0], [n // 5, 0.05], [n, 0.01]],
-        "exploration_noise": [[0, 0.1], [n, 0.02]],
+        "critic_lr": [[0, 1e-3], [end // 2, 1e-3], [end, 1e-5]],
+        "actor_lr": [[0, 3e-4], [end // 2, 3e-4], [end, 3e-6]],
+        "epsilon": [[0, 1.0], [end // 5, 0.05], [end, 0.01]],
+        "exploration_noise": [[0, 0.1], [end, 0.02]],
         "tau": 0.01,
         "n_step": 3,
         "reward_scale": scale_of_rewards(make(), seed),

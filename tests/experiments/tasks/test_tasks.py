@@ -281,6 +281,12 @@ def test_one_recipe_for_all(task):
     assert told == others
 
 
+def test_a_recipe_for_any_budget():
+    """Of one environment step, too: the schedules have all their points."""
+    for n in (1, 19, 20, 10**9):
+        config("goal", 0, n).validate()
+
+
 def test_goal_has_fewer_steps():
     steps = {name: case.args[-1] for name, case in cases(1, 300_000).items()}
     assert steps == {"moving-0": 300_000, "sliding-0": 300_000, "goal-0": 45_000}
