@@ -14,8 +14,6 @@ from meqc_marl.dqn_ddpg.algorithm import DQNDDPGConfig
 GAMMA = 0.98
 _MEASURED_STEPS = 2_000
 _ROWS, _FRAGMENT = 8, 4
-_LEAST_SCHEDULE = 20
-"""Environment steps over which schedules have all their points."""
 _UPDATES = 75_000
 """At most; where there are fewer environment steps, one each."""
 
@@ -49,7 +47,7 @@ def recipe(name: str, make: Callable[[], gym.Env], n: int, seed: int, *, iterati
     """
     register_env(name, lambda context: make())
     round_steps = _ROWS * _FRAGMENT
-    end = max(n, _LEAST_SCHEDULE)
+    end = max(n, 20)  # so that the steps of a schedule differ
     parameters: dict[str, Any] = {
         "activation": "relu",
         "hidden": (128, 128),
