@@ -27,7 +27,7 @@ from meqc_marl.evaluation.statistics import interquartile_mean
 from meqc_marl.files import replacing
 
 SEEDS, ENV_STEPS = 10, 100_000
-"""A run takes four minutes on one core."""
+"""A run takes 20 minutes on one of two busy cores."""
 CRITICS = ("multi-pass", "joint")
 """multi-pass (MP-DQN), joint (P-DQN)."""
 

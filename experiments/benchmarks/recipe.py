@@ -11,11 +11,11 @@ from ray.tune.registry import register_env
 
 from meqc_marl.dqn_ddpg.algorithm import DQNDDPGConfig
 
-GAMMA = 0.98
+GAMMA = 0.99
 _MEASURED_STEPS = 2_000
 _ROWS, _FRAGMENT = 8, 4
-_UPDATES = 75_000
-"""At most; where there are fewer environment steps, one each."""
+_UPDATES, _UPDATES_PER_STEP = 75_000, 1.5
+"""At most: in all, and for each environment step."""
 
 
 def scale_of_rewards(env: gym.Env, seed: int) -> float:
@@ -54,16 +54,18 @@ def recipe(name: str, make: Callable[[], gym.Env], n: int, seed: int, *, iterati
         "gamma": GAMMA,
         "critic_lr": [[0, 1e-3], [end // 2, 1e-3], [end, 1e-5]],
         "actor_lr": [[0, 3e-4], [end // 2, 3e-4], [end, 3e-6]],
-        "epsilon": [[0, 1.0], [end // 5, 0.05], [end, 0.01]],
+        "epsilon": [[0, 1.0], [end // 20, 0.05], [end, 0.01]],
         "exploration_noise": [[0, 0.1], [end, 0.02]],
         "tau": 0.01,
         "n_step": 3,
+        "n_step_until_random": True,
+        "twin_critics": True,
         "reward_scale": scale_of_rewards(make(), seed),
         # A rare reward many times the usual ones counts in full: with a nearly absolute error it would be an outlier.
         "huber_delta": 10.0,
         "replay_capacity": 200_000,
         "train_batch_size_per_learner": 128,
-        "updates_per_training_step": max(1, min(round_steps, round(_UPDATES * round_steps / n))),
+        "updates_per_training_step": max(1, round(round_steps * min(_UPDATES_PER_STEP, _UPDATES / n))),
         "num_steps_before_learning": 2_000,
     }
     return (

@@ -275,7 +275,7 @@ def test_one_recipe_for_all(task):
     one, other = config(task, 0, 50_000), config("moving", 0, 300_000)
     one.validate()
     assert one.gamma == other.gamma == GAMMA
-    assert (one.updates_per_training_step, other.updates_per_training_step) == (32, 8)
+    assert (one.updates_per_training_step, other.updates_per_training_step) == (48, 8)
     same = {"reward_scale", "updates_per_training_step", "critic_lr", "actor_lr", "epsilon", "exploration_noise"}
     told, others = (each.options.model_dump(exclude=same) for each in (one, other))
     assert told == others
@@ -289,7 +289,17 @@ def test_a_recipe_for_any_budget():
 
 def test_goal_has_fewer_steps():
     steps = {name: case.args[-1] for name, case in cases(1, 300_000).items()}
-    assert steps == {"moving-0": 300_000, "sliding-0": 300_000, "goal-0": 45_000}
+    assert steps == {"moving-0": 300_000, "sliding-0": 300_000, "goal-0": 52_500}
+
+
+def test_no_more_episodes_than_published(ray_session, monkeypatch):
+    """Steps are left, and an iteration like the last would take too many."""
+    monkeypatch.setitem(public.MOST_EPISODES, "goal", 200)
+    monkeypatch.setitem(public.EPISODES, "goal", 20)
+    record = public.perform("goal", seed=0, env_steps=1_500)
+    steps, *_ = np.transpose(record["curve"])
+    assert record["env_steps"] == steps[-1] < 1_500
+    assert 200 * (1 - 2 / len(steps)) < record["episodes"] <= 200
 
 
 def test_a_row_for_each_task():
