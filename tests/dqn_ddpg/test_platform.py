@@ -7,7 +7,7 @@ pytest.importorskip("gym_platform", reason="needs pip install -e '.[platform]'")
 
 
 @pytest.mark.long
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("critic", ["multi-pass", "joint"])
 def test_learns_platform(ray_session, critic):
     """A third of the whole budget, one seed; a random policy gets about 0.15, and HyAR's P-DQN after 2e5 steps 0.93."""
